@@ -205,6 +205,8 @@ class Election:
         """A valid advertisement of this group came from `source`; `demotion` is its byte 4."""
         theirs = interval_ticks(advbase, advskew)
         if self.state is State.MASTER:
+            if now >= self.lease_until:
+                return self.lease_missed(now)
             return self._heard_as_master(now, theirs, demotion, source)
         if self.state is State.BACKUP:
             bows_out = (advbase, advskew) == (BOW_OUT_ADVBASE, BOW_OUT_ADVSKEW)
@@ -216,8 +218,6 @@ class Election:
         if self.state is State.BACKUP and self._master_down_at is not None and now >= self._master_down_at:
             return self._become_master(now, self._takeover_reason)
         if self.state is State.MASTER:
-            if now >= self.lease_until:
-                return self.lease_missed(now)
             if self._advertise_at is not None and now >= self._advertise_at:
                 return self._advertise(now)
             if self._renew_at is not None and now >= self._renew_at:
@@ -234,12 +234,12 @@ class Election:
         """Advertise more skew, or less; at once, so that a better backup need not wait."""
         before = self.advskew
         self.demotion = demotion
-        return self._advertise(now) if self.state is State.MASTER and self.advskew != before else ()
+        return self._advertise(now) if self.advskew != before else ()
 
     def configure(self, now: float, settings: Settings) -> Effects:
         """Go on with other settings, in the same state."""
         self.settings = settings
-        return self._advertise(now) if self.state is State.MASTER else ()
+        return self._advertise(now)
 
     def step_back(self, now: float, reason: Reason) -> Effects:
         """Hand over to a backup: because this node can't serve (DEMOTED), or because somebody ASKED.
@@ -344,6 +344,10 @@ class Election:
         self._takeover_reason = Reason.MASTER_SILENT
 
     def _advertise(self, now: float) -> Effects:
+        if self.state is not State.MASTER:
+            return ()
+        if now >= self.lease_until:
+            return self.lease_missed(now)
         self._lease(now)
         return (Addresses.RENEW, self._advertisement(now))
 
@@ -356,6 +360,8 @@ class Election:
         return Advertise(self.settings.advbase, self.advskew)
 
     def _renew(self, now: float) -> Effects:
+        if now >= self.lease_until:
+            return self.lease_missed(now)
         self._lease(now)
         self._renew_at = None
         return (Addresses.RENEW,)

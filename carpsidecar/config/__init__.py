@@ -1,0 +1,1 @@
+"""Configuration: one schema, in `schema`; flags, environment and file all end there."""

@@ -1,0 +1,106 @@
+"""Where the passphrase comes from, and how it is read without being shown."""
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from carpsidecar.config.schema import GROUP_FIELDS, ConfigError, Given
+from carpsidecar.protocol.auth import COMPATIBLE_PASSPHRASE_MAX
+
+PASSPHRASE_FIELDS = ("passphrase_file", "passphrase_fd", "passphrase")
+
+_READ_MAX = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Passphrase:
+    """The bytes, which no log or traceback prints, and what deserves a warning about where they were."""
+
+    secret: bytes
+    warning: str | None = None
+
+    def __repr__(self) -> str:
+        return "Passphrase(...)"
+
+
+def read_passphrase(given: Mapping[str, Given], auth: str) -> Passphrase:
+    """Read it from the one place that is given.
+
+    Raises:
+        ConfigError: none or several are given, or what is there can't be used.
+    """
+    named = [name for name in PASSPHRASE_FIELDS if name in given]
+    if not named:
+        raise ConfigError(
+            "passphrase: none is given: put it into a file and give --passphrase-file FILE"
+            " (or CARP_PASSPHRASE_FILE, CARP_PASSPHRASE, --passphrase-fd N)"
+        )
+    if len(named) > 1:
+        origins = " and ".join(given[name].origin for name in named)
+        raise ConfigError(f"passphrase: given twice, by {origins}: leave one of them out")
+    name = named[0]
+    origin = given[name]
+    value = GROUP_FIELDS[name].convert(origin)
+    warning = None
+    if name == "passphrase_file":
+        text, warning = _from_file(value, origin)
+    elif name == "passphrase_fd":
+        text = _from_descriptor(value, origin.origin)
+    else:
+        text = os.fsencode(value)
+        if origin.origin == "--passphrase":
+            warning = "--passphrase: everybody who runs ps can read it: use --passphrase-file"
+    return Passphrase(_checked(text, auth, origin), warning)
+
+
+def _from_file(path: str, given: Given) -> tuple[bytes, str | None]:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise GROUP_FIELDS["passphrase_file"].misfit(given, f"can't be read ({error.strerror})") from None
+    try:
+        mode = os.fstat(descriptor).st_mode
+        text = _first_line(descriptor, f"{given.origin}: {path}")
+    finally:
+        os.close(descriptor)
+    if stat.S_ISREG(mode) and mode & stat.S_IROTH:
+        return text, f"{given.origin}: {path} is readable by everybody: chmod 600 {path}"
+    return text, None
+
+
+@cache
+def _from_descriptor(descriptor: int, origin: str) -> bytes:
+    """A descriptor can be read once, but several groups, and every reload, ask for what it said."""
+    line = _first_line(descriptor, f"{origin}: {descriptor}")
+    os.set_inheritable(descriptor, False)
+    return line
+
+
+def _first_line(descriptor: int, where: str) -> bytes:
+    text = b""
+    try:
+        while len(text) <= _READ_MAX and (more := os.read(descriptor, _READ_MAX)):
+            text += more
+    except OSError as error:
+        raise ConfigError(f"{where}: can't be read ({error.strerror}): give what can") from None
+    if len(text) > _READ_MAX:
+        raise ConfigError(f"{where}: more than {_READ_MAX} bytes: give a passphrase on one line")
+    line, _, rest = text.partition(b"\n")
+    if rest.strip():
+        raise ConfigError(f"{where}: more than one line: leave only the passphrase")
+    return line.rstrip(b"\r")
+
+
+def _checked(text: bytes, auth: str, given: Given) -> bytes:
+    if not text:
+        raise ConfigError(f"{given.origin}: the passphrase is empty: write one into it")
+    if b"\0" in text:
+        raise ConfigError(f"{given.origin}: the passphrase has a zero byte: give text")
+    if auth == "carp" and len(text) > COMPATIBLE_PASSPHRASE_MAX:
+        raise ConfigError(
+            f"{given.origin}: the passphrase has {len(text)} bytes, and CARP takes at most"
+            f" {COMPATIBLE_PASSPHRASE_MAX}: shorten it on all nodes, or set auth to hardened on all of them"
+        )
+    return text

@@ -1,0 +1,111 @@
+"""Gathering the configuration: built-in defaults, then the file, then the environment, then the flags.
+
+In a file, what stands beside `groups` holds for every group in it. What the environment and the flags say holds for
+every group too, so that one file serves all nodes and `CARP_ADVSKEW` makes the difference.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from carpsidecar.config.group import GroupConfig, check_together, resolve_group
+from carpsidecar.config.passphrase import PASSPHRASE_FIELDS
+from carpsidecar.config.schema import GROUP_FIELDS, PROCESS_FIELDS, ConfigError, Given
+
+ENVIRONMENT_PREFIX = "CARP_"
+CONFIG_VARIABLE = "CARP_CONFIG"
+
+_ONE_GROUP_ONLY = ("vip", "vhid", "name")
+
+Layer = Mapping[str, Given]
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All that a run needs to know."""
+
+    groups: tuple[GroupConfig, ...]
+    log_format: str = "text"
+    log_level: str = "info"
+    warnings: tuple[str, ...] = ()
+
+
+def flag_name(name: str) -> str:
+    return "--" + name.removesuffix("_s").replace("_", "-")
+
+
+def load(flags: Mapping[str, Any], environ: Mapping[str, str], file: str | None = None) -> Config:
+    """Read and check everything.
+
+    Args:
+        flags: what the command line gave, by field; None means not given.
+        file: the configuration file; the environment's CARP_CONFIG where it is None.
+
+    Raises:
+        ConfigError: something can't be used; one line that says what, where, and what to do.
+    """
+    path = file or environ.get(CONFIG_VARIABLE)
+    beside, listed = _read_file(Path(path)) if path else ({}, [{}])
+    above = _override(_environment(environ), _flags(flags))
+    if len(listed) > 1:
+        for name in _ONE_GROUP_ONLY:
+            if name in above:
+                raise ConfigError(f"{above[name].origin}: the file has {len(listed)} groups: set it there")
+    merged = [_override(_override(beside, group), above) for group in listed]
+    groups, warnings = [], []
+    for given in merged:
+        group, said = resolve_group({n: v for n, v in given.items() if n in GROUP_FIELDS})
+        groups.append(group)
+        warnings += [line for line in said if line not in warnings]
+    check_together(groups)
+    process = {
+        name: PROCESS_FIELDS[name].convert(value)
+        for name, value in _override(beside, above).items()
+        if name in PROCESS_FIELDS
+    }
+    return Config(groups=tuple(groups), warnings=tuple(warnings), **process)
+
+
+def _override(below: Layer, above: Layer) -> Layer:
+    """Both, where `above` wins; a passphrase given above, in whatever way, replaces the one below."""
+    if any(name in above for name in PASSPHRASE_FIELDS):
+        below = {name: value for name, value in below.items() if name not in PASSPHRASE_FIELDS}
+    return {**below, **above}
+
+
+def _flags(flags: Mapping[str, Any]) -> Layer:
+    return {name: Given(value, flag_name(name)) for name, value in flags.items() if value is not None}
+
+
+def _environment(environ: Mapping[str, str]) -> Layer:
+    layer = {}
+    for name, field in (GROUP_FIELDS | PROCESS_FIELDS).items():
+        variable = ENVIRONMENT_PREFIX + name.removesuffix("_s").upper()
+        text = environ.get(variable)
+        # An empty variable is how Helm and systemd say "not set".
+        if text:
+            value = [part.strip() for part in text.split(",") if part.strip()] if field.repeats else text
+            layer[name] = Given(value, variable)
+    return layer
+
+
+def _read_file(path: Path) -> tuple[Layer, list[Layer]]:
+    """What stands beside the groups, and each group; one empty group where the file has no list."""
+    from carpsidecar.config.yaml_file import read_mapping
+
+    content = read_mapping(path)
+    groups = content.pop("groups", None)
+    beside = _layer(content, GROUP_FIELDS | PROCESS_FIELDS, f"{path}: ")
+    if groups is None:
+        return beside, [{}]
+    if not isinstance(groups, list) or not groups or not all(isinstance(group, dict) for group in groups):
+        raise ConfigError(f"{path}: groups: {groups!r} can't be used: give a list, each group with its settings")
+    return beside, [_layer(group, GROUP_FIELDS, f"{path}: groups[{index}].") for index, group in enumerate(groups)]
+
+
+def _layer(content: Mapping[Any, Any], allowed: Mapping[str, Any], where: str) -> Layer:
+    for name in content:
+        if name not in allowed:
+            raise ConfigError(f"{where}{name}: there is no such setting: see `carpsidecar config schema`")
+    return {name: Given(value, where + name) for name, value in content.items() if value is not None}
