@@ -91,8 +91,8 @@ class StepBack(Struct, tag_field="type", tag="step_back", kw_only=True, frozen=T
 ToReporter = GroupSnapshot | Heartbeat | GroupGone
 ToEngine = SetDemotion | StepBack
 
-_to_reporter = msgspec.json.Decoder(ToReporter)
-_to_engine = msgspec.json.Decoder(ToEngine)
+_to_reporter: msgspec.json.Decoder[ToReporter] = msgspec.json.Decoder(ToReporter)
+_to_engine: msgspec.json.Decoder[ToEngine] = msgspec.json.Decoder(ToEngine)
 _encoder = msgspec.json.Encoder()
 
 
