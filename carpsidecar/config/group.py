@@ -3,8 +3,8 @@
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
-from typing import Any
+from ipaddress import IPv4Address, IPv4Interface, IPv6Interface, ip_address, ip_interface
+from typing import Any, Literal
 
 from carpsidecar.config.passphrase import PASSPHRASE_FIELDS, Passphrase, read_passphrase
 from carpsidecar.config.schema import GROUP_FIELDS, AuthMode, ConfigError, Given
@@ -12,6 +12,7 @@ from carpsidecar.protocol.election import Settings
 from carpsidecar.protocol.packet import CARP_GROUP_IPV4, CARP_GROUP_IPV6, IPAddress
 
 IPInterface = IPv4Interface | IPv6Interface
+Family = Literal[4, 6]
 
 ADDRESSES_MAX = 4096
 HOOK_TIMEOUT_S = 60.0
@@ -66,9 +67,10 @@ class GroupConfig:
     holds_addresses: bool = True
 
     @property
-    def families(self) -> tuple[int, ...]:
+    def families(self) -> tuple[Family, ...]:
         """The IP versions that advertisements travel by."""
-        return tuple(sorted({a.version for a in self.destination.peers or self.destination.multicast}))
+        targets = self.destination.peers or self.destination.multicast
+        return tuple(family for family in (4, 6) if any(ip.version == family for ip in targets))
 
 
 def resolve_group(given: Mapping[str, Given]) -> tuple[GroupConfig, list[str]]:
@@ -150,11 +152,14 @@ def _addresses(given: Mapping[str, Given], values: Mapping[str, Any]) -> tuple[I
         except ValueError:
             raise GROUP_FIELDS["vip"].misfit(Given(text, given["vip"].origin)) from None
         ip = address.ip
+        if "%" in text:
+            raise GROUP_FIELDS["vip"].misfit(Given(text, given["vip"].origin), "names an interface")
         edges = (address.network.network_address, address.network.broadcast_address)
         if (
             ip.is_multicast
             or ip.is_unspecified
             or ip.is_loopback
+            or ip == IPv4Address("255.255.255.255")
             or (ip in edges and address.network.prefixlen < 31)
         ):
             raise GROUP_FIELDS["vip"].misfit(Given(text, given["vip"].origin), "is no address of a host")
@@ -204,12 +209,13 @@ def _destination(
 def _hooks(given: Mapping[str, Given], values: Mapping[str, Any]) -> Hooks:
     def words(name: str) -> tuple[str, ...]:
         command = values.get(name, "")
-        if isinstance(command, list):
-            return tuple(command)
         try:
-            return tuple(shlex.split(command))
+            found = command if isinstance(command, list) else shlex.split(command)
         except ValueError:
             raise GROUP_FIELDS[name].misfit(given[name]) from None
+        if any("\0" in word for word in found):
+            raise GROUP_FIELDS[name].misfit(given[name], "has a zero byte")
+        return tuple(found)
 
     return Hooks(
         on_master=words("on_master"),

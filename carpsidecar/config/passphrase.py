@@ -49,7 +49,10 @@ def read_passphrase(given: Mapping[str, Given], auth: str) -> Passphrase:
     elif name == "passphrase_fd":
         text = _from_descriptor(value, origin.origin)
     else:
-        text = os.fsencode(value)
+        try:
+            text = os.fsencode(value)
+        except UnicodeEncodeError:
+            raise GROUP_FIELDS["passphrase"].misfit(origin) from None
         if origin.origin == "--passphrase":
             warning = "--passphrase: everybody who runs ps can read it: use --passphrase-file"
     return Passphrase(_checked(text, auth, origin), warning)
@@ -58,8 +61,9 @@ def read_passphrase(given: Mapping[str, Given], auth: str) -> Passphrase:
 def _from_file(path: str, given: Given) -> tuple[bytes, str | None]:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise GROUP_FIELDS["passphrase_file"].misfit(given, f"can't be read ({error.strerror})") from None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "no path"
+        raise GROUP_FIELDS["passphrase_file"].misfit(given, f"can't be read ({why})") from None
     try:
         mode = os.fstat(descriptor).st_mode
         text = _first_line(descriptor, f"{given.origin}: {path}")

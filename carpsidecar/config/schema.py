@@ -15,8 +15,14 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 Texts = str | list[str]
 
 
+_SHOWN_MAX = 80
+
+
 class ConfigError(Exception):
-    """A setting that can't be used: where it stands, what it says, and what to do."""
+    """A setting that can't be used: where it stands, what it says, and what to do; one line, whatever is quoted."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +61,18 @@ class Field:
 
     def misfit(self, given: Given, problem: str = "can't be used") -> ConfigError:
         """The error for a value that the field can't take."""
-        shown = "the value" if self.name == "passphrase" else repr(given.value)
+        shown = "the value" if self.name == "passphrase" else show(given.value)
         return ConfigError(f"{given.origin}: {shown} {problem}: {self.remedy}")
+
+
+def show(value: Any) -> str:
+    """The value in an error: never long, and of a structure only its kind, since a passphrase may be in it."""
+    if value is None or isinstance(value, str | int | float):
+        text = repr(value)
+        return text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}..."
+    if isinstance(value, dict):
+        return "a mapping"
+    return f"a {type(value).__name__}"
 
 
 def _field(name: str, kind: Any, description: str, remedy: str, *, repeats: bool = False, **bounds: Any) -> Field:
@@ -65,7 +81,9 @@ def _field(name: str, kind: Any, description: str, remedy: str, *, repeats: bool
 
 
 _COMMAND = "give a command without shell syntax, or a list of its words"
-_NAME = r"^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$"
+_NAME = r"^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?(?!\n)$"
+# What the kernel allows in a name: 15 bytes, no slash, colon or space.
+_INTERFACE = r"^[!-.0-9;-~]{1,15}(?!\n)$"
 _BOOL = "give true or false"
 
 _GROUP = (
@@ -81,8 +99,7 @@ _GROUP = (
         str,
         "network interface (default: the one of the route to the first vip)",
         "give the name of a network interface, as `ip link` shows it",
-        min_length=1,
-        max_length=15,
+        pattern=_INTERFACE,
     ),
     _field(
         "vhid",
@@ -105,6 +122,7 @@ _GROUP = (
         "open file descriptor to read the passphrase from",
         "give the number of an open descriptor",
         ge=0,
+        le=2**31 - 1,
     ),
     _field(
         "passphrase",

@@ -11,7 +11,7 @@ from typing import Any
 
 from carpsidecar.config.group import GroupConfig, check_together, resolve_group
 from carpsidecar.config.passphrase import PASSPHRASE_FIELDS
-from carpsidecar.config.schema import GROUP_FIELDS, PROCESS_FIELDS, ConfigError, Given
+from carpsidecar.config.schema import GROUP_FIELDS, PROCESS_FIELDS, ConfigError, Given, show
 
 ENVIRONMENT_PREFIX = "CARP_"
 CONFIG_VARIABLE = "CARP_CONFIG"
@@ -100,12 +100,15 @@ def _read_file(path: Path) -> tuple[Layer, list[Layer]]:
     if groups is None:
         return beside, [{}]
     if not isinstance(groups, list) or not groups or not all(isinstance(group, dict) for group in groups):
-        raise ConfigError(f"{path}: groups: {groups!r} can't be used: give a list, each group with its settings")
+        raise ConfigError(
+            f"{path}: groups: {show(groups)} can't be used: give a list of groups, each a mapping of its settings"
+        )
     return beside, [_layer(group, GROUP_FIELDS, f"{path}: groups[{index}].") for index, group in enumerate(groups)]
 
 
 def _layer(content: Mapping[Any, Any], allowed: Mapping[str, Any], where: str) -> Layer:
     for name in content:
         if name not in allowed:
-            raise ConfigError(f"{where}{name}: there is no such setting: see `carpsidecar config schema`")
+            shown = name if isinstance(name, str) and len(name) <= 40 else show(name)
+            raise ConfigError(f"{where}{shown}: there is no such setting: see `carpsidecar config schema`")
     return {name: Given(value, where + name) for name, value in content.items() if value is not None}

@@ -27,6 +27,18 @@ def _mapping_without_repeats(loader: _Loader, node: yaml.MappingNode) -> dict[An
 
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping_without_repeats)
 
+# PyYAML's constructors let these through for a value that does not fit its tag, and for a key that is no scalar.
+_BROKEN = (yaml.YAMLError, ValueError, TypeError, KeyError, IndexError, AttributeError)
+
+
+def _problem(error: Exception) -> str:
+    problem = getattr(error, "problem", None) or "a value, key or character that can't be read"
+    # PyYAML would show a passphrase without quotes that begins with one of these.
+    for kind, sign in (("alias", "*"), ("tag", "!"), ("anchor", "&")):
+        if kind in problem:
+            return f"{sign} begins a YAML {kind}: put the value in quotes"
+    return str(problem)
+
 
 def read_mapping(path: Path) -> dict[Any, Any]:
     """The mapping that the file holds.
@@ -44,11 +56,10 @@ def read_mapping(path: Path) -> dict[Any, Any]:
         raise ConfigError(f"{path}: can't be read ({error.strerror}): check the path and its permissions") from None
     except RecursionError:
         raise ConfigError(f"{path}: nested too deeply: give settings and their values") from None
-    except (yaml.YAMLError, ValueError) as error:
+    except _BROKEN as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "broken"
-        raise ConfigError(f"{path}{where}: not valid YAML: {problem}") from None
+        raise ConfigError(f"{path}{where}: not valid YAML: {_problem(error)}") from None
     if content is None:
         return {}
     if not isinstance(content, dict):

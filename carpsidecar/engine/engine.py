@@ -1,0 +1,256 @@
+"""The engine: all groups and interfaces of this process, kept in step with the kernel and the configuration."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from logging import INFO, WARNING
+
+from carpsidecar.config.group import GroupConfig
+from carpsidecar.config.schema import ConfigError
+from carpsidecar.config.sources import Config
+from carpsidecar.engine.group import Group
+from carpsidecar.engine.interface import Interface
+from carpsidecar.engine.report import counters, snapshot, status_line
+from carpsidecar.engine.startup import (
+    InstanceLock,
+    StartError,
+    check_sources,
+    lock_instance,
+    resolve_interfaces,
+    take_off_left_over,
+)
+from carpsidecar.linux.monitor import AddressAdded, AddressRemoved, LinkChanged, LinkGone, Monitor, Overrun
+from carpsidecar.linux.netlink import Link, Netlink
+from carpsidecar.logs import log
+from carpsidecar.messages import GroupGone, GroupSnapshot, Heartbeat, SetDemotion, StepBack, ToEngine
+from carpsidecar.protocol.packet import IPAddress
+from carpsidecar.protocol.timing import ADVSKEW_DEMOTED
+
+Tell = Callable[[GroupSnapshot | GroupGone], None]
+
+
+class Engine:
+    """Owns the groups. `tell` is called with the snapshot of each group that changed."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, tell: Tell) -> None:
+        self._loop = loop
+        self._tell = tell
+        self._netlink = Netlink()
+        self._monitor = Monitor()
+        self._links: dict[int, Link] = {}
+        self._interfaces: dict[str, Interface] = {}
+        self._groups: dict[str, Group] = {}
+        self._locks: dict[str, InstanceLock] = {}
+        self._demanded: dict[tuple[str, str | None], SetDemotion] = {}
+        self._stopping = False
+        loop.add_reader(self._monitor.fileno(), self._kernel_event)
+        self._read_links()
+
+    @property
+    def idle(self) -> bool:
+        """Whether no command of a group runs any more."""
+        return all(group.hooks.idle for group in self._groups.values())
+
+    # The configuration.
+
+    def start(self, config: Config) -> None:
+        """Open what is needed and take part.
+
+        Raises:
+            ConfigError: the configuration does not fit this machine.
+            StartError: something else keeps a group from starting.
+        """
+        for group in [self._create(resolved) for resolved in resolve_interfaces(self._netlink, config)]:
+            group.start()
+            self._apply_demands(group)
+
+    def reload(self, config: Config) -> None:
+        """Go over to another configuration; a group that is the same in both keeps its state.
+
+        Raises:
+            ConfigError, StartError: as `start`. What could be kept or started is running.
+        """
+        wanted = {group.name: group for group in resolve_interfaces(self._netlink, config)}
+        for name, group in list(self._groups.items()):
+            if name in wanted and group.can_become(wanted[name]):
+                if group.config != wanted[name]:
+                    group.reconfigure(wanted[name])
+                    log(INFO, "reconfigured", "new settings, same state", group=name)
+                del wanted[name]
+            else:
+                self._remove(group)
+        for group in [self._create(resolved) for resolved in wanted.values()]:
+            group.start()
+            self._apply_demands(group)
+
+    def stop(self) -> None:
+        """Bow out and release; the last commands may still run."""
+        self._stopping = True
+        for group in self._groups.values():
+            group.stop()
+
+    def close(self) -> None:
+        for group in self._groups.values():
+            group.close()
+        for interface in self._interfaces.values():
+            interface.close()
+        for lock in self._locks.values():
+            lock.close()
+        self._loop.remove_reader(self._monitor.fileno())
+        self._monitor.close()
+        self._netlink.close()
+
+    def _create(self, config: GroupConfig) -> Group:
+        assert config.interface is not None
+        lock = lock_instance(config.interface, config.vhid)
+        try:
+            left_over = take_off_left_over(self._netlink, config)
+            interface = self._interfaces.setdefault(config.interface, Interface(self._loop, config.interface))
+            group = Group(self._loop, self._netlink, interface, config, self._virtual_addresses, self._changed)
+            interface.add(group)
+            if interface.link is None:
+                interface.set_link(self._link_named(config.interface))
+            check_sources(group)
+        except OSError as error:
+            lock.close()
+            raise StartError(f"group {config.name}: {error}") from None
+        except (ConfigError, StartError):
+            lock.close()
+            raise
+        self._groups[config.name] = group
+        self._locks[config.name] = lock
+        if left_over:
+            group.bow_out_for_former_self()
+        return group
+
+    def _remove(self, group: Group) -> None:
+        group.stop()
+        group.close()
+        group.interface.remove(group)
+        del self._groups[group.config.name]
+        self._locks.pop(group.config.name).close()
+        log(INFO, "removed", "no longer configured so", group=group.config.name)
+        self._tell(GroupGone(group=group.config.name))
+
+    # The kernel.
+
+    def _read_links(self) -> None:
+        self._links = {link.index: link for link in self._netlink.links()}
+
+    def _link_named(self, name: str) -> Link | None:
+        return next((link for link in self._links.values() if link.name == name), None)
+
+    def _kernel_event(self) -> None:
+        removed: dict[int, set[IPAddress]] = {}
+        surroundings_of: set[int] = set()
+        for event in self._monitor.read():
+            if isinstance(event, Overrun):
+                self._reread()
+                return
+            if isinstance(event, LinkChanged):
+                self._links[event.link.index] = event.link
+            elif isinstance(event, LinkGone):
+                self._links.pop(event.index, None)
+            elif isinstance(event, AddressRemoved):
+                removed.setdefault(event.index, set()).add(event.address)
+            if isinstance(event, AddressAdded | AddressRemoved) and event.address not in self._virtual_addresses():
+                surroundings_of.add(event.index)
+        self._apply_links(surroundings_of)
+        for index, addresses in removed.items():
+            self._addresses_removed(index, addresses)
+
+    def _reread(self) -> None:
+        """Events were lost: look at everything again."""
+        self._read_links()
+        self._apply_links(set(self._links))
+        for index in self._links:
+            self._addresses_removed(index, self._virtual_addresses())
+
+    def _apply_links(self, surroundings_of: set[int]) -> None:
+        for interface in self._interfaces.values():
+            link = self._link_named(interface.name)
+            if link == interface.link and (link is None or link.index not in surroundings_of):
+                continue
+            try:
+                interface.set_link(link)
+            except OSError as error:
+                # It may be gone again already; then the next event says so.
+                log(WARNING, "interface_failed", f"{interface.name}: {error}", interface=interface.name)
+            for group in list(interface.groups.values()):
+                group.surroundings_changed()
+
+    def _addresses_removed(self, index: int, addresses: set[IPAddress]) -> None:
+        for group in self._groups.values():
+            if group.interface.link is not None and group.interface.link.index == index:
+                group.addresses_removed(addresses)
+
+    def _virtual_addresses(self) -> set[IPAddress]:
+        return {ip for group in self._groups.values() for ip in group.holding.ips}
+
+    # The groups.
+
+    def _changed(self, group: Group) -> None:
+        self._tell(snapshot(group))
+        sync_group = group.config.sync_group
+        if sync_group is None or self._stopping:
+            return
+        amount = ADVSKEW_DEMOTED if group.in_need else 0
+        for other in self._groups.values():
+            if other is not group and other.config.sync_group == sync_group:
+                other.demote(f"sync:{group.config.name}", amount, bow_out=True)
+
+    def asked(self, message: ToEngine) -> None:
+        """The reporter asks for something."""
+        if isinstance(message, StepBack):
+            self.step_back(message.group)
+            return
+        key = (message.cause, message.group)
+        if message.amount:
+            self._demanded[key] = message
+        else:
+            self._demanded.pop(key, None)
+        for group in self._bound_to(message.group):
+            group.demote(message.cause, max(0, message.amount), message.bow_out)
+
+    def step_back(self, name: str | None = None) -> None:
+        for group in self._bound_to(name):
+            group.step_back()
+
+    def tell_all(self) -> None:
+        for group in self._groups.values():
+            self._tell(snapshot(group))
+
+    def sample_strangers(self) -> None:
+        for interface in self._interfaces.values():
+            interface.sample_strangers()
+
+    def heartbeat(self, bad_messages: int) -> Heartbeat:
+        return Heartbeat(
+            sent_s=time.time(),
+            counters={name: counters(group) for name, group in self._groups.items()},
+            drops={
+                name: {**{str(drop): n for drop, n in interface.receiver.drops.items()}, "unread": interface.unread}
+                for name, interface in self._interfaces.items()
+            },
+            bad_messages=bad_messages,
+        )
+
+    def status_lines(self) -> list[tuple[str, str]]:
+        return [(name, status_line(group)) for name, group in self._groups.items()]
+
+    def _bound_to(self, name: str | None) -> list[Group]:
+        """The group of this name and those that move with it; all of them for None."""
+        if name is None:
+            return list(self._groups.values())
+        named = self._groups.get(name)
+        if named is None:
+            return []
+        sync_group = named.config.sync_group
+        return [
+            g for g in self._groups.values() if g is named or (sync_group and g.config.sync_group == sync_group)
+        ]
+
+    def _apply_demands(self, group: Group) -> None:
+        for message in self._demanded.values():
+            if group in self._bound_to(message.group):
+                group.demote(message.cause, max(0, message.amount), message.bow_out)

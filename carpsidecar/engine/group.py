@@ -1,0 +1,338 @@
+"""One group: the election of `protocol`, bound to this node's kernel.
+
+Events go in, the election says what to do, and `_perform` does it. Whatever is slow or may fail (hooks, logs, the
+pipe) happens beside it.
+"""
+
+import asyncio
+import dataclasses
+import time
+from collections import Counter
+from collections.abc import Callable, Collection
+from ipaddress import IPv4Address
+from logging import ERROR, INFO, WARNING
+from typing import Any
+
+from carpsidecar.config.group import GroupConfig, Hooks
+from carpsidecar.engine.holding import Holding
+from carpsidecar.engine.interface import Interface
+from carpsidecar.engine.role_hooks import RoleHooks
+from carpsidecar.engine.throttle import Throttle
+from carpsidecar.engine.transmitter import Transmitter
+from carpsidecar.linux.netlink import Netlink
+from carpsidecar.logs import log
+from carpsidecar.messages import Role
+from carpsidecar.protocol.election import BOW_OUT, Addresses, Advertise, Become, Effects, Election, Reason, State
+from carpsidecar.protocol.packet import Advertisement, IPAddress
+from carpsidecar.protocol.timing import ADVSKEW_DEMOTED
+
+_SAY_EVERY_S = 60.0
+_SAY_BURST = 10
+_CANNOT_HOLD = "addresses"
+"""The cause of the demotion of a node that failed to add the addresses."""
+
+
+class Group:
+    """A vhid and its addresses on one interface, while it is configured.
+
+    Args:
+        virtual: all virtual addresses of this node, none of which may be a source.
+        changed: called after anything that a person would want to know.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        netlink: Netlink,
+        interface: Interface,
+        config: GroupConfig,
+        virtual: Callable[[], Collection[IPAddress]],
+        changed: Callable[["Group"], None],
+    ) -> None:
+        self.config = config
+        self.interface = interface
+        self.election = Election(config.settings, IPv4Address(0))
+        self.transmitter = Transmitter(netlink, interface, config)
+        self.holding = Holding(loop, netlink, interface, config, self._announcement_failed)
+        self.hooks = RoleHooks(loop, config, self._master_hook_ended)
+        self.demotions: dict[str, int] = {}
+        self.since_s = time.time()
+        self.counts: Counter[str] = Counter()
+        self.transitions: Counter[str] = Counter()
+        self._loop = loop
+        self._virtual = virtual
+        self._changed = changed
+        self._throttle = Throttle(_SAY_EVERY_S, _SAY_BURST)
+        self._timer: asyncio.TimerHandle | None = None
+        self._was_ready = False
+        self._was_master = False
+        self._heard_master: IPAddress | None = None
+        self._held_until = 0.0
+
+    # What it is.
+
+    @property
+    def is_master(self) -> bool:
+        return self.election.state is State.MASTER
+
+    @property
+    def role(self) -> Role:
+        if self.election.state is State.MASTER:
+            return "master"
+        if self.election.state is State.BACKUP:
+            return "backup"
+        return "fault" if self._was_ready and self.trouble else "init"
+
+    @property
+    def reason(self) -> str:
+        return self.trouble or str(self.election.reason)
+
+    @property
+    def trouble(self) -> str:
+        """Why it can't take part in the election; empty where it can."""
+        if self.interface.link is None:
+            return f"interface {self.interface.name} is not there"
+        if not self.interface.up and not self.config.ignore_link:
+            return f"the link of {self.interface.name} is down"
+        if not self.transmitter.sources:
+            return f"{self.interface.name} has no address to advertise from"
+        return ""
+
+    @property
+    def in_need(self) -> bool:
+        """Whether the groups that move with this one should hand over."""
+        return bool(self.trouble) or self.election.send_failing or _CANNOT_HOLD in self.demotions
+
+    @property
+    def master(self) -> IPAddress | None:
+        """The address that the master advertises from, as far as we know."""
+        return self.transmitter.source if self.is_master else self._heard_master
+
+    # What happens to it.
+
+    def start(self) -> None:
+        self.find_sources()
+        self._was_ready = not self.trouble
+        if self.trouble:
+            self._log(WARNING, "waiting", f"waiting: {self.trouble}")
+        self._perform(self.election.start(self._loop.time(), link_up=not self.trouble))
+        self._changed(self)
+
+    def stop(self) -> None:
+        self._perform(self.election.stop(self._loop.time()))
+
+    def close(self) -> None:
+        self.holding.stop_announcing()
+        self.hooks.end()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def bow_out_for_former_self(self) -> None:
+        """A run before this one left its addresses: tell the backups that it is not coming back."""
+        self.transmitter.send(BOW_OUT.advbase, BOW_OUT.advskew)
+
+    def find_sources(self) -> None:
+        if self.transmitter.find_sources(self._virtual()):
+            self.interface.sources_changed()
+        self.election.source = self.transmitter.source or self.election.source
+
+    def surroundings_changed(self) -> None:
+        """The link or the addresses of the interface are not what they were."""
+        before = self.trouble
+        self.find_sources()
+        self._was_ready = self._was_ready or not self.trouble
+        if self.trouble and self.trouble != before:
+            self._log(WARNING, "waiting", f"can't take part: {self.trouble}")
+        self._perform(self.election.link_changed(self._loop.time(), up=not self.trouble))
+        self._changed(self)
+
+    def heard(self, now: float, advertisement: Advertisement, source: IPAddress) -> None:
+        """A valid advertisement of this group."""
+        self.counts["received"] += 1
+        if self.election.state is State.BACKUP and source != self._heard_master:
+            self._heard_master = source
+            self._loop.call_soon(self._changed, self)
+        self._perform(
+            self.election.advertisement_received(
+                now, advertisement.advbase, advertisement.advskew, advertisement.demotion, source
+            )
+        )
+
+    def claimed(self, now: float, address: IPAddress, mac: bytes) -> None:
+        """Another machine says by ARP or NDP that it has one of our addresses."""
+        self.counts["claims"] += 1
+        if not self.is_master:
+            return
+        self._say_sometimes(
+            WARNING,
+            "conflict",
+            f"{mac.hex(':')} claims {address} while we hold it: announced again; is it configured there by hand?",
+            address=str(address),
+            mac=mac.hex(":"),
+        )
+        self.holding.defend(now)
+
+    def addresses_removed(self, removed: set[IPAddress]) -> None:
+        """The kernel dropped these: the lease ran out, we released them, or somebody took them off."""
+        if not self.is_master:
+            return
+        lost = self.holding.lost(removed)
+        if not lost:
+            return
+        if self._loop.time() >= self.election.lease_until:
+            self._perform(self.election.lease_missed(self._loop.time()))
+            return
+        self.counts["put_back"] += len(lost)
+        names = ", ".join(sorted(map(str, lost)))
+        self._say_sometimes(WARNING, "address_put_back", f"somebody removed {names} while we are master: put back")
+        try:
+            self.holding.renew(self.election.lifetime_s)
+        except OSError as error:
+            self._cannot_hold(error)
+        else:
+            self.holding.announce()
+
+    def demote(self, cause: str, amount: int, bow_out: bool = False) -> None:
+        """Advertise this much more skew for this cause; 0 takes it back. With `bow_out`, hand over at once."""
+        if self.demotions.get(cause, 0) == amount:
+            return
+        if amount:
+            self.demotions[cause] = amount
+        else:
+            del self.demotions[cause]
+        self._log(INFO, "demotion", f"demotion by {cause}: {amount}", cause=cause, amount=amount)
+        now = self._loop.time()
+        if bow_out and amount:
+            self._perform(self.election.step_back(now, Reason.DEMOTED))
+        self._perform(self.election.demotion_changed(now, sum(self.demotions.values())))
+        self._changed(self)
+
+    def step_back(self) -> None:
+        """Hand over to a backup, because somebody asked."""
+        self._perform(self.election.step_back(self._loop.time(), Reason.ASKED))
+
+    def can_become(self, config: GroupConfig) -> bool:
+        """Whether only such settings differ as can change without giving up the state."""
+
+        def identity(of: GroupConfig) -> GroupConfig:
+            return dataclasses.replace(of, settings=self.config.settings, hooks=Hooks())
+
+        return identity(config) == identity(self.config)
+
+    def reconfigure(self, config: GroupConfig) -> None:
+        self.config = config
+        self.hooks.configure(config)
+        self._perform(self.election.configure(self._loop.time(), config.settings))
+        self._changed(self)
+
+    # What it does.
+
+    def _perform(self, effects: Effects) -> None:
+        for effect in effects:
+            if isinstance(effect, Advertise):
+                self._advertise(effect)
+            elif isinstance(effect, Become):
+                self._became(effect)
+            elif effect is Addresses.RELEASE:
+                self.holding.release()
+            elif effect is Addresses.ANNOUNCE:
+                # Where a command adds the addresses, they are announced when it has ended.
+                if self.config.holds_addresses or self.hooks.master_is_ready:
+                    self.holding.announce()
+            elif not self._hold(taking=effect is Addresses.TAKE):
+                return
+        self._arm()
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        deadline = self.election.deadline
+        self._timer = None if deadline is None else self._loop.call_at(deadline, self._expired)
+
+    def _expired(self) -> None:
+        self._perform(self.election.timer_expired(self._loop.time()))
+
+    def _advertise(self, what: Advertise) -> None:
+        failure = self.transmitter.send(what.advbase, what.advskew)
+        self.counts["failed" if failure else "sent"] += 1
+        if what == BOW_OUT:
+            return
+        before = self.in_need
+        self.election.advertisement_sent(failure is None)
+        if failure is not None:
+            self._say_sometimes(WARNING, "send_failed", f"an advertisement could not be sent: {failure}")
+        if self.in_need != before:
+            self._loop.call_soon(self._changed, self)
+
+    def _hold(self, taking: bool) -> bool:
+        """Add or renew the addresses. False: the state is another one now, and nothing more is to be done."""
+        held_until = self.election.lease_until if taking else self._held_until
+        self._held_until = self.election.lease_until
+        try:
+            self.holding.renew(self.election.lifetime_s)
+        except OSError as error:
+            self._cannot_hold(error)
+            return False
+        self.counts["renewals"] += 1
+        now = self._loop.time()
+        if now >= held_until:
+            # Stopped between looking at the clock and the kernel's answer: others may have taken over meanwhile.
+            self._perform(self.election.lease_missed(now))
+            return False
+        if taking:
+            self.demote(_CANNOT_HOLD, 0)
+        return True
+
+    def _cannot_hold(self, error: OSError) -> None:
+        self._say_sometimes(ERROR, "addresses_failed", f"the addresses can't be held: {error}")
+        if _CANNOT_HOLD in self.demotions:
+            self._perform(self.election.step_back(self._loop.time(), Reason.DEMOTED))
+        else:
+            self.demote(_CANNOT_HOLD, ADVSKEW_DEMOTED, bow_out=True)
+
+    def _announcement_failed(self, error: OSError) -> None:
+        self._say_sometimes(WARNING, "announce_failed", f"the addresses could not be announced: {error}")
+
+    def _master_hook_ended(self) -> None:
+        if self.is_master:
+            self.holding.announce()
+
+    def _became(self, became: Become) -> None:
+        was_master, self._was_master = self._was_master, self.is_master
+        self.since_s = time.time()
+        self._heard_master = became.peer if became.state is State.BACKUP else None
+        self.transitions[self.role] += 1
+        self.counts["lease_misses"] += became.reason is Reason.LEASE_MISSED
+        peer = f" ({became.peer})" if became.peer else ""
+        self._log(
+            INFO,
+            "transition",
+            f"became {self.role}: {self.reason}{peer}",
+            role=self.role,
+            reason=self.reason,
+            peer=str(became.peer) if became.peer else None,
+        )
+        self.interface.watch_claims()
+        self.hooks.became(self.role, became.reason, was_master, self._facts())
+        self._changed(self)
+
+    # What it says.
+
+    def _facts(self) -> dict[str, str]:
+        """What a hook finds in its environment."""
+        return {
+            "CARP_GROUP": self.config.name,
+            "CARP_ROLE": self.role,
+            "CARP_REASON": self.reason,
+            "CARP_INTERFACE": self.interface.name,
+            "CARP_VHID": str(self.config.vhid),
+            "CARP_ADDRESSES": " ".join(map(str, self.holding.ips)),
+        }
+
+    def _log(self, level: int, event: str, message: str, **keys: Any) -> None:
+        log(level, event, message, group=self.config.name, interface=self.interface.name, **keys)
+
+    def _say_sometimes(self, level: int, event: str, message: str, **keys: Any) -> None:
+        """For what may happen with every packet."""
+        if self._throttle.allow(self._loop.time(), event) is not None:
+            self._log(level, event, message, **keys)

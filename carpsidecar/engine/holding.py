@@ -1,0 +1,108 @@
+"""A group's addresses on its interface: added, renewed, put back, taken off, and announced."""
+
+import asyncio
+from collections.abc import Callable
+from logging import ERROR
+
+from carpsidecar.config.group import GroupConfig
+from carpsidecar.engine.interface import Interface
+from carpsidecar.linux.lease import Lease
+from carpsidecar.linux.netlink import Netlink
+from carpsidecar.logs import log
+from carpsidecar.protocol.packet import IPAddress
+
+ANNOUNCE_AGAIN_AFTER_S = (0.1, 0.3, 1.0, 3.0)
+"""One announcement may be lost, and some switches learn late."""
+
+DEFENCE_GAP_MIN_S = 0.1
+"""A foreign claim is answered at once, but a flood of them not more often than this."""
+
+
+class Holding:
+    """Adds nothing where the configuration leaves the addresses to hooks; it announces them all the same.
+
+    Args:
+        failed: called with the error when an announcement can't be sent.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        netlink: Netlink,
+        interface: Interface,
+        config: GroupConfig,
+        failed: Callable[[OSError], None],
+    ) -> None:
+        self.ips: dict[IPAddress, None] = dict.fromkeys(address.ip for address in config.addresses)
+        self._loop = loop
+        self._netlink = netlink
+        self._interface = interface
+        self._config = config
+        self._failed = failed
+        self._lease: Lease | None = None
+        self._lease_is_for = (0, 0)
+        self._again: list[asyncio.TimerHandle] = []
+        self._defended_at = float("-inf")
+
+    def renew(self, lifetime_s: int) -> None:
+        """Have the kernel hold the addresses for so long from now on, whether it holds them already or not.
+
+        Raises:
+            OSError: it refuses, or the interface is not there.
+        """
+        if not self._config.holds_addresses:
+            return
+        link = self._interface.link
+        if link is None:
+            raise OSError(f"interface {self._interface.name} is not there")
+        if self._lease is None or self._lease_is_for != (link.index, lifetime_s):
+            self._lease = Lease(self._netlink, link.index, self._config.addresses, lifetime_s)
+            self._lease_is_for = (link.index, lifetime_s)
+        self._lease.renew()
+
+    def release(self) -> None:
+        self.stop_announcing()
+        if self._lease is None:
+            return
+        try:
+            self._lease.release()
+        except OSError as error:
+            # With its interface an address is gone anyway.
+            if self._interface.link is not None:
+                log(
+                    ERROR,
+                    "release_failed",
+                    f"an address could not be taken off, and ends by itself: {error}",
+                    group=self._config.name,
+                )
+
+    def lost(self, removed: set[IPAddress]) -> set[IPAddress]:
+        """Which of those that the kernel dropped are ours and not back since."""
+        ours = removed & self.ips.keys()
+        if not ours or self._lease is None:
+            return set()
+        return ours - {address.interface.ip for address in self._netlink.addresses(self._lease_is_for[0])}
+
+    def announce(self) -> None:
+        """At once, and again at growing intervals."""
+        self.stop_announcing()
+        self._announce_once()
+        now = self._loop.time()
+        self._again = [self._loop.call_at(now + after_s, self._announce_once) for after_s in ANNOUNCE_AGAIN_AFTER_S]
+
+    def defend(self, now: float) -> None:
+        """Announce against a foreign claim."""
+        if now - self._defended_at >= DEFENCE_GAP_MIN_S:
+            self._defended_at = now
+            self._announce_once()
+
+    def stop_announcing(self) -> None:
+        for handle in self._again:
+            handle.cancel()
+        self._again.clear()
+
+    def _announce_once(self) -> None:
+        try:
+            self._interface.announce(list(self.ips))
+        except OSError as error:
+            self._failed(error)

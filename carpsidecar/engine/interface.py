@@ -1,0 +1,231 @@
+"""One network interface as the groups on it see it: its link, its sockets, what it hears and says.
+
+The interface may be away, come back with another index, go down and up: sockets live and die with its link, and the
+groups are told whether they can take part.
+"""
+
+import asyncio
+import errno
+from contextlib import suppress
+from logging import INFO, WARNING
+from typing import TYPE_CHECKING
+
+from carpsidecar.config.group import Destination, Family
+from carpsidecar.engine.throttle import Throttle
+from carpsidecar.linux.announce import Announcer
+from carpsidecar.linux.carp_socket import CarpSocket, StrangerSocket
+from carpsidecar.linux.claims import ClaimWatch
+from carpsidecar.linux.netlink import Link
+from carpsidecar.logs import log
+from carpsidecar.protocol.packet import Drop, IPAddress
+from carpsidecar.protocol.receiver import Receiver
+
+if TYPE_CHECKING:
+    from carpsidecar.engine.group import Group
+
+_RECEIVE_LIMIT = 64
+_SAMPLE_LIMIT = 256
+_DROP_LOG_EVERY_S = 60.0
+_DROP_LOG_BURST = 20
+
+_WHAT_TO_CHECK = {
+    Drop.OWN: "it carries our own address: does another machine use it, or does the switch send packets back?",
+    Drop.TTL: "its TTL is not 255: did a router pass it on?",
+    Drop.VERSION: "its version differs: is auth the same, carp or hardened, on all nodes?",
+    Drop.AUTHLEN: "its authentication length is not 7: what sends it?",
+    Drop.LENGTH: "it is not 36 bytes long: what sends it?",
+    Drop.CHECKSUM: "it is damaged: does the network card or driver spoil packets?",
+    Drop.DIGEST: "do passphrase and addresses agree?",
+    Drop.REPLAY: "it was heard before, or its sender's clock was set back: are the nodes' clocks right?",
+}
+
+
+class Interface:
+    """Sockets and what is heard on them, shared by all groups of one interface."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, name: str) -> None:
+        self.name = name
+        self.link: Link | None = None
+        self.groups: dict[int, Group] = {}
+        self.receiver = Receiver()
+        self.unread = 0
+        """Packets of protocol 112 that were not CARP and came faster than they are sampled."""
+        self._loop = loop
+        self._own: set[IPAddress] = set()
+        self._sockets: dict[int, CarpSocket] = {}
+        self._strangers: dict[int, StrangerSocket] = {}
+        self._announcer: Announcer | None = None
+        self._claims: ClaimWatch | None = None
+        self._throttle = Throttle(_DROP_LOG_EVERY_S, _DROP_LOG_BURST)
+        self._vrrp_speakers: set[IPAddress] = set()
+
+    @property
+    def up(self) -> bool:
+        return self.link is not None and self.link.up
+
+    def add(self, group: "Group") -> None:
+        """Raises: OSError where a socket that the group needs can't be opened."""
+        self.receiver.add(group.config.vhid, group.transmitter.authenticator)
+        self.groups[group.config.vhid] = group
+        if self.link is not None:
+            self._open(self.link)
+
+    def remove(self, group: "Group") -> None:
+        self.receiver.remove(group.config.vhid)
+        del self.groups[group.config.vhid]
+        self.watch_claims()
+
+    def set_link(self, link: Link | None) -> None:
+        """The kernel says that the link is so now; None: it is gone, or has another name.
+
+        Raises:
+            OSError: a socket can't be opened.
+        """
+        before = self.link
+        if before is not None and (link is None or link.index != before.index or link.mac != before.mac):
+            self.close()
+        self.link = link
+        if link is not None:
+            self._open(link)
+            if link.up and not (before and before.up):
+                self._rejoin()
+
+    def close(self) -> None:
+        for sock in (*self._sockets.values(), self._claims):
+            if sock is not None:
+                self._loop.remove_reader(sock.fileno())
+                sock.close()
+        for other in (*self._strangers.values(), self._announcer):
+            if other is not None:
+                other.close()
+        self._sockets.clear()
+        self._strangers.clear()
+        self._announcer = self._claims = None
+
+    def send(self, payload: bytes, source: IPAddress, destination: Destination) -> None:
+        """Raises: OSError where not one of the destinations of the source's family could be sent to."""
+        sock = self._sockets.get(source.version)
+        if sock is None:
+            raise OSError(errno.ENODEV, f"interface {self.name} is not there")
+        if destination.broadcast:
+            sock.send_broadcast(payload, source, destination.multicast[0])  # type: ignore[arg-type]
+            return
+        targets = [ip for ip in destination.peers or destination.multicast if ip.version == source.version]
+        failure: OSError | None = None
+        for target in targets:
+            try:
+                sock.send(payload, source, target)
+            except OSError as error:
+                failure = error
+            else:
+                targets = []
+        if targets and failure is not None:
+            raise failure
+
+    def announce(self, addresses: list[IPAddress]) -> None:
+        """Raises: OSError."""
+        if self._announcer is not None:
+            self._announcer.announce(addresses)
+
+    def sources_changed(self) -> None:
+        """A group sends from another address now."""
+        self._own = {ip for group in self.groups.values() for ip in group.transmitter.sources.values()}
+
+    def watch_claims(self) -> None:
+        """Watch for foreign claims of all addresses that our masters hold."""
+        if self._claims is not None:
+            self._claims.watch(ip for group in self.groups.values() if group.is_master for ip in group.holding.ips)
+
+    def sample_strangers(self) -> None:
+        """Count what was protocol 112 but not CARP since the last time; once a second is enough."""
+        for sock in self._strangers.values():
+            with suppress(OSError):
+                packets, unread = sock.sample(_SAMPLE_LIMIT)
+                self.unread += unread
+                for payload, ttl, source in packets:
+                    self._judge(payload, ttl, source)
+
+    def _open(self, link: Link) -> None:
+        families: set[Family] = {family for group in self.groups.values() for family in group.config.families}
+        for family in families - self._sockets.keys():
+            sock = CarpSocket(self.name, link.index, family)
+            self._sockets[family] = sock
+            self._loop.add_reader(sock.fileno(), self._readable, sock)
+            self._strangers[family] = StrangerSocket(self.name, link.index, family)
+        for group in self.groups.values():
+            if not group.config.destination.peers:
+                for ip in group.config.destination.multicast:
+                    self._sockets[ip.version].join(ip)
+        if link.mac and self._announcer is None:
+            self._announcer = Announcer(link.index, link.mac, self.name)
+            self._claims = ClaimWatch(link.index, link.mac)
+            self._loop.add_reader(self._claims.fileno(), self._claimed, self._claims)
+
+    def _rejoin(self) -> None:
+        # Switches forget who listens while a port is down.
+        for sock in self._sockets.values():
+            with suppress(OSError):
+                sock.rejoin()
+
+    def _readable(self, sock: CarpSocket) -> None:
+        try:
+            packets = sock.receive(_RECEIVE_LIMIT)
+        except OSError:
+            # ENETDOWN and its like are told once by a socket; netlink tells the same, and more.
+            return
+        for payload, ttl, source in packets:
+            self._judge(payload, ttl, source)
+
+    def _judge(self, payload: bytes, ttl: int, source: IPAddress) -> None:
+        if source in self._own:
+            self.receiver.drops[Drop.OWN] += 1
+            self._explain(Drop.OWN, payload, source)
+            return
+        result = self.receiver.receive(payload, ttl, source)
+        if isinstance(result, Drop):
+            self._explain(result, payload, source)
+        else:
+            self.groups[result.vhid].heard(self._loop.time(), result, source)
+
+    def _explain(self, drop: Drop, payload: bytes, source: IPAddress) -> None:
+        if drop is Drop.VRRP:
+            self._vrrp_heard(payload, source)
+            return
+        if drop not in _WHAT_TO_CHECK:
+            return
+        held_back = self._throttle.allow(self._loop.time(), (drop, source))
+        if held_back is None:
+            return
+        vhid = f", vhid {payload[1]}" if len(payload) > 1 else ""
+        more = f" ({held_back} more like it since)" if held_back else ""
+        log(
+            WARNING,
+            "packet_dropped",
+            f"bad {drop} from {source} on {self.name}{vhid}: {_WHAT_TO_CHECK[drop]}{more}",
+            reason=str(drop),
+            source=str(source),
+            interface=self.name,
+        )
+
+    def _vrrp_heard(self, payload: bytes, source: IPAddress) -> None:
+        if source in self._vrrp_speakers or len(self._vrrp_speakers) >= _SAMPLE_LIMIT:
+            return
+        self._vrrp_speakers.add(source)
+        log(
+            INFO,
+            "vrrp_heard",
+            f"{source} on {self.name} speaks VRRP {payload[0] >> 4}, virtual router {payload[1]}: it shares CARP's"
+            " protocol number, and is ignored",
+            source=str(source),
+            interface=self.name,
+        )
+
+    def _claimed(self, watch: ClaimWatch) -> None:
+        try:
+            claims = watch.receive(_RECEIVE_LIMIT)
+        except OSError:
+            return
+        for claim in claims:
+            for group in self.groups.values():
+                if claim.address in group.holding.ips:
+                    group.claimed(self._loop.time(), claim.address, claim.mac)

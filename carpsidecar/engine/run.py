@@ -1,0 +1,162 @@
+"""Running the engine: the loop, the signals, systemd, the pipe, the privileges. Section 2 of the design."""
+
+import asyncio
+import gc
+import signal
+import socket
+from collections.abc import Callable
+from logging import ERROR, INFO
+
+from carpsidecar.config.schema import ConfigError
+from carpsidecar.config.sources import Config
+from carpsidecar.engine.engine import Engine
+from carpsidecar.engine.notify import Notifier
+from carpsidecar.engine.pipe import Pipe
+from carpsidecar.engine.startup import StartError
+from carpsidecar.linux.capabilities import keep_only, missing
+from carpsidecar.logs import log
+from carpsidecar.messages import GroupGone, GroupSnapshot
+
+__all__ = ["StartError", "run"]
+
+CAPABILITIES = ("CAP_NET_ADMIN", "CAP_NET_RAW")
+HEARTBEAT_S = 1.0
+LAST_HOOKS_MAX_S = 10.0
+
+
+def run(
+    config: Config,
+    *,
+    reload: Callable[[], Config] | None = None,
+    listening: Callable[[], None] | None = None,
+    reporter: socket.socket | None = None,
+) -> int:
+    """Take part in the elections until TERM or INT.
+
+    Args:
+        reload: reads the configuration again, on HUP.
+        listening: called once, when all sockets are open.
+        reporter: our end of the socket pair.
+
+    Raises:
+        ConfigError: the configuration does not fit this machine.
+        StartError: something else keeps us from starting.
+    """
+    lacking = missing(CAPABILITIES)
+    if lacking:
+        raise StartError(f"needs {' and '.join(lacking)}: run it as root, or give it these capabilities")
+    loop = asyncio.new_event_loop()
+    try:
+        return _Run(loop, config, reload, reporter).run(listening)
+    finally:
+        loop.close()
+
+
+class _Run:
+    """One run of the engine, from start to exit."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        config: Config,
+        reload: Callable[[], Config] | None,
+        reporter: socket.socket | None,
+    ) -> None:
+        self._loop = loop
+        self._config = config
+        self._reload = reload
+        self._notifier = Notifier()
+        self._engine = Engine(loop, self._tell)
+        self._pipe = Pipe(loop, reporter, self._engine.asked) if reporter else None
+        self._stopping = False
+
+    def run(self, listening: Callable[[], None] | None) -> int:
+        try:
+            self._engine.start(self._config)
+            self._drop_privileges()
+            self._watch_signals()
+            self._heartbeat()
+            if self._notifier.watchdog_interval_s is not None:
+                self._alive(self._notifier.watchdog_interval_s)
+            if listening is not None:
+                listening()
+            self._notifier.ready()
+            # What is loaded by now lives as long as the process: the collector need not look at it again.
+            gc.collect()
+            gc.freeze()
+            self._loop.run_forever()
+        finally:
+            self._engine.close()
+            if self._pipe is not None:
+                self._pipe.close()
+        return 0
+
+    def _drop_privileges(self) -> None:
+        # A command may need more than we do, and gets it from the bounding set.
+        has_hooks = any(
+            group.hooks.on_master or group.hooks.on_backup or group.hooks.on_fault for group in self._config.groups
+        )
+        keep_only(CAPABILITIES, bounding=not has_hooks)
+
+    def _watch_signals(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            self._loop.add_signal_handler(number, self._stop, number)
+        self._loop.add_signal_handler(signal.SIGUSR1, self._log_status)
+        self._loop.add_signal_handler(signal.SIGUSR2, self._step_back)
+        if self._reload is not None:
+            self._loop.add_signal_handler(signal.SIGHUP, self._reconfigure, self._reload)
+        else:
+            self._loop.add_signal_handler(signal.SIGHUP, self._stop, signal.SIGHUP)
+
+    def _stop(self, number: signal.Signals) -> None:
+        if self._stopping:
+            self._loop.stop()
+            return
+        self._stopping = True
+        log(INFO, "stopping", f"stopping on {number.name}")
+        self._notifier.stopping()
+        self._engine.stop()
+        self._loop.call_later(LAST_HOOKS_MAX_S, self._loop.stop)
+        self._stop_when_idle()
+
+    def _stop_when_idle(self) -> None:
+        if self._engine.idle:
+            self._loop.stop()
+        else:
+            self._loop.call_later(0.01, self._stop_when_idle)
+
+    def _log_status(self) -> None:
+        for name, line in self._engine.status_lines():
+            log(INFO, "status", line, group=name)
+
+    def _step_back(self) -> None:
+        log(INFO, "asked", "asked to step back (SIGUSR2)")
+        self._engine.step_back()
+
+    def _reconfigure(self, reload: Callable[[], Config]) -> None:
+        self._notifier.reloading()
+        try:
+            config = reload()
+            self._engine.reload(config)
+        except (ConfigError, StartError) as error:
+            log(ERROR, "reload_failed", f"the new configuration can't be used: {error}")
+        else:
+            self._config = config
+            log(INFO, "reloaded", "the configuration was read again")
+        self._notifier.ready()
+
+    def _tell(self, message: GroupSnapshot | GroupGone) -> None:
+        if isinstance(message, GroupSnapshot):
+            self._notifier.status(f"{message.group}: {message.role} ({message.reason})")
+        if self._pipe is not None:
+            self._pipe.send_group(message)
+
+    def _heartbeat(self) -> None:
+        self._loop.call_later(HEARTBEAT_S, self._heartbeat)
+        self._engine.sample_strangers()
+        if self._pipe is not None:
+            self._pipe.send_heartbeat(self._engine.heartbeat(self._pipe.bad_messages))
+
+    def _alive(self, interval_s: float) -> None:
+        self._loop.call_later(interval_s, self._alive, interval_s)
+        self._notifier.alive()

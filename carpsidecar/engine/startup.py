@@ -1,0 +1,122 @@
+"""What is looked at before a group starts: its interface, a second engine, a former run's addresses, its own."""
+
+import errno
+import socket
+from dataclasses import replace
+from logging import WARNING
+
+from carpsidecar.config.group import GroupConfig
+from carpsidecar.config.schema import ConfigError
+from carpsidecar.config.sources import Config
+from carpsidecar.engine.group import Group
+from carpsidecar.linux.lease import left_over, take_off
+from carpsidecar.linux.netlink import Netlink
+from carpsidecar.linux.routes import interface_for
+from carpsidecar.logs import log
+
+
+class StartError(Exception):
+    """What keeps the engine from starting: one line that says what was found, and what to do."""
+
+
+class InstanceLock:
+    """Makes sure that one node has one engine for a group: two would take each other's addresses off.
+
+    An abstract Unix socket belongs to the network namespace, as the interface does, and is gone with its process,
+    however that ends (unix(7)).
+
+    Raises:
+        OSError: another process has it (EADDRINUSE).
+    """
+
+    def __init__(self, interface: str, vhid: int) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        try:
+            self._socket.bind(f"\0carpsidecar/{interface}/{vhid}")
+        except OSError:
+            self._socket.close()
+            raise
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def lock_instance(interface: str, vhid: int) -> InstanceLock:
+    """Raises: StartError where another process serves the group."""
+    try:
+        return InstanceLock(interface, vhid)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise StartError(f"vhid {vhid} on {interface}: {error}") from None
+        raise StartError(
+            f"vhid {vhid} on {interface}: another carpsidecar serves it on this machine: stop that one first"
+        ) from None
+
+
+def resolve_interfaces(netlink: Netlink, config: Config) -> list[GroupConfig]:
+    """The groups with their interfaces named, by the route to the first address where none is given.
+
+    Raises:
+        ConfigError: there is no such route, or two groups have one vhid on one interface.
+    """
+    resolved = []
+    for group in config.groups:
+        interface = group.interface
+        if interface is None:
+            address = group.addresses[0].ip
+            link = interface_for(netlink, address)
+            if link is None:
+                raise ConfigError(
+                    f"interface: none is given, and no network of this machine has {address}: give it,"
+                    " for example --interface eth0"
+                )
+            interface = link.name
+        resolved.append(replace(group, interface=interface))
+    seen = set()
+    for group in resolved:
+        if (group.interface, group.vhid) in seen:
+            raise ConfigError(f"vhid: {group.vhid} is given to two groups on {group.interface}: give each its own")
+        seen.add((group.interface, group.vhid))
+    return resolved
+
+
+def take_off_left_over(netlink: Netlink, config: GroupConfig) -> bool:
+    """Take off the addresses that a former run left; whether there were any.
+
+    Raises:
+        ConfigError: one of them is this machine's own.
+        OSError: the kernel refuses.
+    """
+    if not config.holds_addresses:
+        return False
+    held = left_over(netlink, [address.ip for address in config.addresses])
+    for address in held:
+        if address.permanent:
+            own = address.interface
+            where = next((link.name for link in netlink.links() if link.index == address.index), "?")
+            raise ConfigError(
+                f"vip: {own.ip} is this machine's own, permanent address: give one that no machine has,"
+                f" or remove it: ip address del {own} dev {where}"
+            )
+    if held:
+        take_off(netlink, held)
+        names = ", ".join(str(address.interface.ip) for address in held)
+        log(WARNING, "left_over", f"a former run left {names}: taken off", group=config.name)
+    return bool(held)
+
+
+def check_sources(group: Group) -> None:
+    """An interface that is up but has no address to send from is a mistake at the start, and trouble later.
+
+    Raises:
+        StartError: it is so.
+    """
+    group.find_sources()
+    if not group.interface.up or group.transmitter.sources:
+        return
+    name = group.interface.name
+    if group.config.sources:
+        given = ", ".join(map(str, group.config.sources))
+        raise StartError(f"source: {given} is no address of this machine: give one of {name}")
+    versions = " or ".join(f"IPv{family}" for family in group.config.families)
+    raise StartError(f"{name} has no {versions} address to advertise from: give it one, or give --source")
