@@ -91,11 +91,11 @@ def take_off_left_over(netlink: Netlink, config: GroupConfig) -> bool:
         return False
     held = left_over(netlink, [address.ip for address in config.addresses])
     for address in held:
-        if address.permanent:
+        if not address.leased:
             own = address.interface
             where = next((link.name for link in netlink.links() if link.index == address.index), "?")
             raise ConfigError(
-                f"vip: {own.ip} is this machine's own, permanent address: give one that no machine has,"
+                f"vip: {own.ip} is this machine's own address: give one that no machine has,"
                 f" or remove it: ip address del {own} dev {where}"
             )
     if held:

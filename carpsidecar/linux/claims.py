@@ -1,0 +1,103 @@
+"""Hears when another machine claims one of our addresses, by ARP or by neighbour advertisement.
+
+Source: RFC 5227 section 2.4 (any ARP with the sender address in conflict counts), RFC 4861, packet(7). The socket
+for each family is opened when there are addresses of that family to watch, because an open one costs every packet
+of its kind a look. A packet socket for one protocol does not see what this machine sends.
+"""
+
+import errno
+import select
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from typing import Literal
+
+from carpsidecar.linux.frames import ETH_P_ARP, ETH_P_IPV6
+from carpsidecar.linux.netlink import IPAddress
+from carpsidecar.linux.packet_filter import attach, claims_of
+
+_FRAME_MAX = 128
+_PROTOCOLS: dict[Literal[4, 6], int] = {4: ETH_P_ARP, 6: ETH_P_IPV6}
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    address: IPAddress
+    mac: bytes
+
+
+class ClaimWatch:
+    def __init__(self, index: int, mac: bytes) -> None:
+        if len(mac) != 6:
+            raise OSError(errno.EINVAL, f"interface {index} has no Ethernet address: claims cannot be told apart")
+        self._index = index
+        self._mac = mac
+        self._watched: dict[bytes, IPAddress] = {}
+        self._sockets: dict[Literal[4, 6], socket.socket] = {}
+        self._epoll = select.epoll()
+
+    def fileno(self) -> int:
+        """An epoll descriptor over both sockets; it can be polled like any other."""
+        return self._epoll.fileno()
+
+    def close(self) -> None:
+        for sock in self._sockets.values():
+            sock.close()
+        self._sockets.clear()
+        self._epoll.close()
+
+    def watch(self, addresses: Iterable[IPAddress]) -> None:
+        """From now on these addresses, and no others."""
+        watched = list(dict.fromkeys(addresses))
+        self._watched = {address.packed: address for address in watched}
+        v4 = [address for address in watched if isinstance(address, IPv4Address)]
+        v6 = [address for address in watched if isinstance(address, IPv6Address)]
+        self._narrow(4, claims_of(4, self._mac, v4) if v4 else None)
+        self._narrow(6, claims_of(6, self._mac, v6) if v6 else None)
+
+    def receive(self, limit: int) -> list[Claim]:
+        """The claims that lie ready; reads `limit` frames of each family at most."""
+        claims: list[Claim] = []
+        for family, sock in self._sockets.items():
+            for _ in range(limit):
+                try:
+                    frame = sock.recv(_FRAME_MAX)
+                except BlockingIOError:
+                    break
+                except OSError as error:
+                    if error.errno != errno.ENETDOWN:  # said once when the interface goes down
+                        raise
+                    continue
+                claim = self._claim(family, frame)
+                if claim is not None:
+                    claims.append(claim)
+        return claims
+
+    def _narrow(self, family: Literal[4, 6], program: bytes | None) -> None:
+        sock = self._sockets.get(family)
+        if program is None:
+            if sock is not None:
+                sock.close()
+                del self._sockets[family]
+        elif sock is not None:
+            attach(sock, program)
+        else:
+            self._sockets[family] = self._open(family, program)
+
+    def _open(self, family: Literal[4, 6], program: bytes) -> socket.socket:
+        kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+        sock = socket.socket(socket.AF_PACKET, kind, 0)
+        try:
+            attach(sock, program)
+            sock.bind((socket.if_indextoname(self._index), _PROTOCOLS[family]))
+            self._epoll.register(sock, select.EPOLLIN)
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    def _claim(self, family: Literal[4, 6], frame: bytes) -> Claim | None:
+        claimed, mac = (frame[28:32], frame[22:28]) if family == 4 else (frame[62:78], frame[6:12])
+        address = self._watched.get(claimed)
+        return None if address is None else Claim(address, mac)

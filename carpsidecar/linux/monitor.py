@@ -1,0 +1,119 @@
+"""News of links and addresses, as the kernel sends them.
+
+Source: rtnetlink(7), net/core/rtnetlink.c. Each renewal of a lease is news to the kernel; a filter on the socket
+refuses those, so that two hundred groups renewing every second do not wake the process. Bridges tell of their ports
+with the same message types and family AF_BRIDGE: a port that leaves a bridge is no link that has gone.
+"""
+
+import errno
+import socket
+import struct
+from contextlib import suppress
+from dataclasses import dataclass
+
+from carpsidecar.linux.netlink import IPAddress, Link
+from carpsidecar.linux.packet_filter import attach, no_renewals
+from carpsidecar.linux.rtnetlink import (
+    AF_UNSPEC,
+    HEADER,
+    RTM_DELADDR,
+    RTM_DELLINK,
+    RTM_NEWADDR,
+    RTM_NEWLINK,
+    address_from,
+    link_from,
+    split,
+)
+
+_RTMGRP_LINK, _RTMGRP_IPV4_IFADDR, _RTMGRP_IPV6_IFADDR = 0x1, 0x10, 0x100
+_SO_RCVBUFFORCE = 33
+_BUFFER_BYTES = 4 << 20
+_DATAGRAM_MAX = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class LinkChanged:
+    """A link is new, or is different now: up, down, or renamed (the same index and another name)."""
+
+    link: Link
+
+
+@dataclass(frozen=True, slots=True)
+class LinkGone:
+    index: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddressAdded:
+    """An address is new or has changed. Renewals of leases are left out."""
+
+    index: int
+    address: IPAddress
+    prefixlen: int
+    permanent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AddressRemoved:
+    index: int
+    address: IPAddress
+    prefixlen: int
+    permanent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Overrun:
+    """News were lost for want of room: read everything anew."""
+
+
+Event = LinkChanged | LinkGone | AddressAdded | AddressRemoved | Overrun
+
+
+class Monitor:
+    def __init__(self) -> None:
+        kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+        self._socket = socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
+        with suppress(OSError):  # beyond net.core.rmem_max only with CAP_NET_ADMIN
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER_BYTES)
+        attach(self._socket, no_renewals())
+        self._socket.bind((0, _RTMGRP_LINK | _RTMGRP_IPV4_IFADDR | _RTMGRP_IPV6_IFADDR))
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def read(self, limit: int = 256) -> list[Event]:
+        """What has happened, oldest first; reads `limit` datagrams at most."""
+        events: list[Event] = []
+        for _ in range(limit):
+            try:
+                datagram = self._socket.recv(_DATAGRAM_MAX)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                events.append(Overrun())
+                continue
+            for kind, _flags, _sequence, message in split(datagram):
+                event = _event(kind, message)
+                if event is not None:
+                    events.append(event)
+        return events
+
+
+def _event(kind: int, message: bytes) -> Event | None:
+    if kind in (RTM_NEWLINK, RTM_DELLINK):
+        if struct.unpack_from("=B", message, HEADER.size)[0] != AF_UNSPEC:
+            return None
+        link = link_from(message)
+        return LinkChanged(link) if kind == RTM_NEWLINK else LinkGone(link.index, link.name)
+    if kind in (RTM_NEWADDR, RTM_DELADDR):
+        held = address_from(message)
+        what = AddressAdded if kind == RTM_NEWADDR else AddressRemoved
+        return what(held.index, held.interface.ip, held.interface.network.prefixlen, held.permanent)
+    return None

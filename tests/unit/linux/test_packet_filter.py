@@ -1,0 +1,148 @@
+"""The filters, run by an interpreter of classic BPF that is written from the kernel's documentation."""
+
+import random
+import struct
+from ipaddress import IPv4Address, IPv6Address
+from typing import Literal
+
+import pytest
+
+from carpsidecar.linux.frames import gratuitous_arp, neighbour_advertisement
+from carpsidecar.linux.packet_filter import (
+    assemble,
+    byte,
+    carp_only,
+    claims_of,
+    no_renewals,
+    strangers_only,
+    unless,
+)
+
+OWN, FOREIGN = bytes.fromhex("020000000001"), bytes.fromhex("02bbbbbbbbbb")
+
+
+def verdict(program: bytes, data: bytes, network_header: bytes = b"", packet_type: int = 0) -> int:
+    """What the kernel would answer. A load beyond the end refuses."""
+    steps = list(struct.iter_unpack("=HBBI", program))
+    a = x = at = 0
+
+    def load(offset: int, size: int) -> int | None:
+        if offset == 0xFFFFF004:
+            return packet_type
+        source, start = (network_header, offset - 0xFFF00000) if offset >= 0xFFF00000 else (data, offset)
+        return int.from_bytes(source[start : start + size], "big") if start + size <= len(source) else None
+
+    while True:
+        code, yes, no, k = steps[at]
+        at += 1
+        if code == 0x06:
+            return int(k)
+        if code in (0x20, 0x28, 0x30, 0x50):
+            value = load(k + x if code == 0x50 else k, {0x20: 4, 0x28: 2}.get(code, 1))
+            if value is None:
+                return 0
+            a = value
+        elif code == 0x80:
+            a = len(data)
+        elif code == 0xB1:
+            x = (data[k] & 15) * 4
+        elif code == 0x01:
+            x = k
+        elif code == 0x1C:
+            a = (a - x) & 0xFFFFFFFF
+        elif code == 0x54:
+            a &= k
+        elif code == 0x15:
+            at += yes if a == k else no
+        elif code == 0x25:
+            at += yes if a > k else no
+        else:
+            raise AssertionError(f"unknown instruction {code:#x}")
+
+
+def ip_header(family: Literal[4, 6], length: int, ttl: int = 255, fragment: int = 0x4000) -> bytes:
+    if family == 4:
+        return struct.pack(">BBHHHBBH8x", 0x45, 0x10, 20 + length, 0, fragment, ttl, 112, 0)
+    return struct.pack(">IHBB32x", 6 << 28, length, 112, ttl)
+
+
+def both(family: Literal[4, 6], payload: bytes, ttl: int = 255, fragment: int = 0x4000) -> tuple[bool, bool]:
+    header = ip_header(family, len(payload), ttl, fragment)
+    data = header + payload if family == 4 else payload
+    return (
+        bool(verdict(carp_only(family), data, header)),
+        bool(verdict(strangers_only(family), data, header)),
+    )
+
+
+CARP = bytes([0x21, 1, 0, 7]) + bytes(32)
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_carp_passes_one_and_not_the_other(family: Literal[4, 6]) -> None:
+    assert both(family, CARP) == (True, False)
+    assert both(family, b"\x31" + CARP[1:]) == (True, False)
+
+
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize("payload", [b"", b"!", CARP[:35], CARP + b"\0", b"\x22" + CARP[1:], CARP[:3] + bytes(33)])
+def test_anything_else_the_other_way_round(family: Literal[4, 6], payload: bytes) -> None:
+    assert both(family, payload) == (False, True)
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_another_ttl_is_strange(family: Literal[4, 6]) -> None:
+    assert both(family, CARP, ttl=254) == (False, True)
+
+
+@pytest.mark.parametrize("fragment", [0x2000, 0x0001, 0x6000])
+def test_a_fragment_is_strange(fragment: int) -> None:
+    assert both(4, CARP, fragment=fragment) == (False, True)
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_the_two_are_complements_whatever_comes(family: Literal[4, 6]) -> None:
+    chance = random.Random(112)
+    for _ in range(3000):
+        payload = bytearray(CARP[: chance.choice([36, 36, 36, 35, 4, 3, 0])])
+        for _ in range(chance.randrange(2)):
+            if payload:
+                payload[chance.randrange(len(payload))] = chance.randrange(256)
+        carp, stranger = both(family, bytes(payload), chance.choice([255, 255, 64]))
+        assert carp != stranger
+
+
+@pytest.mark.parametrize("count", [1, 16, 17, 255])
+def test_claims(count: int) -> None:
+    v4 = [IPv4Address(int(IPv4Address("192.0.2.0")) + n) for n in range(count)]
+    v6 = [IPv6Address(int(IPv6Address("fd00::")) + n) for n in range(count)]
+    arp, advertisement = claims_of(4, OWN, v4), claims_of(6, OWN, v6)
+    for address in v4:
+        assert verdict(arp, gratuitous_arp(FOREIGN, address)[0])
+        assert not verdict(arp, gratuitous_arp(OWN, address)[1])
+    for address6 in v6:
+        assert verdict(advertisement, neighbour_advertisement(FOREIGN, address6, router=False))
+        assert not verdict(advertisement, neighbour_advertisement(OWN, address6, router=False))
+    in_kernel = count <= 16
+    stranger = gratuitous_arp(FOREIGN, IPv4Address("203.0.113.1"))[0]
+    assert bool(verdict(arp, stranger)) != in_kernel
+    assert not verdict(arp, gratuitous_arp(FOREIGN, IPv4Address("0.0.0.0"))[0])  # a probe claims nothing
+    for packet_type in (3, 4, 5):  # for another host, outgoing, looped back
+        assert not verdict(arp, gratuitous_arp(FOREIGN, v4[0])[0], packet_type=packet_type)
+
+
+def test_renewals_are_refused_and_all_other_news_pass() -> None:
+    def news(kind: int, flags: int) -> bytes:
+        return struct.pack("=IHHIIBBBBI", 24, kind, 0, 0, 0, 2, 32, flags, 0, 1)
+
+    program = no_renewals()
+    deprecated, permanent = 0x20, 0x80
+    assert not verdict(program, news(20, deprecated))
+    assert not verdict(program, news(20, deprecated | 0x02))
+    for kind, flags in ((20, 0), (20, permanent), (20, deprecated | permanent), (21, deprecated), (16, deprecated)):
+        assert verdict(program, news(kind, flags))
+
+
+def test_a_label_that_is_missing_is_found_out_when_assembling() -> None:
+    with pytest.raises(KeyError):
+        assemble([byte(0), unless(1, "nowhere")])

@@ -1,0 +1,87 @@
+"""rtnetlink messages, byte by byte."""
+
+import struct
+from ipaddress import IPv4Address, IPv4Interface, IPv6Interface, ip_interface
+
+import pytest
+
+from carpsidecar.linux.lease import Lease
+from carpsidecar.linux.netlink import Netlink
+from carpsidecar.linux.rtnetlink import HEADER, attributes, link_from, links_request, route_request, split
+
+
+class Recorder(Netlink):
+    """Takes batches instead of the kernel."""
+
+    def __init__(self) -> None:
+        self.batches: list[bytes] = []
+
+    def execute(self, batch: bytes) -> None:
+        self.batches.append(batch)
+
+
+def attribute(kind: int, value: bytes) -> bytes:
+    return struct.pack("=HH", len(value) + 4, kind) + value + bytes(-len(value) % 4)
+
+
+LIFETIMES = attribute(6, struct.pack("=IIII", 0, 3, 0, 0))
+
+
+def test_the_renewal_of_an_ipv4_address_byte_by_byte() -> None:
+    recorder = Recorder()
+    Lease(recorder, 7, [IPv4Interface("192.0.2.9/24")], 3).renew()
+    address = bytes([192, 0, 2, 9])
+    body = struct.pack("=BBBBI", 2, 32, 0, 254, 7) + attribute(2, address) + attribute(1, address)
+    body += attribute(8, struct.pack("=I", 0x200)) + LIFETIMES
+    assert recorder.batches == [HEADER.pack(16 + len(body), 20, 0x501, 0, 0) + body]
+
+
+def test_the_renewal_of_an_ipv6_address_byte_by_byte() -> None:
+    recorder = Recorder()
+    Lease(recorder, 7, [IPv6Interface("fd00::9/64")], 3).renew()
+    address = IPv6Interface("fd00::9").ip.packed
+    body = struct.pack("=BBBBI", 10, 64, 0, 0, 7) + attribute(2, address) + attribute(1, address)
+    body += attribute(8, struct.pack("=I", 0x202)) + LIFETIMES
+    assert recorder.batches == [HEADER.pack(16 + len(body), 20, 0x501, 0, 0) + body]
+
+
+def test_one_batch_for_all_and_the_same_each_time() -> None:
+    recorder = Recorder()
+    lease = Lease(recorder, 7, [ip_interface(f"10.0.{n}.1/32") for n in range(13)], 3)
+    lease.renew()
+    lease.renew()
+    lease.release()
+    first, second, removal = recorder.batches
+    assert first == second
+    assert [sequence for _kind, _flags, sequence, _message in split(first)] == list(range(13))
+    assert [kind for kind, *_rest in split(removal)] == [21] * 13
+
+
+def test_a_link_is_up_only_with_carrier() -> None:
+    def link(flags: int, hardware: int = 1) -> bytes:
+        body = struct.pack("=BxHiII", 0, hardware, 5, flags, 0)
+        body += attribute(3, b"eth7\0") + attribute(1, b"\2\0\0\0\0\1")
+        return HEADER.pack(16 + len(body), 16, 0, 0, 0) + body
+
+    assert link_from(link(0x1 | 0x40 | 0x10000)).up
+    for flags in (0x1, 0x1 | 0x40, 0x1 | 0x10000, 0x40 | 0x10000):
+        assert not link_from(link(flags)).up
+    assert link_from(link(0)).name == "eth7"
+    assert link_from(link(0)).mac == b"\2\0\0\0\0\1"
+    assert link_from(link(0, hardware=768)).mac == b""  # a tunnel's address is no MAC
+    assert link_from(link(0x8)).loopback
+
+
+@pytest.mark.parametrize("cut", [1, 8, 15, 17, 20])
+def test_what_is_cut_short_is_left_out(cut: int) -> None:
+    whole = links_request()
+    assert len(list(split(whole + whole))) == 2
+    assert len(list(split(whole + whole[:cut]))) == 1
+    assert list(split(b"\x02\0\0\0" + bytes(20))) == []  # a length that cannot be
+    assert list(attributes(b"\x02\0\x01\0", 0)) == []
+
+
+def test_a_route_is_asked_for_the_whole_address() -> None:
+    request = route_request(IPv4Address("192.0.2.1"))
+    assert request[16:19] == bytes([2, 32, 0])
+    assert dict(attributes(request, 28)) == {1: bytes([192, 0, 2, 1])}
