@@ -97,7 +97,7 @@ class Writer(logging.Handler):
                     )
                 self._sink(*entry)
             except OSError:
-                self._dropped += 1
+                self._dropped += dropped + 1
 
 
 def to_stderr(level: int, line: str) -> None:

@@ -1,0 +1,98 @@
+"""Programs in a node: their logs are followed, their ends noticed, their signals delivered."""
+
+import re
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from carpsidecar.lab.commands import LabError, run
+from carpsidecar.lab.network import Lab
+from carpsidecar.lab.node import Node
+
+pytestmark = pytest.mark.network
+
+COUNTER = "import time\nfor n in range(10**6):\n    print('count', n, flush=True); time.sleep(0.01)"
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[Node]:
+    with Lab() as lab:
+        yield lab.node("one")
+
+
+def test_a_line_is_found_whether_it_was_said_before_or_comes_later(node: Node) -> None:
+    process = node.start(["sh", "-c", "echo first; sleep 0.2; echo second 22 >&2; sleep 1000"])
+    assert process.wait_for(re.compile(r"second (\d+)"), 5) == "second 22"
+    assert process.wait_for("first", 0) == "first"
+    process.kill()
+
+
+def test_only_what_is_said_after_a_point_counts_if_so_wished(node: Node) -> None:
+    process = node.start([sys.executable, "-c", COUNTER])
+    process.wait_for("count 0", 5)
+    position = process.log_size
+    later = process.wait_for("count", 5, after=position)
+    assert later not in process.log[:position].splitlines()
+    process.kill()
+
+
+def test_waiting_for_what_is_never_said_ends_with_the_last_words(node: Node) -> None:
+    process = node.start(["sh", "-c", "echo something else; sleep 1000"])
+    process.wait_for("else", 5)
+    with pytest.raises(TimeoutError, match=r"did not say 'master' in 0\.1 s.*\n.*something else"):
+        process.wait_for("master", 0.1)
+    process.kill()
+
+
+def test_waiting_for_a_program_that_has_ended_does_not_last(node: Node) -> None:
+    process = node.start(["sh", "-c", "echo bad flag; printf unfinished; exit 3"])
+    begin = time.monotonic()
+    with pytest.raises(LabError, match=r"(?s)exit status 3.*ended before it said 'ready'.*bad flag"):
+        process.wait_for("ready", 30)
+    assert time.monotonic() - begin < 5
+    assert process.wait(1) == 3
+    assert process.wait_for("unfinished", 1) == "unfinished"
+
+
+def test_stop_lets_a_program_end_by_itself(node: Node) -> None:
+    process = node.start(["sh", "-c", "trap 'echo bye; exit 7' TERM; echo ready; while :; do sleep 0.01; done"])
+    process.wait_for("ready", 5)
+    assert process.returncode is None
+    assert process.stop() == 7
+    assert process.log.endswith("bye\n")
+
+
+def test_kill_takes_the_children_along(node: Node) -> None:
+    process = node.start(["sh", "-c", "sleep 1000 & echo ready; wait"])
+    process.wait_for("ready", 5)
+    process.kill()
+    assert process.returncode == -9
+    assert run(["ip", "netns", "pids", node.ns]) == ""
+
+
+def test_a_program_that_hangs_says_nothing_until_it_is_resumed(node: Node) -> None:
+    process = node.start([sys.executable, "-c", COUNTER])
+    process.wait_for("count", 5)
+    process.hang()
+    position = process.log_size
+    with pytest.raises(TimeoutError):
+        process.wait_for("count", 0.2, after=position + 20)
+    process.resume()
+    process.wait_for("count", 5, after=position + 20)
+    process.kill()
+
+
+def test_environment_and_log_file_are_the_callers(node: Node, tmp_path: Path) -> None:
+    log = tmp_path / "daemon.log"
+    process = node.start(["sh", "-c", "echo $COLOUR"], log=log, env={"COLOUR": "blue"})
+    process.wait(5)
+    assert log.read_text() == process.log == "blue\n"
+
+
+def test_a_command_that_fails_tells_why(node: Node) -> None:
+    assert node.shell("echo $((6 * 7))") == "42\n"
+    with pytest.raises(LabError, match="exit status 4, it said: oh no"):
+        node.shell("echo oh no >&2; exit 4")
