@@ -29,6 +29,11 @@ def log(level: int, event: str, message: str, **keys: Any) -> None:
         logger.log(level, message, extra={"event": event, "keys": keys})
 
 
+def in_words(error: OSError) -> str:
+    """The error for people, without the number that Python puts before it."""
+    return error.strerror or str(error)
+
+
 class TextFormatter(logging.Formatter):
     """`2026-11-22T12:00:00.123 INFO web: became master: no advertisement from the master`."""
 
@@ -82,7 +87,7 @@ class Writer(logging.Handler):
 
     def close(self) -> None:
         try:
-            self._lines.put_nowait(None)
+            self._lines.put(None, timeout=_FLUSH_TIMEOUT_S)
         except queue.Full:
             return
         self._thread.join(_FLUSH_TIMEOUT_S)

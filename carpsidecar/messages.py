@@ -118,9 +118,11 @@ _T = TypeVar("_T", ToReporter, ToEngine)
 
 
 def _checked(decoder: msgspec.json.Decoder[_T], data: bytes) -> _T:
+    if len(data) > MESSAGE_SIZE_MAX:
+        raise BadMessage(f"longer than {MESSAGE_SIZE_MAX} bytes")
     try:
         message = decoder.decode(data)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadMessage(str(error)) from None
     if message.version != VERSION:
         raise BadMessage(f"version {message.version}, not {VERSION}")

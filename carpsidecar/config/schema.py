@@ -56,7 +56,7 @@ class Field:
         """
         try:
             return msgspec.convert(given.value, self.type, strict=False)
-        except msgspec.ValidationError:
+        except (msgspec.ValidationError, UnicodeEncodeError):
             raise self.misfit(given) from None
 
     def misfit(self, given: Given, problem: str = "can't be used") -> ConfigError:

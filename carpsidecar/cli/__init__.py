@@ -1,0 +1,74 @@
+"""The command line: a sub-command a module, each imported only when it is asked for."""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import PurePath
+
+# Of each command: its module, whose main(arguments) returns the exit status, and what it is for.
+COMMANDS = {
+    "run": ("carpsidecar.cli.run", "take part in the election and hold the address while master"),
+    "ucarp": ("carpsidecar.cli.ucarp", "the same with ucarp's options, scripts and output: a drop-in for it"),
+    "config": ("carpsidecar.cli.config", "check a configuration, or print its schema"),
+    "demo": ("carpsidecar.cli.demo", "watch three virtual machines hand an address over"),
+    "version": ("carpsidecar.cli.version", "print the version"),
+}
+
+
+def usage() -> str:
+    lines = [
+        "usage: carpsidecar COMMAND [OPTION...]",
+        "",
+        "Float an IP address over machines: CARP, wire-compatible with ucarp and the BSDs.",
+        "",
+        "commands:",
+        *(f"  {name:<9} {purpose}" for name, (_, purpose) in COMMANDS.items()),
+        "",
+        "Each has its own help: carpsidecar COMMAND --help. Started under the name ucarp, it is that command.",
+        "",
+        "exit status: 0 done or stopped, 1 failed, 2 bad command line or configuration, 130 interrupted",
+        "example: carpsidecar run --vip 192.0.2.100 --passphrase-file /etc/carp.pass",
+    ]
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command that the arguments, or the program's own name, ask for, and return its exit status."""
+    if argv is None:
+        argv = sys.argv[1:]
+        if PurePath(sys.argv[0]).name == "ucarp":
+            argv = ["ucarp", *argv]
+    try:
+        status = _dispatch(argv)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has left; the interpreter must not stumble over that once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except SystemExit as done:  # argparse, after --help or an error
+        return done.code if isinstance(done.code, int) else 1
+    except Exception as error:
+        from carpsidecar.cli.errors import explain
+
+        return explain(error)
+    return status
+
+
+def _dispatch(argv: Sequence[str]) -> int:
+    if not argv:
+        print(usage(), file=sys.stderr)
+        return 2
+    name, *arguments = argv
+    if name in ("-h", "--help"):
+        print(usage())
+        return 0
+    if name not in COMMANDS:
+        kind = "option" if name.startswith("-") else "command"
+        print(f"carpsidecar: unknown {kind} {name}: see carpsidecar --help", file=sys.stderr)
+        return 2
+    command = import_module(COMMANDS[name][0])
+    status: int = command.main(arguments)
+    return status

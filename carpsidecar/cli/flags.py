@@ -1,0 +1,80 @@
+"""The command lines that argparse reads: its parser in our words, and a flag for each setting of the schema."""
+
+import argparse
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NoReturn, get_args, get_origin
+
+from carpsidecar.cli.errors import MISUSED, complain
+from carpsidecar.config.schema import GROUP_FIELDS, PROCESS_FIELDS, Field
+from carpsidecar.config.sources import CONFIG_VARIABLE, ENVIRONMENT_PREFIX, flag_name
+
+PRECEDENCE = f"""\
+Every setting has three names: --advskew, {ENVIRONMENT_PREFIX}ADVSKEW in the environment, and advskew in the file.
+A flag overrides the environment, which overrides the file. Several values in one variable are separated by commas.
+
+exit status:
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """Takes no abbreviations, and says what is wrong in one line."""
+
+    def __init__(self, *, prog: str, description: str, epilog: str = "") -> None:
+        super().__init__(
+            prog=prog,
+            description=description,
+            epilog=epilog,
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    def read(self, argv: Sequence[str]) -> dict[str, Any]:
+        """What was given, by name; None where nothing was."""
+        known, unknown = self.parse_known_args(argv)
+        for text in unknown:
+            if text.startswith("-") and text != "-":
+                # What follows the = may be a passphrase.
+                self.error(f"unknown option {text.partition('=')[0]}")
+            self.error(f"{text!r} is no option")
+        return vars(known)
+
+    def error(self, message: str) -> NoReturn:
+        text = message.removeprefix("argument ").replace("expected one argument", "needs a value")
+        complain(f"{text}: see {self.prog} --help", self.prog)
+        self.exit(MISUSED)
+
+
+def add_settings(parser: Parser) -> None:
+    """A flag for each setting there is."""
+    parser.add_argument(
+        "--config", metavar="FILE", help=f"configuration file, in YAML (default: {CONFIG_VARIABLE}, or none)"
+    )
+    for title, fields in (("group", GROUP_FIELDS), ("log", PROCESS_FIELDS)):
+        section = parser.add_argument_group(title)
+        for name, field in fields.items():
+            text = field.description.replace("%", "%%")
+            if field.is_switch:
+                section.add_argument(flag_name(name), action=argparse.BooleanOptionalAction, help=text)
+            elif field.repeats:
+                again = f"{text}; may be given several times"
+                section.add_argument(flag_name(name), dest=name, action="append", metavar="ADDRESS", help=again)
+            else:
+                section.add_argument(flag_name(name), dest=name, metavar=_metavar(field), help=text)
+
+
+def _metavar(field: Field) -> str:
+    kind = get_args(field.type)[0]
+    if get_origin(kind) is Literal:
+        return "|".join(get_args(kind))
+    words = {"interface": "NAME", "name": "NAME", "sync_group": "NAME", "passphrase_file": "FILE"}
+    if field.name in words:
+        return words[field.name]
+    if field.name.startswith("on_"):
+        return "COMMAND"
+    return {int: "N", float: "SECONDS"}.get(kind, "TEXT")
+
+
+def source_of(given: dict[str, Any]) -> tuple[dict[str, Any], Mapping[str, str], str | None]:
+    """What `load` takes, of what a parser with our settings read."""
+    return {name: value for name, value in given.items() if name != "config"}, os.environ, given["config"]

@@ -1,0 +1,51 @@
+"""`carpsidecar run`: take part in the election."""
+
+import logging
+from collections.abc import Sequence
+
+from carpsidecar import logs
+from carpsidecar.cli.flags import PRECEDENCE, Parser, add_settings, source_of
+from carpsidecar.config.sources import load
+
+_DESCRIPTION = """\
+Float an address over machines: the nodes elect a master, which holds it, and when the master goes, another takes
+over. Start the same command on every node. A virtual address and a passphrase are all that must be given.
+"""
+
+_EPILOG = f"""\
+{PRECEDENCE}  0    stopped by TERM or INT
+  1    failed to start, or while it ran
+  2    the command line or the configuration can't be used
+
+signals:
+  TERM, INT  hand over to a backup and stop        USR1  log a status line for each group
+  HUP        read the configuration again          USR2  hand over to a backup and go on
+
+example:
+  carpsidecar run --vip 192.0.2.100 --vhid 42 --passphrase-file /etc/carp.pass --preempt --advskew 50
+"""
+
+
+def parser() -> Parser:
+    made = Parser(prog="carpsidecar run", description=_DESCRIPTION, epilog=_EPILOG)
+    add_settings(made)
+    return made
+
+
+def main(argv: Sequence[str]) -> int:
+    given = parser().read(argv)
+    if given["log_level"] == "debug":
+        # So that a traceback is shown even of what goes wrong before the log starts.
+        logs.logger.setLevel(logging.DEBUG)
+    source = source_of(given)
+    config = load(*source)
+    writer = logs.start(config.log_format, config.log_level)
+    try:
+        # Late, so that a configuration that can't be used is told at once.
+        from carpsidecar.engine.run import run
+
+        for warning in config.warnings:
+            logs.log(logging.WARNING, "config", warning)
+        return run(config, reload=lambda: load(*source))
+    finally:
+        writer.close()

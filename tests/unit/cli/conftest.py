@@ -1,0 +1,80 @@
+"""An engine that only remembers what it was asked, and the program from a real shell."""
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from carpsidecar import logs
+from carpsidecar.config.sources import Config
+
+
+class StartError(Exception):
+    """Stands for that of the engine."""
+
+
+class FakeEngine(ModuleType):
+    """Takes the place of carpsidecar.engine.run. `error` is raised, `while_running` called, `status` returned."""
+
+    StartError = StartError
+
+    def __init__(self) -> None:
+        super().__init__("carpsidecar.engine.run")
+        self.config: Config | None = None
+        self.reload: Callable[[], Config] | None = None
+        self.error: BaseException | None = None
+        self.while_running: Callable[[], None] = lambda: None
+        self.status = 0
+
+    def run(
+        self,
+        config: Config,
+        *,
+        reload: Callable[[], Config] | None = None,
+        listening: Callable[[], None] | None = None,
+    ) -> int:
+        self.config, self.reload = config, reload
+        if self.error:
+            raise self.error
+        if listening:
+            listening()
+        self.while_running()
+        return self.status
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeEngine]:
+    fake = FakeEngine()
+    monkeypatch.setitem(sys.modules, "carpsidecar.engine.run", fake)
+    for name in [name for name in os.environ if name.startswith("CARP_")]:
+        monkeypatch.delenv(name)
+    yield fake
+    logs.logger.handlers.clear()
+    logs.logger.setLevel(logging.NOTSET)
+    logs.logger.propagate = True
+
+
+@pytest.fixture
+def passphrase_file(tmp_path: Path) -> str:
+    path = tmp_path / "passphrase"
+    path.write_text("secret\n")
+    path.chmod(0o600)
+    return str(path)
+
+
+def shell(*arguments: str, as_nobody: bool = False) -> "subprocess.CompletedProcess[str]":
+    """Run the program as a user would, and wait for its end."""
+    prefix = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if as_nobody else []
+    return subprocess.run(
+        [*prefix, sys.executable, "-m", "carpsidecar", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={name: value for name, value in os.environ.items() if not name.startswith("CARP_")},
+    )

@@ -1,0 +1,123 @@
+"""Where the passphrase may come from, and that it is never shown."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from carpsidecar.config.sources import load
+from tests.unit.config.conftest import Refusal, WriteFile, one_group
+
+VIP = {"vip": "192.0.2.100", "vhid": "42"}
+
+
+def secret_of(flags: dict[str, str]) -> bytes:
+    return load(VIP | flags, {}).groups[0].passphrase.secret
+
+
+def test_a_file_is_read_to_the_end_of_its_first_line(passphrase_file: str) -> None:
+    assert secret_of({"passphrase_file": passphrase_file}) == b"secret"
+
+
+def test_the_line_end_of_windows_is_none_of_it(tmp_path: Path) -> None:
+    (tmp_path / "passphrase").write_bytes(b"secret\r\n")
+    assert secret_of({"passphrase_file": str(tmp_path / "passphrase")}) == b"secret"
+
+
+def test_a_blank_at_the_end_belongs_to_it(tmp_path: Path) -> None:
+    (tmp_path / "passphrase").write_bytes(b"secret \n\n")
+    assert secret_of({"passphrase_file": str(tmp_path / "passphrase")}) == b"secret "
+
+
+def test_a_descriptor_is_read_once_for_all_groups_and_reloads() -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"from-the-pipe\n")
+    os.close(writing)
+    flags = {"passphrase_fd": str(reading)}
+    assert secret_of(flags) == b"from-the-pipe"
+    assert secret_of(flags) == b"from-the-pipe"
+    assert not os.get_inheritable(reading)
+    os.close(reading)
+
+
+def test_the_environment_may_hold_it_without_a_warning() -> None:
+    config = load(VIP, {"CARP_PASSPHRASE": "secret"})
+    assert config.groups[0].passphrase.secret == b"secret"
+    assert config.warnings == ()
+
+
+def test_a_flag_may_hold_it_with_a_warning() -> None:
+    assert one_group().warnings == ("--passphrase: everybody who runs ps can read it: use --passphrase-file",)
+
+
+def test_a_file_that_everybody_can_read_is_worth_a_warning(tmp_path: Path) -> None:
+    path = tmp_path / "passphrase"
+    path.write_text("secret")
+    path.chmod(0o644)
+    [warning] = load(VIP | {"passphrase_file": str(path)}, {}).warnings
+    assert warning == f"--passphrase-file: {path} is readable by everybody: chmod 600 {path}"
+
+
+def test_19_bytes_are_the_most_that_carp_takes(refusal: Refusal) -> None:
+    assert secret_of({"passphrase": "x" * 19}) == b"x" * 19
+    text = refusal(VIP | {"passphrase": "x" * 20})
+    assert "20 bytes, and CARP takes at most 19" in text
+    assert "xxx" not in text
+
+
+def test_bytes_count_not_letters(refusal: Refusal) -> None:
+    assert "20 bytes" in refusal(VIP | {"passphrase": "ä" * 10})
+
+
+def test_hardened_takes_any_length() -> None:
+    assert secret_of({"passphrase": "x" * 1000, "auth": "hardened"}) == b"x" * 1000
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "is empty"),
+        (b"\n", "is empty"),
+        (b"one\ntwo\n", "more than one line"),
+        (b"a\0b\n", "zero byte"),
+        (b"x" * 70_000, "more than 65536 bytes"),
+    ],
+)
+def test_a_file_without_a_usable_line(content: bytes, problem: str, tmp_path: Path, refusal: Refusal) -> None:
+    path = tmp_path / "passphrase"
+    path.write_bytes(content)
+    text = refusal(VIP | {"passphrase_file": str(path), "auth": "hardened"})
+    assert text.startswith("--passphrase-file: ")
+    assert problem in text
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"), [("/nonexistent", "No such file"), ("/", "Is a directory"), ("a\0b", "no path")]
+)
+def test_a_file_that_can_not_be_read(path: str, reason: str, refusal: Refusal) -> None:
+    assert reason in refusal(VIP | {"passphrase_file": path})
+
+
+def test_a_descriptor_that_is_not_open(refusal: Refusal) -> None:
+    assert refusal(VIP | {"passphrase_fd": "987"}).startswith("--passphrase-fd: 987: can't be read")
+
+
+def test_none_at_all(refusal: Refusal) -> None:
+    assert refusal(VIP).startswith("passphrase: none is given: put it into a file")
+
+
+def test_two_ways_in_one_place_are_one_too_many(refusal: Refusal, passphrase_file: str) -> None:
+    text = refusal(VIP | {"passphrase": "secret", "passphrase_file": passphrase_file})
+    assert text == "passphrase: given twice, by --passphrase-file and --passphrase: leave one of them out"
+
+
+def test_a_number_in_yaml_is_no_text_and_not_shown(refusal: Refusal, write_file: WriteFile) -> None:
+    text = refusal(VIP, file=write_file("passphrase: 8675309\n"))
+    assert "in quotes" in text
+    assert "8675309" not in text
+
+
+@pytest.mark.parametrize("form", [repr, str, "{:}".format])
+def test_no_form_of_the_configuration_shows_it(form: object) -> None:
+    assert callable(form)
+    assert "hunter2" not in form(one_group(passphrase="hunter2"))

@@ -1,0 +1,107 @@
+"""What the engine and the reporter tell each other survives the way, and nothing else gets in."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from carpsidecar.messages import (
+    BadMessage,
+    GroupCounters,
+    GroupGone,
+    GroupSnapshot,
+    Heartbeat,
+    SetDemotion,
+    StepBack,
+    ToEngine,
+    ToReporter,
+    decode_for_engine,
+    decode_for_reporter,
+    encode,
+)
+
+COUNTERS = GroupCounters(
+    advertisements_sent=1,
+    advertisements_failed=2,
+    advertisements_received=3,
+    transitions={"master": 1},
+    lease_renewals=4,
+    lease_misses=5,
+    addresses_put_back=6,
+    foreign_claims=7,
+    hooks={"ok": 1},
+)
+SNAPSHOT = GroupSnapshot(
+    group="web",
+    role="master",
+    reason="no advertisement from the master",
+    since_s=1.5,
+    interface="eth0",
+    vhid=42,
+    addresses=["192.0.2.100/32"],
+    advbase=1,
+    advskew=0,
+    advskew_advertised=100,
+    demotions={"health": 100},
+    master=None,
+)
+HEARTBEAT = Heartbeat(sent_s=2.5, counters={"web": COUNTERS}, drops={"eth0": {"digest": 1}}, bad_messages=0)
+
+
+@pytest.mark.parametrize("message", [SNAPSHOT, HEARTBEAT, GroupGone(group="web")])
+def test_the_reporter_reads_what_the_engine_wrote(message: ToReporter) -> None:
+    assert decode_for_reporter(encode(message)) == message
+
+
+@pytest.mark.parametrize("message", [SetDemotion(cause="drain", amount=100, group="web", bow_out=True), StepBack()])
+def test_the_engine_reads_what_the_reporter_wrote(message: ToEngine) -> None:
+    assert decode_for_engine(encode(message)) == message
+
+
+BAD = {
+    "nothing": b"",
+    "no json": b"{",
+    "no text": b"\xff\xfe",
+    "no object": b"[]",
+    "no type": b'{"version":1}',
+    "an unknown type": b'{"type":"reboot","version":1}',
+    "another version": b'{"type":"step_back","version":2}',
+    "a missing field": b'{"type":"demotion","version":1}',
+    "a wrong type of a field": b'{"type":"demotion","version":1,"cause":"x","amount":"much"}',
+    "too deep": b"[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("data", BAD.values(), ids=BAD)
+def test_a_bad_message_is_refused_on_both_sides(data: bytes) -> None:
+    with pytest.raises(BadMessage):
+        decode_for_engine(data)
+    with pytest.raises(BadMessage):
+        decode_for_reporter(data)
+
+
+def test_neither_side_takes_the_messages_of_its_own() -> None:
+    with pytest.raises(BadMessage):
+        decode_for_engine(encode(SNAPSHOT))
+    with pytest.raises(BadMessage):
+        decode_for_reporter(encode(StepBack()))
+
+
+def test_a_role_that_there_is_not_is_refused() -> None:
+    with pytest.raises(BadMessage):
+        decode_for_reporter(encode(SNAPSHOT).replace(b'"master","reason"', b'"king","reason"'))
+
+
+@given(st.binary(max_size=200))
+def test_noise_is_refused(data: bytes) -> None:
+    with pytest.raises(BadMessage):
+        decode_for_engine(data)
+
+
+@given(st.integers(0, 400), st.integers(0, 255))
+def test_a_damaged_message_is_read_or_refused(place: int, byte: int) -> None:
+    data = bytearray(encode(SNAPSHOT))
+    data[place % len(data)] = byte
+    try:
+        decode_for_reporter(bytes(data))
+    except BadMessage:
+        return
