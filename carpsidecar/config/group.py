@@ -14,7 +14,7 @@ from carpsidecar.protocol.packet import CARP_GROUP_IPV4, CARP_GROUP_IPV6, IPAddr
 IPInterface = IPv4Interface | IPv6Interface
 Family = Literal[4, 6]
 
-ADDRESSES_MAX = 4096
+ADDRESSES_MAX = 1024
 HOOK_TIMEOUT_S = 60.0
 
 
@@ -94,6 +94,11 @@ def resolve_group(given: Mapping[str, Given]) -> tuple[GroupConfig, list[str]]:
     passphrase = read_passphrase(given, auth)
     if passphrase.warning:
         warnings.append(passphrase.warning)
+    sources = _one_a_family("source", given, values)
+    for address in addresses:
+        if address.ip in sources:
+            problem = "is a vip, which moves"
+            raise GROUP_FIELDS["source"].misfit(Given(str(address.ip), given["source"].origin), problem)
     settings = Settings(
         **{name: values[name] for name in ("advbase", "advskew", "dead_ratio", "preempt") if name in values}
     )
@@ -106,7 +111,7 @@ def resolve_group(given: Mapping[str, Given]) -> tuple[GroupConfig, list[str]]:
         settings=settings,
         interface=values.get("interface"),
         auth=auth,
-        sources=_one_a_family("source", given, values),
+        sources=sources,
         sync_group=values.get("sync_group"),
         hooks=_hooks(given, values),
         ignore_link=values.get("ignore_link", False),
