@@ -1,0 +1,47 @@
+"""A preferred node that preempts takes the address from a healthy master: ours from ucarp, and ucarp from ours."""
+
+import pytest
+
+from tests.network.interop.peers import SLOWER, Kind, client_of, needs_ucarp, segment
+
+pytestmark = [pytest.mark.network, needs_ucarp, pytest.mark.at_once]
+
+NEXT_ADVERTISEMENT_S = 3.0
+"""It comes after 1.4 s; more is for the start of a program on a busy machine."""
+HELD_BY_TWO_S = 0.5
+
+
+@pytest.mark.parametrize(
+    ("preferred", "slower"),
+    [("ours", "ucarp"), ("ucarp", "ours"), ("drop-in", "ucarp"), ("ucarp", "drop-in"), ("drop-in", "ours")],
+)
+def test_a_preferred_node_takes_over_as_soon_as_it_hears_the_master(preferred: Kind, slower: Kind) -> None:
+    with segment() as made, client_of(made) as client:
+        master = made.join(slower, "first", advskew=SLOWER)
+        made.expect_holder(master)
+        client.wait_until_answered_by("first", 5)
+        newcomer = made.join(preferred, "second", "--preempt")
+        newcomer.wait_for_role("backup", 5)
+        made.expect_holder(newcomer, NEXT_ADVERTISEMENT_S)
+        master.wait_for_role("backup", 1)
+        # ucarp announces itself before it advertises, which we contest; our last word makes it announce again.
+        client.wait_until_answered_by("second", NEXT_ADVERTISEMENT_S)
+        made.expect_peace(newcomer)
+        client.wait_until_answered_by("second", 1)
+        assert newcomer.transitions == ["backup", "master"]
+        assert made.watch.two_holders_s() < HELD_BY_TWO_S
+        made.expect_no_complaints()
+
+
+@pytest.mark.parametrize(("preferred", "slower"), [("ours", "ucarp"), ("ucarp", "ours")])
+def test_without_preempt_even_the_preferred_node_leaves_the_address_where_it_is(
+    preferred: Kind, slower: Kind
+) -> None:
+    with segment() as made:
+        master = made.join(slower, "first", advskew=SLOWER)
+        made.expect_holder(master)
+        newcomer = made.join(preferred, "second")
+        newcomer.wait_for_role("backup", 5)
+        made.expect_peace(master)
+        assert newcomer.transitions == ["backup"]
+        made.expect_no_complaints()

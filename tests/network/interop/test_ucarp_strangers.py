@@ -1,0 +1,80 @@
+"""A speaker that does not belong to the group, by its passphrase, its addresses or its mode, disturbs nobody."""
+
+import pytest
+
+from carpsidecar.lab.holders import HolderWatch
+from tests.network.interop.peers import (
+    OTHER_VIP,
+    PASSPHRASE,
+    Kind,
+    Member,
+    Segment,
+    client_of,
+    needs_ucarp,
+    segment,
+)
+
+pytestmark = [pytest.mark.network, needs_ucarp, pytest.mark.at_once]
+
+NAMES = ("first", "second", "stranger")
+both_ways = pytest.mark.parametrize(("master", "backup"), [("ours", "ucarp"), ("ucarp", "ours")])
+
+
+def of_kind(made: Segment, kind: Kind) -> Member:
+    """The group's own member of this kind."""
+    return next(member for member in made.members[:2] if member.kind == kind)
+
+
+def times_said(member: Member, text: str) -> int:
+    return member.log.count(text)
+
+
+@both_ways
+def test_another_passphrase_is_told_once_and_changes_nothing(master: Kind, backup: Kind) -> None:
+    told = "bad digest from 10.99.0.13 on eth0, vhid 42: do passphrase and addresses agree?"
+    with segment(*NAMES) as made, client_of(made) as client:
+        holder, other = made.join_pair(master, backup)
+        # It has no script to add the address with, but it advertises, and announces what it does not have.
+        stranger = made.join("ucarp", "stranger", passphrase=PASSPHRASE.upper(), scripts=False)
+        stranger.wait_for_role("master", 8)
+        of_kind(made, "ours").process.wait_for(told, 5)
+        of_kind(made, "ucarp").process.wait_for("Bad digest", 5)
+        made.expect_peace(holder)
+        assert other.transitions == ["backup"]
+        assert times_said(of_kind(made, "ours"), told) == 1
+        assert stranger.transitions == ["backup", "master"]
+        if holder.kind == "ours":
+            client.wait_until_answered_by(holder.name, 2)
+
+
+@pytest.mark.parametrize("stranger", ["ours", "ucarp"])
+@both_ways
+def test_another_address_list_is_told_by_both_and_each_keeps_its_own(
+    master: Kind, backup: Kind, stranger: Kind
+) -> None:
+    with segment(*NAMES) as made, HolderWatch(list(made.nodes.values()), OTHER_VIP) as other_watch:
+        holder, other = made.join_pair(master, backup)
+        apart = made.join(stranger, "stranger", vip=OTHER_VIP)
+        other_watch.wait_for_holder("stranger", 8)
+        of_kind(made, "ours").process.wait_for("bad digest from 10.99.0.13", 5)
+        if stranger == "ours":
+            apart.process.wait_for(f"bad digest from {holder.node.address}", 5)
+        made.expect_peace(holder)
+        assert other_watch.holders_now() == {"stranger"}
+        assert other.transitions == ["backup"]
+        assert times_said(of_kind(made, "ours"), "bad digest") == 1
+        assert apart.transitions == ["backup", "master"]
+
+
+def test_hardened_mode_beside_ucarp_is_another_version_to_it_and_no_advertisement() -> None:
+    with segment(*NAMES) as made, HolderWatch(list(made.nodes.values()), OTHER_VIP) as other_watch:
+        ucarp, ours = made.join_pair("ucarp", "ours")
+        hardened = made.join("ours", "stranger", "--auth", "hardened", vip=OTHER_VIP)
+        other_watch.wait_for_holder("stranger", 8)
+        ucarp.process.wait_for("Bad version: [3]", 5)
+        ours.process.wait_for("bad version from 10.99.0.13", 5)
+        hardened.process.wait_for("bad version from 10.99.0.11", 5)
+        made.expect_peace(ucarp)
+        assert other_watch.holders_now() == {"stranger"}
+        assert hardened.transitions == ["backup", "master"]
+        assert times_said(ucarp, "Bad digest") == 0
