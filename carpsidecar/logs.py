@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from carpsidecar.linux.capabilities import keep_only
+
 logger = logging.getLogger("carpsidecar")
 
 _QUEUE_MAX = 2000
@@ -93,6 +95,8 @@ class Writer(logging.Handler):
         self._thread.join(_FLUSH_TIMEOUT_S)
 
     def _write(self) -> None:
+        # Each thread has privileges of its own: what the process gives up later, this one would keep.
+        keep_only((), bounding=True)
         while (entry := self._lines.get()) is not None:
             dropped, self._dropped = self._dropped, 0
             try:

@@ -3,12 +3,14 @@
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from logging import INFO, WARNING
 
 from carpsidecar.config.group import GroupConfig
 from carpsidecar.config.schema import ConfigError
 from carpsidecar.config.sources import Config
 from carpsidecar.engine.group import Group
+from carpsidecar.engine.hooks import HookRunner
 from carpsidecar.engine.interface import Interface
 from carpsidecar.engine.report import counters, snapshot, status_line
 from carpsidecar.engine.startup import (
@@ -21,7 +23,7 @@ from carpsidecar.engine.startup import (
 )
 from carpsidecar.linux.monitor import AddressAdded, AddressRemoved, LinkChanged, LinkGone, Monitor, Overrun
 from carpsidecar.linux.netlink import Link, Netlink
-from carpsidecar.logs import log
+from carpsidecar.logs import in_words, log
 from carpsidecar.messages import GroupGone, GroupSnapshot, Heartbeat, SetDemotion, StepBack, ToEngine
 from carpsidecar.protocol.packet import IPAddress
 from carpsidecar.protocol.timing import ADVSKEW_DEMOTED
@@ -41,6 +43,8 @@ class Engine:
         self._interfaces: dict[str, Interface] = {}
         self._groups: dict[str, Group] = {}
         self._locks: dict[str, InstanceLock] = {}
+        self._leaving: dict[str, HookRunner] = {}
+        """Last commands of groups that are gone, which a group of the same name waits for."""
         self._demanded: dict[tuple[str, str | None], SetDemotion] = {}
         self._stopping = False
         loop.add_reader(self._monitor.fileno(), self._kernel_event)
@@ -49,7 +53,11 @@ class Engine:
     @property
     def idle(self) -> bool:
         """Whether no command of a group runs any more."""
-        return all(group.hooks.idle for group in self._groups.values())
+        return all(hooks.idle for hooks in self._all_hooks)
+
+    @property
+    def _all_hooks(self) -> list[HookRunner]:
+        return [*self._leaving.values(), *(group.hooks.runner for group in self._groups.values())]
 
     # The configuration.
 
@@ -79,9 +87,17 @@ class Engine:
                 del wanted[name]
             else:
                 self._remove(group)
-        for group in [self._create(resolved) for resolved in wanted.values()]:
-            group.start()
-            self._apply_demands(group)
+        failure: ConfigError | StartError | None = None
+        for resolved in wanted.values():
+            try:
+                group = self._create(resolved)
+            except (ConfigError, StartError) as error:
+                failure = failure or error
+            else:
+                group.start()
+                self._apply_demands(group)
+        if failure is not None:
+            raise failure
 
     def stop(self) -> None:
         """Bow out and release; the last commands may still run."""
@@ -92,6 +108,8 @@ class Engine:
     def close(self) -> None:
         for group in self._groups.values():
             group.close()
+        for hooks in self._all_hooks:
+            hooks.end()
         for interface in self._interfaces.values():
             interface.close()
         for lock in self._locks.values():
@@ -102,21 +120,25 @@ class Engine:
 
     def _create(self, config: GroupConfig) -> Group:
         assert config.interface is not None
-        lock = lock_instance(config.interface, config.vhid)
-        try:
-            left_over = take_off_left_over(self._netlink, config)
-            interface = self._interfaces.setdefault(config.interface, Interface(self._loop, config.interface))
-            group = Group(self._loop, self._netlink, interface, config, self._virtual_addresses, self._changed)
-            interface.add(group)
-            if interface.link is None:
-                interface.set_link(self._link_named(config.interface))
-            check_sources(group)
-        except OSError as error:
-            lock.close()
-            raise StartError(f"group {config.name}: {error}") from None
-        except (ConfigError, StartError):
-            lock.close()
-            raise
+        former = self._leaving.get(config.name)
+        with ExitStack() as undo:
+            lock = lock_instance(config.interface, config.vhid)
+            undo.callback(lock.close)
+            try:
+                left_over = take_off_left_over(self._netlink, config)
+                interface = self._interfaces.setdefault(config.interface, Interface(self._loop, config.interface))
+                group = Group(
+                    self._loop, self._netlink, interface, config, self._virtual_addresses, self._changed, former
+                )
+                undo.callback(interface.remove, group)
+                interface.add(group)
+                if interface.link is None:
+                    interface.set_link(self._link_named(config.interface))
+                check_sources(group)
+            except OSError as error:
+                raise StartError(f"group {config.name}: {in_words(error)}") from None
+            undo.pop_all()
+        self._leaving.pop(config.name, None)
         self._groups[config.name] = group
         self._locks[config.name] = lock
         if left_over:
@@ -129,6 +151,8 @@ class Engine:
         group.interface.remove(group)
         del self._groups[group.config.name]
         self._locks.pop(group.config.name).close()
+        if not group.hooks.idle:
+            self._leaving[group.config.name] = group.hooks.runner
         log(INFO, "removed", "no longer configured so", group=group.config.name)
         self._tell(GroupGone(group=group.config.name))
 
@@ -175,7 +199,7 @@ class Engine:
                 interface.set_link(link)
             except OSError as error:
                 # It may be gone again already; then the next event says so.
-                log(WARNING, "interface_failed", f"{interface.name}: {error}", interface=interface.name)
+                log(WARNING, "interface_failed", f"{interface.name}: {in_words(error)}", interface=interface.name)
             for group in list(interface.groups.values()):
                 group.surroundings_changed()
 
@@ -229,7 +253,12 @@ class Engine:
             sent_s=time.time(),
             counters={name: counters(group) for name, group in self._groups.items()},
             drops={
-                name: {**{str(drop): n for drop, n in interface.receiver.drops.items()}, "unread": interface.unread}
+                name: {
+                    **{str(drop): n for drop, n in interface.receiver.drops.items()},
+                    "unread": interface.unread,
+                    "overrun": interface.overrun,
+                    "claims_unread": interface.claims_unread,
+                }
                 for name, interface in self._interfaces.items()
             },
             bad_messages=bad_messages,

@@ -15,12 +15,13 @@ from typing import Any
 
 from carpsidecar.config.group import GroupConfig, Hooks
 from carpsidecar.engine.holding import Holding
+from carpsidecar.engine.hooks import HookRunner
 from carpsidecar.engine.interface import Interface
 from carpsidecar.engine.role_hooks import RoleHooks
 from carpsidecar.engine.throttle import Throttle
 from carpsidecar.engine.transmitter import Transmitter
 from carpsidecar.linux.netlink import Netlink
-from carpsidecar.logs import log
+from carpsidecar.logs import in_words, log
 from carpsidecar.messages import Role
 from carpsidecar.protocol.election import BOW_OUT, Addresses, Advertise, Become, Effects, Election, Reason, State
 from carpsidecar.protocol.packet import Advertisement, IPAddress
@@ -28,6 +29,9 @@ from carpsidecar.protocol.timing import ADVSKEW_DEMOTED
 
 _SAY_EVERY_S = 60.0
 _SAY_BURST = 10
+_TELL_MASTER_AFTER_S = 0.05
+ANSWER_CLAIM_AFTER_S = 0.05
+"""A ucarp that preempts us announces the address before it advertises: that is no claim to contest."""
 _CANNOT_HOLD = "addresses"
 """The cause of the demotion of a node that failed to add the addresses."""
 
@@ -38,6 +42,7 @@ class Group:
     Args:
         virtual: all virtual addresses of this node, none of which may be a source.
         changed: called after anything that a person would want to know.
+        hooks: what still runs the last command of a group of this name, if something does.
     """
 
     def __init__(
@@ -48,13 +53,14 @@ class Group:
         config: GroupConfig,
         virtual: Callable[[], Collection[IPAddress]],
         changed: Callable[["Group"], None],
+        hooks: HookRunner | None = None,
     ) -> None:
         self.config = config
         self.interface = interface
         self.election = Election(config.settings, IPv4Address(0))
         self.transmitter = Transmitter(netlink, interface, config)
         self.holding = Holding(loop, netlink, interface, config, self._announcement_failed)
-        self.hooks = RoleHooks(loop, config, self._master_hook_ended)
+        self.hooks = RoleHooks(loop, config, self._master_hook_ended, hooks)
         self.demotions: dict[str, int] = {}
         self.since_s = time.time()
         self.counts: Counter[str] = Counter()
@@ -66,8 +72,11 @@ class Group:
         self._timer: asyncio.TimerHandle | None = None
         self._was_ready = False
         self._was_master = False
+        self._trouble_said = ""
         self._heard_master: IPAddress | None = None
         self._held_until = 0.0
+        self._telling: asyncio.TimerHandle | None = None
+        self._answering: asyncio.TimerHandle | None = None
 
     # What it is.
 
@@ -113,6 +122,7 @@ class Group:
     def start(self) -> None:
         self.find_sources()
         self._was_ready = not self.trouble
+        self._trouble_said = self.trouble
         if self.trouble:
             self._log(WARNING, "waiting", f"waiting: {self.trouble}")
         self._perform(self.election.start(self._loop.time(), link_up=not self.trouble))
@@ -122,10 +132,11 @@ class Group:
         self._perform(self.election.stop(self._loop.time()))
 
     def close(self) -> None:
+        """Nothing happens any more, except that its last command may still run."""
         self.holding.stop_announcing()
-        self.hooks.end()
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._telling, self._answering):
+            if timer is not None:
+                timer.cancel()
 
     def bow_out_for_former_self(self) -> None:
         """A run before this one left its addresses: tell the backups that it is not coming back."""
@@ -138,12 +149,13 @@ class Group:
 
     def surroundings_changed(self) -> None:
         """The link or the addresses of the interface are not what they were."""
-        before = self.trouble
         self.find_sources()
         self._was_ready = self._was_ready or not self.trouble
-        if self.trouble and self.trouble != before:
-            self._log(WARNING, "waiting", f"can't take part: {self.trouble}")
         self._perform(self.election.link_changed(self._loop.time(), up=not self.trouble))
+        if self.trouble != self._trouble_said:
+            self._trouble_said = self.trouble
+            if self.trouble:
+                self._log(WARNING, "waiting", f"can't take part: {self.trouble}")
         self._changed(self)
 
     def heard(self, now: float, advertisement: Advertisement, source: IPAddress) -> None:
@@ -151,26 +163,38 @@ class Group:
         self.counts["received"] += 1
         if self.election.state is State.BACKUP and source != self._heard_master:
             self._heard_master = source
-            self._loop.call_soon(self._changed, self)
+            if self._telling is None:
+                # Not for each packet: senders may take turns, or somebody pretends that they do.
+                self._telling = self._loop.call_later(_TELL_MASTER_AFTER_S, self._tell_master)
         self._perform(
             self.election.advertisement_received(
                 now, advertisement.advbase, advertisement.advskew, advertisement.demotion, source
             )
         )
 
+    def _tell_master(self) -> None:
+        self._telling = None
+        self._changed(self)
+
     def claimed(self, now: float, address: IPAddress, mac: bytes) -> None:
         """Another machine says by ARP or NDP that it has one of our addresses."""
         self.counts["claims"] += 1
+        if self.is_master and self._answering is None:
+            self._answering = self._loop.call_later(ANSWER_CLAIM_AFTER_S, self._answer_claim, address, mac)
+
+    def _answer_claim(self, address: IPAddress, mac: bytes) -> None:
+        self._answering = None
         if not self.is_master:
             return
         self._say_sometimes(
             WARNING,
             "conflict",
             f"{mac.hex(':')} claims {address} while we hold it: announced again; is it configured there by hand?",
+            about=mac,
             address=str(address),
             mac=mac.hex(":"),
         )
-        self.holding.defend(now)
+        self.holding.defend(self._loop.time())
 
     def addresses_removed(self, removed: set[IPAddress]) -> None:
         """The kernel dropped these: the lease ran out, we released them, or somebody took them off."""
@@ -260,7 +284,7 @@ class Group:
         before = self.in_need
         self.election.advertisement_sent(failure is None)
         if failure is not None:
-            self._say_sometimes(WARNING, "send_failed", f"an advertisement could not be sent: {failure}")
+            self._say_sometimes(WARNING, "send_failed", f"an advertisement could not be sent: {in_words(failure)}")
         if self.in_need != before:
             self._loop.call_soon(self._changed, self)
 
@@ -284,14 +308,14 @@ class Group:
         return True
 
     def _cannot_hold(self, error: OSError) -> None:
-        self._say_sometimes(ERROR, "addresses_failed", f"the addresses can't be held: {error}")
+        self._say_sometimes(ERROR, "addresses_failed", f"the addresses can't be held: {in_words(error)}")
         if _CANNOT_HOLD in self.demotions:
             self._perform(self.election.step_back(self._loop.time(), Reason.DEMOTED))
         else:
             self.demote(_CANNOT_HOLD, ADVSKEW_DEMOTED, bow_out=True)
 
     def _announcement_failed(self, error: OSError) -> None:
-        self._say_sometimes(WARNING, "announce_failed", f"the addresses could not be announced: {error}")
+        self._say_sometimes(WARNING, "announce_failed", f"the addresses could not be announced: {in_words(error)}")
 
     def _master_hook_ended(self) -> None:
         if self.is_master:
@@ -301,6 +325,7 @@ class Group:
         was_master, self._was_master = self._was_master, self.is_master
         self.since_s = time.time()
         self._heard_master = became.peer if became.state is State.BACKUP else None
+        self._trouble_said = self.trouble
         self.transitions[self.role] += 1
         self.counts["lease_misses"] += became.reason is Reason.LEASE_MISSED
         peer = f" ({became.peer})" if became.peer else ""
@@ -332,7 +357,7 @@ class Group:
     def _log(self, level: int, event: str, message: str, **keys: Any) -> None:
         log(level, event, message, group=self.config.name, interface=self.interface.name, **keys)
 
-    def _say_sometimes(self, level: int, event: str, message: str, **keys: Any) -> None:
-        """For what may happen with every packet."""
-        if self._throttle.allow(self._loop.time(), event) is not None:
+    def _say_sometimes(self, level: int, event: str, message: str, about: bytes = b"", **keys: Any) -> None:
+        """For what may happen with every packet; once in a while for each thing that it is about."""
+        if self._throttle.allow(self._loop.time(), (event, about)) is not None:
             self._log(level, event, message, **keys)

@@ -8,11 +8,15 @@ from carpsidecar.config.group import GroupConfig
 from carpsidecar.engine.interface import Interface
 from carpsidecar.linux.lease import Lease
 from carpsidecar.linux.netlink import Netlink
-from carpsidecar.logs import log
+from carpsidecar.logs import in_words, log
 from carpsidecar.protocol.packet import IPAddress
 
 ANNOUNCE_AGAIN_AFTER_S = (0.1, 0.3, 1.0, 3.0)
 """One announcement may be lost, and some switches learn late."""
+
+ANNOUNCING_REST = 10
+"""After an announcement comes a rest that is so many times as long as it took. Somebody who plays recorded
+advertisements again makes a master announce, and with hundreds of addresses each time is hundreds of frames."""
 
 DEFENCE_GAP_MIN_S = 0.1
 """A foreign claim is answered at once, but a flood of them not more often than this."""
@@ -42,7 +46,9 @@ class Holding:
         self._lease: Lease | None = None
         self._lease_is_for = (0, 0)
         self._again: list[asyncio.TimerHandle] = []
+        self._defending: asyncio.TimerHandle | None = None
         self._defended_at = float("-inf")
+        self._rests_until = float("-inf")
 
     def renew(self, lifetime_s: int) -> None:
         """Have the kernel hold the addresses for so long from now on, whether it holds them already or not.
@@ -72,7 +78,7 @@ class Holding:
                 log(
                     ERROR,
                     "release_failed",
-                    f"an address could not be taken off, and ends by itself: {error}",
+                    f"an address could not be taken off, and ends by itself: {in_words(error)}",
                     group=self._config.name,
                 )
 
@@ -84,25 +90,43 @@ class Holding:
         return ours - {address.interface.ip for address in self._netlink.addresses(self._lease_is_for[0])}
 
     def announce(self) -> None:
-        """At once, and again at growing intervals."""
+        """At once, or after the rest, and again at growing intervals."""
         self.stop_announcing()
-        self._announce_once()
         now = self._loop.time()
-        self._again = [self._loop.call_at(now + after_s, self._announce_once) for after_s in ANNOUNCE_AGAIN_AFTER_S]
+        times = [now + after_s for after_s in ANNOUNCE_AGAIN_AFTER_S]
+        if now >= self._rests_until:
+            self._announce_once()
+        else:
+            times.append(self._rests_until)
+        self._again = [self._loop.call_at(at, self._announce_once) for at in times]
 
     def defend(self, now: float) -> None:
-        """Announce against a foreign claim."""
-        if now - self._defended_at >= DEFENCE_GAP_MIN_S:
-            self._defended_at = now
-            self._announce_once()
+        """Announce against a foreign claim: at once, or when the gap is over, so that the last word is ours."""
+        if self._defending is None:
+            due = self._defended_at + DEFENCE_GAP_MIN_S
+            if now >= due:
+                self._defend()
+            else:
+                self._defending = self._loop.call_at(due, self._defend)
 
     def stop_announcing(self) -> None:
         for handle in self._again:
             handle.cancel()
         self._again.clear()
+        if self._defending is not None:
+            self._defending.cancel()
+            self._defending = None
+
+    def _defend(self) -> None:
+        self._defending = None
+        self._defended_at = self._loop.time()
+        self._announce_once()
 
     def _announce_once(self) -> None:
+        begun = self._loop.time()
         try:
             self._interface.announce(list(self.ips))
         except OSError as error:
             self._failed(error)
+        ended = self._loop.time()
+        self._rests_until = ended + ANNOUNCING_REST * (ended - begun)

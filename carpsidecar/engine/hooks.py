@@ -31,7 +31,7 @@ class HookRunner:
         self._loop = loop
         self._name = name
         self.timeout_s = timeout_s
-        self._finished = finished
+        self.finished = finished
         self._running: _Running | None = None
         self._waiting: tuple[str, tuple[str, ...], Mapping[str, str]] | None = None
         self.results: Counter[str] = Counter()
@@ -71,7 +71,7 @@ class HookRunner:
                 f"{label}: {command[0]} can't be run ({reason}): check its path, and that it is executable",
                 group=self._name,
             )
-            self._loop.call_soon(self._finished, label)
+            self._loop.call_soon(self.finished, label)
             return
         self._running = _Running(process, label, os.pidfd_open(process.pid))
         self._running.timer = self._loop.call_later(self.timeout_s, self._time_is_up, self._running)
@@ -93,6 +93,9 @@ class HookRunner:
         os.close(running.pidfd)
         if running.timer is not None:
             running.timer.cancel()
+        if running.timed_out:
+            # It has ended when asked to, but a child of its own may not have listened.
+            running.signal(signal.SIGKILL)
         status = running.process.wait()
         self._running = None
         if running.timed_out:
@@ -102,7 +105,7 @@ class HookRunner:
         else:
             self.results["failed"] += 1
             log(WARNING, "hook_failed", f"{running.label}: exit status {status}", group=self._name)
-        self._finished(running.label)
+        self.finished(running.label)
         if self._running is None and self._waiting is not None:
             waiting, self._waiting = self._waiting, None
             self._start(*waiting)

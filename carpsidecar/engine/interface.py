@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _RECEIVE_LIMIT = 64
 _SAMPLE_LIMIT = 256
+_CLAIM_FLOOD_PAUSE_S = 0.02
 _DROP_LOG_EVERY_S = 60.0
 _DROP_LOG_BURST = 20
 
@@ -50,10 +51,15 @@ class Interface:
         self.receiver = Receiver()
         self.unread = 0
         """Packets of protocol 112 that were not CARP and came faster than they are sampled."""
+        self.overrun = 0
+        """Packets of protocol 112 that came faster than advertisements can be read: real ones may be among them."""
+        self.claims_unread = 0
+        """Foreign claims of our addresses that came faster than they are answered."""
         self._loop = loop
         self._own: set[IPAddress] = set()
         self._sockets: dict[int, CarpSocket] = {}
         self._strangers: dict[int, StrangerSocket] = {}
+        self._taken: dict[int, int] = {}
         self._announcer: Announcer | None = None
         self._claims: ClaimWatch | None = None
         self._throttle = Throttle(_DROP_LOG_EVERY_S, _DROP_LOG_BURST)
@@ -100,6 +106,7 @@ class Interface:
                 other.close()
         self._sockets.clear()
         self._strangers.clear()
+        self._taken.clear()
         self._announcer = self._claims = None
 
     def send(self, payload: bytes, source: IPAddress, destination: Destination) -> None:
@@ -138,12 +145,19 @@ class Interface:
 
     def sample_strangers(self) -> None:
         """Count what was protocol 112 but not CARP since the last time; once a second is enough."""
-        for sock in self._strangers.values():
+        for family, sock in self._strangers.items():
+            carp = self._sockets[family]
             with suppress(OSError):
+                overrun = carp.unread()
+                self.overrun += overrun
+                before, self._taken[family] = self._taken.get(family, 0), carp.taken
                 packets, unread = sock.sample(_SAMPLE_LIMIT)
-                self.unread += unread
+                # In a flood the kernel counted as unread the advertisements, too.
+                self.unread += max(0, unread - overrun - (carp.taken - before))
                 for payload, ttl, source in packets:
                     self._judge(payload, ttl, source)
+        if self._claims is not None:
+            self.claims_unread += self._claims.unread()
 
     def _open(self, link: Link) -> None:
         families: set[Family] = {family for group in self.groups.values() for family in group.config.families}
@@ -159,7 +173,11 @@ class Interface:
         if link.mac and self._announcer is None:
             self._announcer = Announcer(link.index, link.mac, self.name)
             self._claims = ClaimWatch(link.index, link.mac)
-            self._loop.add_reader(self._claims.fileno(), self._claimed, self._claims)
+            self._heed_claims(self._claims)
+
+    def _heed_claims(self, watch: ClaimWatch) -> None:
+        if watch is self._claims:
+            self._loop.add_reader(watch.fileno(), self._claimed, watch)
 
     def _rejoin(self) -> None:
         # Switches forget who listens while a port is down.
@@ -211,11 +229,17 @@ class Interface:
         if source in self._vrrp_speakers or len(self._vrrp_speakers) >= _SAMPLE_LIMIT:
             return
         self._vrrp_speakers.add(source)
+        same = payload[1] in self.groups
+        advice = (
+            "it has the number of a group of ours, and a VRRP master falls silent at times when it hears its own"
+            " number from CARP: give one of the two another"
+            if same
+            else "it shares CARP's protocol number, and is ignored"
+        )
         log(
-            INFO,
+            WARNING if same else INFO,
             "vrrp_heard",
-            f"{source} on {self.name} speaks VRRP {payload[0] >> 4}, virtual router {payload[1]}: it shares CARP's"
-            " protocol number, and is ignored",
+            f"{source} on {self.name} speaks VRRP {payload[0] >> 4}, virtual router {payload[1]}: {advice}",
             source=str(source),
             interface=self.name,
         )
@@ -225,6 +249,10 @@ class Interface:
             claims = watch.receive(_RECEIVE_LIMIT)
         except OSError:
             return
+        if watch.flooded:
+            # One answer in a while is enough, and we need not be woken meanwhile.
+            self._loop.remove_reader(watch.fileno())
+            self._loop.call_later(_CLAIM_FLOOD_PAUSE_S, self._heed_claims, watch)
         for claim in claims:
             for group in self.groups.values():
                 if claim.address in group.holding.ips:

@@ -81,7 +81,7 @@ class Pipe:
     def _readable(self) -> None:
         for _ in range(_READ_LIMIT):
             try:
-                data = self._connection.recv(MESSAGE_SIZE_MAX)
+                data = self._connection.recv(MESSAGE_SIZE_MAX + 1)
             except BlockingIOError:
                 return
             except OSError as error:
@@ -96,6 +96,9 @@ class Pipe:
                 self.bad_messages += 1
             else:
                 self._asked(message)
+                if not self._open:
+                    # The answer found nobody there.
+                    return
 
     def _lost(self, why: str) -> None:
         log(WARNING, "reporter_lost", f"the reporter is gone: {why}")

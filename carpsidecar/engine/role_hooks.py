@@ -15,12 +15,18 @@ class RoleHooks:
 
     Args:
         master_ready: called when the command for the master has ended, and nothing else came after it.
+        runner: one that may be busy with the last command of a group of this name.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, config: GroupConfig, master_ready: Callable[[], None]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        config: GroupConfig,
+        master_ready: Callable[[], None],
+        runner: HookRunner | None = None,
     ) -> None:
-        self._runner = HookRunner(loop, config.name, config.hooks.timeout_s, self._finished)
+        self.runner = runner or HookRunner(loop, config.name, config.hooks.timeout_s, self._finished)
+        self.runner.timeout_s, self.runner.finished = config.hooks.timeout_s, self._finished
         self._master_ready = master_ready
         self._config = config
         self._last: tuple[str, ...] = ()
@@ -28,11 +34,11 @@ class RoleHooks:
 
     @property
     def idle(self) -> bool:
-        return self._runner.idle
+        return self.runner.idle
 
     @property
     def results(self) -> Counter[str]:
-        return self._runner.results
+        return self.runner.results
 
     @property
     def master_is_ready(self) -> bool:
@@ -41,7 +47,7 @@ class RoleHooks:
 
     def configure(self, config: GroupConfig) -> None:
         self._config = config
-        self._runner.timeout_s = config.hooks.timeout_s
+        self.runner.timeout_s = config.hooks.timeout_s
 
     def became(self, role: Role, reason: Reason, was_master: bool, facts: Mapping[str, str]) -> None:
         """The group changed; `facts` is what the command finds in its environment."""
@@ -58,10 +64,7 @@ class RoleHooks:
             return
         words = (*command, facts["CARP_INTERFACE"], str(self._config.addresses[0].ip), *hooks.extra)
         label = "on_backup" if reason is Reason.STOPPED else f"on_{role}"
-        self._runner.run(label, words, facts)
-
-    def end(self) -> None:
-        self._runner.end()
+        self.runner.run(label, words, facts)
 
     def _finished(self, label: str) -> None:
         if label == "on_master" and self._last == self._config.hooks.on_master:

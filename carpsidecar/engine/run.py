@@ -5,7 +5,7 @@ import gc
 import signal
 import socket
 from collections.abc import Callable
-from logging import ERROR, INFO
+from logging import ERROR, INFO, WARNING
 
 from carpsidecar.config.schema import ConfigError
 from carpsidecar.config.sources import Config
@@ -72,9 +72,10 @@ class _Run:
 
     def run(self, listening: Callable[[], None] | None) -> int:
         try:
+            # First, so that whoever stops us while we start is heard when the loop runs.
+            self._watch_signals()
             self._engine.start(self._config)
             self._drop_privileges()
-            self._watch_signals()
             self._heartbeat()
             if self._notifier.watchdog_interval_s is not None:
                 self._alive(self._notifier.watchdog_interval_s)
@@ -134,6 +135,8 @@ class _Run:
         self._engine.step_back()
 
     def _reconfigure(self, reload: Callable[[], Config]) -> None:
+        if self._stopping:
+            return
         self._notifier.reloading()
         try:
             config = reload()
@@ -142,6 +145,8 @@ class _Run:
             log(ERROR, "reload_failed", f"the new configuration can't be used: {error}")
         else:
             self._config = config
+            for warning in config.warnings:
+                log(WARNING, "config", warning)
             log(INFO, "reloaded", "the configuration was read again")
         self._notifier.ready()
 

@@ -12,7 +12,7 @@ from carpsidecar.engine.group import Group
 from carpsidecar.linux.lease import left_over, take_off
 from carpsidecar.linux.netlink import Netlink
 from carpsidecar.linux.routes import interface_for
-from carpsidecar.logs import log
+from carpsidecar.logs import in_words, log
 
 
 class StartError(Exception):
@@ -47,7 +47,7 @@ def lock_instance(interface: str, vhid: int) -> InstanceLock:
         return InstanceLock(interface, vhid)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
-            raise StartError(f"vhid {vhid} on {interface}: {error}") from None
+            raise StartError(f"vhid {vhid} on {interface}: {in_words(error)}") from None
         raise StartError(
             f"vhid {vhid} on {interface}: another carpsidecar serves it on this machine: stop that one first"
         ) from None

@@ -8,6 +8,7 @@ of its kind a look. A packet socket for one protocol does not see what this mach
 import errno
 import select
 import socket
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
@@ -18,6 +19,7 @@ from carpsidecar.linux.netlink import IPAddress
 from carpsidecar.linux.packet_filter import attach, claims_of
 
 _FRAME_MAX = 128
+_SOL_PACKET, _PACKET_STATISTICS = 263, 6
 _PROTOCOLS: dict[Literal[4, 6], int] = {4: ETH_P_ARP, 6: ETH_P_IPV6}
 
 
@@ -36,6 +38,8 @@ class ClaimWatch:
         self._watched: dict[bytes, IPAddress] = {}
         self._sockets: dict[Literal[4, 6], socket.socket] = {}
         self._epoll = select.epoll()
+        self.flooded = False
+        """Whether the last `receive` left something unread."""
 
     def fileno(self) -> int:
         """An epoll descriptor over both sockets; it can be polled like any other."""
@@ -59,6 +63,7 @@ class ClaimWatch:
     def receive(self, limit: int) -> list[Claim]:
         """The claims that lie ready; reads `limit` frames of each family at most."""
         claims: list[Claim] = []
+        self.flooded = False
         for family, sock in self._sockets.items():
             for _ in range(limit):
                 try:
@@ -72,7 +77,14 @@ class ClaimWatch:
                 claim = self._claim(family, frame)
                 if claim is not None:
                     claims.append(claim)
+            else:
+                self.flooded = True
         return claims
+
+    def unread(self) -> int:
+        """How many claims found no room since last time."""
+        counts = [sock.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8) for sock in self._sockets.values()]
+        return sum(struct.unpack("=II", count)[1] for count in counts)
 
     def _narrow(self, family: Literal[4, 6], program: bytes | None) -> None:
         sock = self._sockets.get(family)

@@ -115,7 +115,7 @@ class HardenedAuth:
 
     def next_counter(self, wall_clock_us: int) -> bytes:
         # A clock that is set back must not make our own packets look like replays.
-        self._counter = max(self._counter + 1, wall_clock_us)
+        self._counter = min(max(self._counter + 1, wall_clock_us), _COUNTER_LIMIT - 1)
         return self._counter.to_bytes(8, "big")
 
     def digest(self, header: bytes, source: IPAddress, counter: bytes) -> bytes:
@@ -130,4 +130,6 @@ class HardenedAuth:
         if highest is None and len(self._heard) >= _REPLAY_SOURCES_MAX:
             del self._heard[next(iter(self._heard))]
         self._heard[source] = counter
+        # Nor may it across a restart, when we forget our last counter: whoever remembers it has gone past it.
+        self._counter = max(self._counter, int.from_bytes(counter, "big"))
         return False

@@ -43,8 +43,15 @@ SEND_ERRORS_MAX = 3
 """Failed advertisements in a row that demote, and good ones in a row that undo it (CARP_SENDAD_MAX_ERRORS)."""
 
 TAKEOVER_WAIT_PER_ADVSKEW_S = 100e-6
+RENEWAL_AGE_MAX = 0.75
+"""The part of its lifetime that a lease may be old: Linux drops an address as early as after 0.9 of it."""
+
 REPLY_GAP_MIN_S = 1 / TICKS_PER_S
-"""A master answers a rival at once, but never more often than the fastest CARP advertises."""
+"""A master answers a rival at once, but never more often than the fastest CARP advertises.
+
+To advertise and to announce have a gap each: a rival's last words follow our advertisement by less, and are to make
+us announce.
+"""
 
 
 class State(StrEnum):
@@ -136,6 +143,8 @@ class Election:
         self._takeover_reason = Reason.MASTER_SILENT
         self._followed: dict[int, IPAddress] = {}
         self._advertised_at = float("-inf")
+        self._announced_at = float("-inf")
+        self._patience_until = 0.0
         self._send_errors = 0
         self._send_successes = 0
         self._stepped_back = False
@@ -195,6 +204,7 @@ class Election:
         if up == self._link_up:
             return ()
         self._link_up = up
+        self._send_errors = 0
         if not self._running:
             return ()
         return self._become_backup(now, Reason.LINK_BACK) if up else self._become_init(Reason.LINK_LOST)
@@ -218,10 +228,11 @@ class Election:
         if self.state is State.BACKUP and self._master_down_at is not None and now >= self._master_down_at:
             return self._become_master(now, self._takeover_reason)
         if self.state is State.MASTER:
-            if self._advertise_at is not None and now >= self._advertise_at:
+            advertise_at, renew_at = self._advertise_at, self._renew_at
+            if advertise_at is not None and now >= advertise_at:
                 return self._advertise(now)
-            if self._renew_at is not None and now >= self._renew_at:
-                return self._renew(now)
+            if advertise_at is not None and renew_at is not None and now >= renew_at:
+                return self._renew(now, advertise_at)
         return ()
 
     def lease_missed(self, now: float) -> Effects:
@@ -234,11 +245,14 @@ class Election:
         """Advertise more skew, or less; at once, so that a better backup need not wait."""
         before = self.advskew
         self.demotion = demotion
+        self._wait_no_longer_than_now(now)
         return self._advertise(now) if self.advskew != before else ()
 
     def configure(self, now: float, settings: Settings) -> Effects:
         """Go on with other settings, in the same state."""
         self.settings = settings
+        self._send_errors = 0
+        self._wait_no_longer_than_now(now)
         return self._advertise(now)
 
     def step_back(self, now: float, reason: Reason) -> Effects:
@@ -252,7 +266,10 @@ class Election:
         return (BOW_OUT, Addresses.RELEASE, *self._become_backup(now, reason))
 
     def advertisement_sent(self, ok: bool) -> None:
-        """Three failures in a row demote; then it takes three good ones in a row to undo that."""
+        """Three failures in a row demote; then it takes three good ones in a row to undo that.
+
+        A backup sends none, so it stays demoted until it is master again, or its link or settings change.
+        """
         if not ok:
             self._send_errors += 1
             self._send_successes = 0
@@ -277,16 +294,22 @@ class Election:
                 farewell,
                 *self._become_backup(now, Reason.BETTER_MASTER, source),
             )
-        if now - self._advertised_at < REPLY_GAP_MIN_S:
-            return ()
-        return (*self._advertise(now), Addresses.ANNOUNCE)
+        replies = now - self._advertised_at >= REPLY_GAP_MIN_S
+        announces = now - self._announced_at >= REPLY_GAP_MIN_S
+        if announces:
+            self._announced_at = now
+        return (
+            *(self._advertise(now) if replies else ()),
+            *((Addresses.ANNOUNCE,) if announces else ()),
+        )
 
     def _heard_as_backup(
         self, now: float, theirs: int, demotion: int, source: IPAddress, bows_out: bool
     ) -> Effects:
         preempts = self.settings.preempt and not self._stepped_back and theirs > self._interval_ticks
         leaves = bows_out or demotion > 0 or theirs > self._master_down_ticks
-        if (preempts or leaves) and self._followed.get(source.version, source) != source:
+        # Following a master in one family, it has no ear for strangers in the other either.
+        if (preempts or leaves) and self._followed and self._followed.get(source.version) != source:
             return ()
         if leaves:
             self._followed.pop(source.version, None)
@@ -325,7 +348,7 @@ class Election:
     def _become_master(self, now: float, reason: Reason, peer: IPAddress | None = None) -> Effects:
         self._enter(State.MASTER, reason)
         self._stepped_back = False
-        self._lease(now)
+        self._announced_at = now
         return (
             self._advertisement(now),
             Addresses.TAKE,
@@ -343,33 +366,37 @@ class Election:
         self._master_down_at = now + self.master_down_s
         self._takeover_reason = Reason.MASTER_SILENT
 
+    def _wait_no_longer_than_now(self, now: float) -> None:
+        """A backup that is well again, or set to be faster, loses the patience that it had before."""
+        if self._master_down_at is not None:
+            self._master_down_at = min(self._master_down_at, now + self.master_down_s)
+
     def _advertise(self, now: float) -> Effects:
         if self.state is not State.MASTER:
             return ()
         if now >= self.lease_until:
             return self.lease_missed(now)
-        self._lease(now)
         return (Addresses.RENEW, self._advertisement(now))
 
     def _advertisement(self, now: float) -> Advertise:
         self._advertised_at = now
         self._advertise_at = now + self.interval_s
-        self._renew_at = None
-        if self.interval_s > self._lease_s / 2:
-            self._renew_at = now + self.interval_s / 2
+        self._patience_until = now + self.master_down_s
+        self._lease(now, self._advertise_at)
         return Advertise(self.settings.advbase, self.advskew)
 
-    def _renew(self, now: float) -> Effects:
+    def _renew(self, now: float, advertise_at: float) -> Effects:
         if now >= self.lease_until:
             return self.lease_missed(now)
-        self._lease(now)
-        self._renew_at = None
+        self._lease(now, advertise_at)
         return (Addresses.RENEW,)
 
-    def _lease(self, now: float) -> None:
-        self.lease_until = now + self._lease_s
-
-    @property
-    def _lease_s(self) -> float:
-        """How long a renewal lasts for us: the kernel's lifetime, or the backups' patience where it is shorter."""
-        return min(self.lifetime_s, self.master_down_s)
+    def _lease(self, now: float, advertise_at: float) -> None:
+        """Until the kernel's lifetime ends, or the backups' patience, where that is shorter."""
+        self.lease_until = min(now + self.lifetime_s, self._patience_until)
+        # The backups' patience counts from our advertisement, the lease from its renewal, so one between two
+        # advertisements brings the lease's end closer to their takeover. It comes only where the lease would not
+        # last until the next advertisement, and then as early as will do.
+        age_max_s = RENEWAL_AGE_MAX * self.lifetime_s
+        needed = now + age_max_s < advertise_at
+        self._renew_at = min(now + age_max_s, advertise_at - age_max_s) if needed else None

@@ -1,0 +1,106 @@
+"""Another machine claims an address that we hold: the client is told again, at once, who has it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from carpsidecar.lab.node import Node
+from carpsidecar.lab.probe import Probe
+from carpsidecar.lab.process import Process
+from tests.network.engine.daemon import (
+    FAST,
+    SOON_S,
+    VIP,
+    VIP6,
+    Cluster,
+    client_of,
+    cluster_of,
+    holds,
+    mac_of,
+    neighbour,
+)
+from tests.network.engine.wire import Wire, gratuitous_arp, neighbour_advertisement
+
+pytestmark = pytest.mark.network
+
+CLAIM = {VIP: gratuitous_arp, VIP6: neighbour_advertisement}
+
+
+class Scene:
+    """A master, a client of its address, and a stranger."""
+
+    def __init__(self, cluster: Cluster, ip: str) -> None:
+        self.ip = ip
+        self.cluster = cluster
+        self.master = cluster["a"]
+        self.stranger: Node = cluster.lab.node("stranger")
+        self.daemon: Process = cluster.start("a", *FAST, "--advskew", "40")
+        cluster.watch.wait_for_holder("a", SOON_S)
+
+    @property
+    def client(self) -> Node:
+        return self.cluster.lab.nodes["client2"]
+
+
+@pytest.fixture(scope="module", params=[VIP, VIP6])
+def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
+    with cluster_of("a", vip=request.param) as cluster:
+        yield Scene(cluster, request.param)
+
+
+@pytest.fixture(scope="module")
+def probe(scene: Scene) -> Iterator[Probe]:
+    with client_of(scene.cluster) as probe:
+        probe.wait_until_answered_by("a", SOON_S)
+        yield probe
+
+
+def test_a_forged_announcement_is_answered_and_the_client_comes_back(scene: Scene, probe: Probe) -> None:
+    mac, heard = mac_of(scene.stranger), scene.daemon.log_size
+    with Wire(scene.stranger) as stranger, Wire(scene.client) as client:
+        stranger.send(CLAIM[scene.ip](stranger.mac, scene.ip))
+        client.announcement(scene.ip, mac)
+        client.announcement(scene.ip, mac_of(scene.master), 0.5)
+    said = scene.daemon.wait_for("claims", SOON_S, after=heard)
+    assert f"{mac} claims {scene.ip} while we hold it: announced again" in said
+    probe.wait_until_answered_by("a", 1)
+    assert neighbour(scene.client, scene.ip) == mac_of(scene.master)
+    assert "became" not in scene.daemon.log[heard:]
+
+
+def test_the_last_word_is_ours_however_fast_the_other_talks(scene: Scene, probe: Probe) -> None:
+    mine = mac_of(scene.master)
+    with Wire(scene.stranger) as stranger, Wire(scene.client) as client:
+        for _ in range(3):
+            # Each claim comes right after our answer to the one before.
+            stranger.send(CLAIM[scene.ip](stranger.mac, scene.ip))
+            client.announcement(scene.ip, mac_of(scene.stranger))
+            client.announcement(scene.ip, mine, 0.5)
+    probe.wait_until_answered_by("a", 1)
+    assert neighbour(scene.client, scene.ip) == mine
+
+
+def test_a_host_with_the_address_configured_by_hand_does_not_keep_the_client(scene: Scene, probe: Probe) -> None:
+    prefix = "128" if ":" in scene.ip else "24"
+    scene.stranger.run(["ip", "address", "add", f"{scene.ip}/{prefix}", "dev", "eth0"])
+    try:
+        with Wire(scene.stranger) as stranger, Wire(scene.client) as client:
+            stranger.send(CLAIM[scene.ip](stranger.mac, scene.ip))
+            client.announcement(scene.ip, mac_of(scene.master), 0.5)
+        probe.wait_until_answered_by("a", 1)
+        assert neighbour(scene.client, scene.ip) == mac_of(scene.master)
+    finally:
+        scene.stranger.run(["ip", "address", "del", f"{scene.ip}/{prefix}", "dev", "eth0"])
+    assert holds(scene.master, scene.ip), "the master keeps it"
+
+
+def test_a_claim_while_somebody_else_is_master_is_none_of_our_business(scene: Scene) -> None:
+    scene.daemon.stop()
+    backup = scene.cluster.start("a", "--advbase", "5")
+    backup.wait_for("became backup", SOON_S)
+    with Wire(scene.stranger) as stranger, Wire(scene.client) as client:
+        stranger.send(CLAIM[scene.ip](stranger.mac, scene.ip))
+        with pytest.raises(TimeoutError):
+            client.announcement(scene.ip, mac_of(scene.master), 0.5)
+    assert "claims" not in backup.log
+    backup.stop()

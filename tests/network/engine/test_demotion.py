@@ -1,0 +1,87 @@
+"""A machine whose advertisements do not leave is demoted, and yields to the first that it hears."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from carpsidecar.lab.node import Node
+from carpsidecar.lab.process import Process
+from tests.network.engine.daemon import FAST, SOON_S, Cluster, cluster_of
+from tests.network.engine.wire import Wire, payload_of
+
+pytestmark = pytest.mark.network
+
+PREFERRED = (*FAST, "--advskew", "40", "--preempt")
+OTHER = (*FAST, "--advskew", "80")
+DEMOTED_ADVSKEW = 240
+
+
+@contextmanager
+def sending_forbidden(node: Node) -> Iterator[None]:
+    """A firewall that drops what leaves with protocol 112: the sender gets EPERM."""
+    chain = "{ type filter hook output priority 0; }"
+    node.shell(f"nft 'add table ip mute; add chain ip mute out {chain}; add rule ip mute out ip protocol 112 drop'")
+    try:
+        yield
+    finally:
+        node.shell("nft delete table ip mute")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with cluster_of("a", "b") as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def pair(cluster: Cluster) -> Iterator[tuple[Process, Process]]:
+    a, b = cluster.start_one_by_one(("a", PREFERRED), ("b", OTHER))
+    yield a, b
+    for process in (a, b):
+        process.kill()
+    cluster.watch.wait_for_holder(None, SOON_S)
+
+
+def advskew_of(wire: Wire, node: Node) -> int:
+    return payload_of(wire.advertisement(node.address))[2]
+
+
+def test_whoever_cannot_send_yields_and_is_itself_again_when_it_can(
+    cluster: Cluster, pair: tuple[Process, Process]
+) -> None:
+    a, b = pair
+    heard, since = a.log_size, time.monotonic()
+    with sending_forbidden(cluster["a"]):
+        a.wait_for("an advertisement could not be sent: cannot send from 10.99.0.11", SOON_S, after=heard)
+        cluster.watch.wait_for_holder("b", SOON_S)
+        a.wait_for("became backup: a better master advertises (10.99.0.12)", SOON_S, after=heard)
+        cluster.watch.wait_until(lambda holders: holders == {"b"}, SOON_S, "b alone")
+        # It prefers itself no more, though it preempts.
+        cluster.watch.wait_until_quiet(1.5, SOON_S)
+        assert cluster.watch.holders_now() == {"b"}
+        assert cluster.watch.two_holders_s(since) < 0.2
+
+    with Wire(cluster["b"]) as wire:
+        assert b.stop() == 0
+        wire.forget()
+        heard_advskews = [advskew_of(wire, cluster["a"]) for _ in range(5)]
+    assert heard_advskews[0] == DEMOTED_ADVSKEW
+    assert heard_advskews[-1] == 40, "three good ones undo it"
+
+
+def test_two_failures_are_no_reason_to_give_up(cluster: Cluster) -> None:
+    # Slow enough that even a busy machine lifts the ban before the third.
+    a, b = cluster.start_one_by_one(("a", (*FAST, "--advskew", "120")), ("b", (*FAST, "--advskew", "160")))
+    before = a.log_size, b.log_size
+    with Wire(cluster["b"]) as wire:
+        wire.advertisement(cluster["a"].address)
+        with sending_forbidden(cluster["a"]):
+            a.wait_for("could not be sent", SOON_S, after=before[0])
+        wire.forget()
+        assert advskew_of(wire, cluster["a"]) == 120
+    assert "became" not in a.log[before[0] :] + b.log[before[1] :]
+    assert cluster.watch.holders_now() == {"a"}
+    for process in (b, a):
+        assert process.stop() == 0

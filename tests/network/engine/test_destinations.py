@@ -1,0 +1,91 @@
+"""Where advertisements go, and where they come from, when somebody says so."""
+
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from carpsidecar.lab.process import Process
+from tests.network.engine.daemon import FAST, SOON_S, VIP6, Cluster, cluster_of
+from tests.network.engine.wire import BROADCAST_MAC, CARP_MAC, Wire
+
+pytestmark = pytest.mark.network
+
+A, B = "10.99.0.11", "10.99.0.12"
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with cluster_of("a", "b") as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def wire(cluster: Cluster) -> Iterator[Wire]:
+    """A third machine on the same switch."""
+    with Wire(cluster.lab.node("witness")) as wire:
+        yield wire
+
+
+def start_two(cluster: Cluster, for_a: Sequence[str], for_b: Sequence[str]) -> list[Process]:
+    return cluster.start_one_by_one(
+        ("a", (*FAST, "--advskew", "40", *for_a)), ("b", (*FAST, "--advskew", "80", *for_b))
+    )
+
+
+def hand_over(cluster: Cluster, a: Process, b: Process) -> None:
+    assert a.stop() == 0
+    b.wait_for("became master: the master bowed out", SOON_S)
+    cluster.watch.wait_until(lambda holders: holders == {"b"}, SOON_S, "b alone")
+    assert b.stop() == 0
+
+
+def test_unicast_peers_hear_each_other_and_nobody_else_does(cluster: Cluster, wire: Wire) -> None:
+    a, b = start_two(cluster, ("--peer", B), ("--peer", A))
+    wire.forget()
+    with pytest.raises(TimeoutError):
+        wire.advertisement(A, 0.5)
+    cluster.watch.wait_until_quiet(0.5, SOON_S)
+    assert cluster.watch.holders_now() == {"a"}
+    hand_over(cluster, a, b)
+
+
+def test_unicast_peers_over_ipv6_carry_an_ipv4_address(cluster: Cluster) -> None:
+    a, b = start_two(cluster, ("--peer", str(cluster["b"].address6)), ("--peer", str(cluster["a"].address6)))
+    cluster.watch.wait_until_quiet(0.8, SOON_S)
+    assert cluster.watch.holders_now() == {"a"}
+    hand_over(cluster, a, b)
+
+
+def test_a_broadcast_reaches_all(cluster: Cluster, wire: Wire) -> None:
+    a, b = start_two(cluster, ("--broadcast",), ("--broadcast",))
+    wire.forget()
+    assert wire.advertisement(A)[:6] == BROADCAST_MAC
+    cluster.watch.wait_until_quiet(0.5, SOON_S)
+    assert cluster.watch.holders_now() == {"a"}
+    hand_over(cluster, a, b)
+
+
+def test_another_multicast_group_is_another_conversation(cluster: Cluster, wire: Wire) -> None:
+    elsewhere = ("--multicast", "239.192.0.18")
+    a, b = start_two(cluster, elsewhere, elsewhere)
+    wire.forget()
+    assert wire.advertisement(A)[:6] == bytes.fromhex("01005e400012")
+    hand_over(cluster, a, b)
+
+
+def test_a_source_that_is_given_is_advertised_from(cluster: Cluster, wire: Wire) -> None:
+    cluster["a"].run(["ip", "address", "add", "10.99.0.50/24", "dev", "eth0"])
+    sources = ("--vip", VIP6, "--source", "10.99.0.50", "--source", str(cluster["a"].address6))
+    a, b = start_two(cluster, sources, ("--vip", VIP6))
+    wire.forget()
+    assert wire.advertisement("10.99.0.50")[:6] == CARP_MAC
+    with pytest.raises(TimeoutError):
+        wire.advertisement(A, 0.5)
+    # With its source it loses what it lives by.
+    heard = a.log_size
+    cluster["a"].run(["ip", "address", "del", "10.99.0.50/24", "dev", "eth0"])
+    cluster["a"].run(["ip", "address", "del", f"{cluster['a'].address6}/64", "dev", "eth0"])
+    a.wait_for("became fault: eth0 has no address to advertise from", SOON_S, after=heard)
+    cluster.watch.wait_until(lambda holders: holders == {"b"}, SOON_S, "b alone")
+    for process in (a, b):
+        assert process.stop() == 0
