@@ -94,6 +94,10 @@ def resolve_group(given: Mapping[str, Given]) -> tuple[GroupConfig, list[str]]:
     passphrase = read_passphrase(given, auth)
     if passphrase.warning:
         warnings.append(passphrase.warning)
+    if values.get("dead_ratio") == 1:
+        warnings.append(
+            f"{given['dead_ratio'].origin}: with 1, one late advertisement moves the address: give 2 or more"
+        )
     sources = _one_a_family("source", given, values)
     for address in addresses:
         if address.ip in sources:

@@ -167,6 +167,7 @@ class Engine:
     def _kernel_event(self) -> None:
         removed: dict[int, set[IPAddress]] = {}
         surroundings_of: set[int] = set()
+        virtual = self._virtual_addresses()
         for event in self._monitor.read():
             if isinstance(event, Overrun):
                 self._reread()
@@ -177,7 +178,7 @@ class Engine:
                 self._links.pop(event.index, None)
             elif isinstance(event, AddressRemoved):
                 removed.setdefault(event.index, set()).add(event.address)
-            if isinstance(event, AddressAdded | AddressRemoved) and event.address not in self._virtual_addresses():
+            if isinstance(event, AddressAdded | AddressRemoved) and event.address not in virtual:
                 surroundings_of.add(event.index)
         self._apply_links(surroundings_of)
         for index, addresses in removed.items():

@@ -62,6 +62,7 @@ class Interface:
         self._taken: dict[int, int] = {}
         self._announcer: Announcer | None = None
         self._claims: ClaimWatch | None = None
+        self._watches_soon = False
         self._throttle = Throttle(_DROP_LOG_EVERY_S, _DROP_LOG_BURST)
         self._vrrp_speakers: set[IPAddress] = set()
 
@@ -139,7 +140,16 @@ class Interface:
         self._own = {ip for group in self.groups.values() for ip in group.transmitter.sources.values()}
 
     def watch_claims(self) -> None:
-        """Watch for foreign claims of all addresses that our masters hold."""
+        """Watch for foreign claims of all addresses that our masters hold, as soon as there is nothing more urgent.
+
+        Hundreds of groups may change at once, and each time it is about the addresses of all.
+        """
+        if not self._watches_soon:
+            self._watches_soon = True
+            self._loop.call_soon(self._watch_claims)
+
+    def _watch_claims(self) -> None:
+        self._watches_soon = False
         if self._claims is not None:
             self._claims.watch(ip for group in self.groups.values() if group.is_master for ip in group.holding.ips)
 

@@ -9,8 +9,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from carpsidecar.lab.namespace import has_privileges
-
 pytest.register_assert_rewrite("tests.network.interop.peers")
 
 AT_ONCE = int(os.environ.get("CARP_TESTS_AT_ONCE", "12"))
@@ -26,12 +24,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     config.stash[_pool].shutdown(cancel_futures=True)
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _privileges() -> None:
-    if not has_privileges():
-        pytest.skip("the lab needs network namespaces: run it as root")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -16,7 +16,7 @@ from carpsidecar.linux.monitor import (
     Overrun,
 )
 from carpsidecar.linux.netlink import Netlink
-from tests.network.linux_helpers import Node, gather, lay_cable, readable, two_nodes
+from tests.network.linux.helpers import Node, gather, lay_cable, readable, two_nodes
 
 pytestmark = pytest.mark.network
 

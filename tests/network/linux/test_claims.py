@@ -9,7 +9,7 @@ import pytest
 from carpsidecar.linux.claims import Claim, ClaimWatch
 from carpsidecar.linux.frames import gratuitous_arp, neighbour_advertisement
 from carpsidecar.linux.netlink import IPAddress
-from tests.network.linux_helpers import Node, gather, inject, readable, two_nodes
+from tests.network.linux.helpers import Node, gather, inject, readable, two_nodes
 
 pytestmark = pytest.mark.network
 

@@ -10,7 +10,7 @@ import pytest
 from carpsidecar.linux.announce import AnnounceError, Announcer
 from carpsidecar.linux.frames import internet_checksum
 from carpsidecar.linux.netlink import IPAddress
-from tests.network.linux_helpers import Node, frames, two_nodes, wire_tap
+from tests.network.linux.helpers import Node, frames, two_nodes, wire_tap
 
 pytestmark = pytest.mark.network
 

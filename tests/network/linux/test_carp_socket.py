@@ -11,7 +11,7 @@ import pytest
 
 from carpsidecar.linux.carp_socket import CarpSocket, Received, StrangerSocket
 from carpsidecar.linux.frames import internet_checksum
-from tests.network.linux_helpers import Node, carp_payload, frames, gather, inject, readable, two_nodes, wire_tap
+from tests.network.linux.helpers import Node, carp_payload, frames, gather, inject, readable, two_nodes, wire_tap
 
 pytestmark = pytest.mark.network
 

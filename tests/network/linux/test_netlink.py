@@ -10,7 +10,7 @@ import pytest
 from carpsidecar.linux.lease import Lease
 from carpsidecar.linux.netlink import Link, Netlink, NetlinkError, Route
 from carpsidecar.linux.routes import interface_for, source_for
-from tests.network.linux_helpers import Node, two_nodes
+from tests.network.linux.helpers import Node, two_nodes
 
 pytestmark = pytest.mark.network
 

@@ -11,7 +11,7 @@ import pytest
 from carpsidecar.linux.lease import Lease, left_over, take_off
 from carpsidecar.linux.monitor import AddressRemoved, Monitor
 from carpsidecar.linux.netlink import IPInterface, Netlink, NetlinkError
-from tests.network.linux_helpers import Node, gather, two_nodes
+from tests.network.linux.helpers import Node, gather, two_nodes
 
 pytestmark = pytest.mark.network
 

@@ -1,0 +1,257 @@
+"""What must hold in every world, at every moment.
+
+1. Every transition has a cause that fits what happened (`became`).
+2. An address is held only by a master; a live master never loses it to a lease that it forgot (`settled`,
+   `lease_ended`).
+3. A machine whose engine was killed or stopped has lost the address L + 0.5 s later, for a lifetime of L s, and
+   an engine that wakes up does not renew what has run out (`stopped`, `renews`).
+4. Two live machines that reach each other both hold the address for no longer than the better one's interval,
+   one round trip and two late timers (`address_added`). A pair with a lost, late or blocked packet
+   between them, or one of them just started, hung or changed, has that much longer from then on.
+
+5. No machine advertises more than some hundred times a second (`advertises`).
+
+What must become of a network that is left in peace is in `peace`.
+"""
+
+from typing import TYPE_CHECKING
+
+from carpsidecar.protocol.election import Become, Reason, State
+from carpsidecar.protocol.timing import BOW_OUT_ADVBASE, BOW_OUT_ADVSKEW, TICKS_PER_S, interval_ticks
+from tests.simulation.kernel import LATEST_EXTRA_S
+from tests.simulation.world import NEVER, World
+
+if TYPE_CHECKING:
+    from tests.simulation.engine import Cause, Engine
+
+EPSILON_S = 1e-6
+TAKEOVER_WAIT_MAX_S = 0.0256
+SENT_PER_S_MAX = 3 * TICKS_PER_S
+
+LEGAL = {
+    (State.INIT, State.BACKUP),
+    (State.BACKUP, State.MASTER),
+    (State.MASTER, State.BACKUP),
+    (State.BACKUP, State.INIT),
+    (State.MASTER, State.INIT),
+}
+CAUSE_OF = {
+    Reason.STARTED: "start",
+    Reason.LINK_BACK: "link",
+    Reason.LINK_LOST: "link",
+    Reason.STOPPED: "stop",
+    Reason.ASKED: "asked",
+    Reason.DEMOTED: "demoted",
+    Reason.BETTER_MASTER: "packet",
+    Reason.PREEMPTED: "packet",
+    Reason.MASTER_SILENT: "timer",
+    Reason.MASTER_BOWED_OUT: "timer",
+    Reason.MASTER_TOO_SLOW: "timer",
+}
+
+
+class Broken(AssertionError):
+    """An invariant does not hold."""
+
+
+class Monitor:
+    """Watches one world, and raises at the first thing that must not be."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.transitions = 0
+        self.dead_overlaps: list[tuple[int, int]] = []
+        """Who took the address while a machine with no running engine still held it."""
+        self._sent: dict[int, tuple[int, int]] = {}
+        self._shown: dict[int, State] = {}
+        self._leaving_heard_at: dict[tuple[int, Reason], float] = {}
+
+    def _require(self, holds: bool, text: str, *args: object) -> None:
+        if not holds:
+            self._world.say("BROKEN: " + text, *args)
+            raise Broken(f"at {self._world.now:.6f} s: " + text.format(*args))
+
+    @property
+    def slack_s(self) -> float:
+        """One trip through a healthy network, and one late timer."""
+        return self._world.calm.delay_max_s + self._world.latency_s + EPSILON_S
+
+    # Transitions.
+
+    def started(self, node: "Engine") -> None:
+        self._shown[node.index] = State.INIT
+
+    def heard(self, node: "Engine", cause: "Cause") -> None:
+        assert cause.heard is not None
+        said = cause.heard
+        if (said.advbase, said.advskew) == (BOW_OUT_ADVBASE, BOW_OUT_ADVSKEW):
+            self._leaving_heard_at[node.index, Reason.MASTER_BOWED_OUT] = cause.at
+        elif interval_ticks(said.advbase, said.advskew) / TICKS_PER_S > node.shortest_patience_s:
+            self._leaving_heard_at[node.index, Reason.MASTER_TOO_SLOW] = cause.at
+
+    def became(self, node: "Engine", become: Become, cause: "Cause") -> None:
+        self._world.say("{} is {}: {}", node, become.state.upper(), become.reason)
+        self.transitions += 1
+        state, reason = become.state, become.reason
+        self._require(state is node.election.state, "{} says {} and is {}", node, state, node.election.state)
+        before = self._shown[node.index]
+        if before is State.MASTER:
+            node.master_until = self._world.now
+        self._shown[node.index] = state
+        self._require((before, state) in LEGAL, "{} goes from {} to {}", node, before, state)
+        if reason is Reason.LEASE_MISSED:
+            missed = cause.at - node.renewed_at + EPSILON_S >= min(
+                node.election.lifetime_s, node.shortest_patience_s
+            )
+            self._require(missed and node.troubled_at >= node.renewed_at, "{} lost no lease", node)
+        else:
+            self._require(CAUSE_OF[reason] == cause.kind, "{}: '{}' by a {}", node, reason, cause.kind)
+        if reason in (Reason.LINK_BACK, Reason.LINK_LOST):
+            self._require(node.link_seen == (reason is Reason.LINK_BACK), "{}: wrong '{}'", node, reason)
+        if reason is Reason.BETTER_MASTER:
+            self._require(_is_better(cause, node), "{} yields to a worse one", node)
+        if reason is Reason.PREEMPTED:
+            may = node.settings.preempt and not node.stepped_back
+            self._require(may and _theirs_s(cause) > node.interval_s, "{} must not preempt", node)
+        if reason in (Reason.MASTER_BOWED_OUT, Reason.MASTER_TOO_SLOW):
+            at = max(self._leaving_heard_at.get((node.index, reason), NEVER), node.troubled_at)
+            self._require(
+                cause.at - at <= TAKEOVER_WAIT_MAX_S + self.slack_s, "{}: no reason to '{}'", node, reason
+            )
+        if state is State.MASTER and reason is not Reason.MASTER_SILENT:
+            self._no_better_one_was_heard_by(node, cause)
+        if reason is Reason.MASTER_SILENT:
+            self._nobody_was_heard_by(node, cause)
+        if state is State.MASTER:
+            node.master_since = self._world.now
+            node.stepped_back = False
+            fresh = cause.at == self._world.now
+            self._require(node.kernel.held or not fresh, "{} is master without the address", node)
+
+    def _nobody_was_heard_by(self, node: "Engine", cause: "Cause") -> None:
+        """No master that this node would follow was within its reach for the whole of its patience."""
+        at, patience_s = cause.at, node.patience_s
+        for master in self._world.nodes:
+            if master is node or not master.alive or not master.is_master:
+                continue
+            interval_s = master.advertises_every_s
+            if interval_s + self.slack_s >= patience_s:
+                if interval_s - self.slack_s < patience_s:
+                    # The two are so close that chance decides; whatever comes of it is no fault.
+                    self._world.disturb()
+                continue
+            if node.settings.preempt and interval_s > node.interval_s:
+                continue
+            reached_since = max(master.master_since, self._world.trouble_since(master, node))
+            self._require(
+                at - reached_since < interval_s + self.slack_s,
+                "{} finds a silent master, but {} was there to be heard for {:.3f} s",
+                node,
+                master,
+                at - reached_since,
+            )
+
+    def _no_better_one_was_heard_by(self, node: "Engine", cause: "Cause") -> None:
+        """Nobody takes over on the word of one machine while another one, no worse than itself, is master."""
+        for master in self._world.nodes:
+            if master is node or not master.can_be_heard or not master.is_master:
+                continue
+            trouble_at = self._world.trouble_since(master, node)
+            heard_at = master.master_since + self.slack_s
+            if trouble_at >= master.master_since:
+                heard_at = trouble_at + master.advertises_every_s + self.slack_s
+            better = max(master.advertises_every_s, master.election.interval_s) <= node.interval_s
+            if better and cause.at >= heard_at and not self._had_a_rival(master):
+                self._require(False, "{} takes over from {}, which is no worse and was heard", node, master)
+
+    def _had_a_rival(self, master: "Engine") -> bool:
+        """Whether two were master for longer than they need to see each other: a backup may follow either."""
+        for rival in self._world.nodes:
+            until = self._world.now if rival.is_master else rival.master_until
+            together_s = until - max(rival.master_since, master.master_since)
+            if rival is not master and together_s > 2 * self.slack_s:
+                return True
+        return False
+
+    def link_seen(self, node: "Engine") -> None:
+        initial = node.election.state is State.INIT
+        self._require(initial != node.link_seen, "{} is {}, link or not", node, node.election.state)
+
+    def advertises(self, node: "Engine") -> None:
+        """Rivals who answer each other must not fill the network."""
+        second, count = self._sent.get(node.index, (0, 0))
+        count = count + 1 if second == int(self._world.now) else 1
+        self._sent[node.index] = (int(self._world.now), count)
+        self._require(count <= SENT_PER_S_MAX, "{} floods the network", node)
+
+    # Addresses.
+
+    def settled(self, node: "Engine", cause: "Cause") -> None:
+        """All effects of one event are performed."""
+        election = node.election
+        holds_rightly = election.state is State.MASTER or not node.kernel.held
+        self._require(holds_rightly, "{} is {} and holds the address", node, election.state)
+        if cause.kind == "timer" and cause.at == self._world.now and election.deadline is not None:
+            self._require(election.deadline >= self._world.now, "{} has its deadline in the past", node)
+
+    def lease_ended(self, index: int) -> None:
+        node = self._world.nodes[index]
+        self._world.say("{}: the kernel drops the address", node)
+        self._require(not (node.alive and node.is_master), "{} is master and let its lease end", node)
+
+    def renews(self, node: "Engine") -> None:
+        age_s = self._world.now - node.renewed_at
+        self._require(age_s <= node.election.lifetime_s, "{} renews a lease of {:.3f} s ago", node, age_s)
+
+    def stopped(self, node: "Engine") -> None:
+        if node.kernel.held:
+            latest = self._world.now + node.election.lifetime_s + LATEST_EXTRA_S + EPSILON_S
+            self._world.at(latest, self._must_be_gone, node, node.epoch)
+
+    def _must_be_gone(self, node: "Engine", epoch: int) -> None:
+        self._require(node.epoch != epoch or not node.kernel.held, "{} is gone, its address is not", node)
+
+    # Two holders.
+
+    def address_added(self, index: int) -> None:
+        added = self._world.nodes[index]
+        for other in self._world.nodes:
+            if other is added or not other.kernel.held:
+                continue
+            self._world.say("{} and {} both hold the address", other, added)
+            if not other.alive:
+                self.dead_overlaps.append((added.index, other.index))
+            self._check_pair(added, other, self._world.now)
+
+    def _check_pair(self, one: "Engine", other: "Engine", since: float) -> None:
+        world = self._world
+        both = one.kernel.held and other.kernel.held
+        if not both or since != max(one.kernel.held_since, other.kernel.held_since):
+            return
+        bound_s = min(one.advertises_every_s, other.advertises_every_s) + 2 * self.slack_s
+        apart = {(one.index, other.index), (other.index, one.index)} & world.blocked
+        if apart or not (one.can_be_heard and other.can_be_heard):
+            begun = world.now
+        else:
+            begun = max(since, world.trouble_since(one, other), world.trouble_since(other, one))
+        self._require(
+            world.now - begun < bound_s,
+            "{} and {} have both held the address for {:.3f} s, and see each other",
+            one,
+            other,
+            world.now - begun,
+        )
+        world.at(begun + bound_s + EPSILON_S, self._check_pair, one, other, since)
+
+
+def _theirs_s(cause: "Cause") -> float:
+    assert cause.heard is not None
+    return interval_ticks(cause.heard.advbase, cause.heard.advskew) / TICKS_PER_S
+
+
+def _is_better(cause: "Cause", node: "Engine") -> bool:
+    assert cause.source is not None
+    theirs_s, ours_s = _theirs_s(cause), node.interval_s
+    same_family = [s for s in node.sources if s.version == cause.source.version]
+    lower = any(cause.source.packed < s.packed for s in same_family)
+    return theirs_s < ours_s or (theirs_s == ours_s and lower)

@@ -1,0 +1,84 @@
+"""What becomes of a network that is left in peace.
+
+From the last disturbance on (the last lost or late packet, fault, start, wake, demotion), within
+
+    the largest master-down interval + the longest takeover wait (25.5 ms) + two trips and two late timers
+
+exactly one machine holds the address and is master, and it is the right one: no live machine with preempt that was
+not asked to step back has a shorter interval, and none finds it too slow. And so it stays: nothing moves any more.
+"""
+
+from typing import TYPE_CHECKING
+
+from tests.simulation.invariants import TAKEOVER_WAIT_MAX_S, Broken
+from tests.simulation.world import World
+
+if TYPE_CHECKING:
+    from tests.simulation.node import Node
+
+_ROUNDS_MAX = 20
+
+
+def bound_s(world: World) -> float:
+    patience_s = max((n.election.master_down_s for n in world.nodes if n.running), default=0.0)
+    return patience_s + TAKEOVER_WAIT_MAX_S + 2 * world.monitor.slack_s
+
+
+def window_s(world: World) -> float:
+    """Long enough that every master has advertised twice, and every backup knows whom it follows."""
+    return 2 * max((n.election.interval_s for n in world.nodes if n.running), default=0.0) + world.monitor.slack_s
+
+
+def await_peace(world: World) -> "Node | None":
+    """Let time pass until all must have settled; check that it has, and that it stays. Returns the master.
+
+    Raises:
+        Broken: it has not.
+    """
+    for _ in range(_ROUNDS_MAX):
+        while (at := _settled_at(world)) > world.now:
+            world.run_until(at)
+        master = the_master(world)
+        transitions, disturbed_at = world.monitor.transitions, world.disturbed_at
+        world.run_until(world.now + window_s(world))
+        if world.disturbed_at != disturbed_at:
+            continue
+        if world.monitor.transitions != transitions:
+            raise Broken(f"at {world.now:.6f} s: a transition in a network at peace")
+        return master
+    raise Broken(f"at {world.now:.6f} s: no peace after {_ROUNDS_MAX} rounds")
+
+
+def _settled_at(world: World) -> float:
+    """Not before the hung wake, and the dead have lost their addresses."""
+    unsettled = any(n.hung or (n.kernel.held and not n.running) for n in world.nodes)
+    since = world.now if unsettled else world.disturbed_at
+    return since + bound_s(world)
+
+
+def the_master(world: World) -> "Node | None":
+    """The one master that there must be.
+
+    Raises:
+        Broken: there is none, another one, or more.
+    """
+    running = [n for n in world.nodes if n.running]
+    masters = [n for n in running if n.is_master]
+    holders = [n for n in world.nodes if n.kernel.held]
+    names = ", ".join(map(str, masters)) or "nobody"
+    if len(masters) != min(1, len(running)):
+        raise Broken(f"at {world.now:.6f} s: of {len(running)} machines at peace, {names} is master")
+    if masters != holders:
+        raise Broken(f"at {world.now:.6f} s: {names} is master; held by {', '.join(map(str, holders)) or 'nobody'}")
+    if not masters:
+        return None
+    (master,) = masters
+    interval_s = master.election.interval_s
+    for node in running:
+        if node is master:
+            continue
+        better = node.settings.preempt and not node.stepped_back and node.election.interval_s < interval_s
+        too_slow = node.election.master_down_s < interval_s - world.monitor.slack_s
+        if better or too_slow:
+            raise Broken(f"at {world.now:.6f} s: {master} is master, and {node} should be")
+    return master

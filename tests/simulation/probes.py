@@ -1,0 +1,129 @@
+"""One fault in a network at peace, with the promise that goes with it."""
+
+import random
+from collections.abc import Callable
+from functools import partial
+from itertools import permutations
+
+from carpsidecar.protocol.timing import lease_lifetime_s
+from tests.simulation.invariants import TAKEOVER_WAIT_MAX_S, Broken
+from tests.simulation.kernel import LATEST_EXTRA_S
+from tests.simulation.node import Node
+from tests.simulation.peace import await_peace
+from tests.simulation.world import World
+
+RENEWED_PART = 0.75
+"""The part of its lifetime after which a lease that nothing else renews must be renewed."""
+
+
+def probe(world: World, rng: random.Random) -> None:
+    """Do something to the master, at a random moment between two advertisements.
+
+    Raises:
+        Broken: what was promised for this does not come true.
+    """
+    masters = [n for n in world.nodes if n.is_master]
+    if not masters:
+        return
+    (master,) = masters
+    world.run_until(world.now + rng.random() * master.election.interval_s)
+    kinds: list[Callable[[World, random.Random, Node], None]] = [
+        _killed,
+        _killed,
+        _hung,
+        _hung,
+        _stopped,
+        _asked,
+        _restarted,
+        _unplugged,
+        _demoted,
+        _cut_off,
+    ]
+    kind = rng.choice(kinds)
+    world.say("at peace; next: {} {}", master, kind.__name__.strip("_"))
+    kind(world, rng, master)
+    await_peace(world)
+
+
+def _killed(world: World, rng: random.Random, master: Node) -> None:
+    _lease_ends_in_time(world, master, master.kill)
+
+
+def _hung(world: World, rng: random.Random, master: Node) -> None:
+    duration_s = rng.random() ** 2 * 3 * master.election.master_down_s
+    _lease_ends_in_time(world, master, partial(master.hang, duration_s))
+
+
+def _lease_ends_in_time(world: World, master: Node, blow: Callable[[], None]) -> None:
+    """Nobody takes over before the kernel has dropped the address, where whole seconds allow it."""
+    others = [n for n in world.nodes if n.alive and n is not master]
+    settings = master.settings
+    lifetime_s = lease_lifetime_s(settings.advbase, settings.advskew, settings.dead_ratio)
+    # Since the last advertisement: the last renewal that is needed so that no lease ends before the next one.
+    renewed_s = max(0.0, master.election.interval_s - RENEWED_PART * lifetime_s)
+    patience_s = min((n.election.master_down_s for n in others), default=0.0)
+    in_time = renewed_s + lifetime_s + LATEST_EXTRA_S <= patience_s and renewed_s <= RENEWED_PART * lifetime_s
+    overlaps = len(world.monitor.dead_overlaps)
+    blow()
+    world.run_until(world.now + max(patience_s, lifetime_s) + 2 * LATEST_EXTRA_S)
+    if in_time and len(world.monitor.dead_overlaps) > overlaps:
+        raise Broken(f"at {world.now:.6f} s: {master} was gone, its address not, and another one took it")
+
+
+def _stopped(world: World, rng: random.Random, master: Node) -> None:
+    _handed_over(world, master, master.stop)
+
+
+def _asked(world: World, rng: random.Random, master: Node) -> None:
+    _handed_over(world, master, master.step_back)
+
+
+def _restarted(world: World, rng: random.Random, master: Node) -> None:
+    """Killed and started again before its lease ends: it bows out for its former self."""
+
+    def blow() -> None:
+        master.kill()
+        master.boot()
+
+    _handed_over(world, master, blow)
+
+
+def _demoted(world: World, rng: random.Random, master: Node) -> None:
+    _handed_over(world, master, partial(master.demote, 240))
+    await_peace(world)
+    master.demote(0)
+
+
+def _handed_over(world: World, master: Node, blow: Callable[[], None]) -> None:
+    """A backup has the address at once, without waiting for its patience to end."""
+    others = [n for n in world.nodes if n.alive and n is not master]
+    # A master that has less patience than the fastest backup's interval would be back at once.
+    patience_s = master.shortest_patience_s
+    in_turn = all(n.election.interval_s + world.monitor.slack_s < patience_s for n in others)
+    blow()
+    world.run_until(world.now + TAKEOVER_WAIT_MAX_S + world.monitor.slack_s)
+    if others and not master.was_set_back and not any(n.is_master and n.kernel.held for n in world.nodes):
+        raise Broken(f"at {world.now:.6f} s: {master} bowed out, and nobody took over")
+    if others and in_turn and blow == master.step_back and master.is_master:
+        raise Broken(f"at {world.now:.6f} s: {master} was asked to step back, and is back at once")
+
+
+def _unplugged(world: World, rng: random.Random, master: Node) -> None:
+    master.set_link(False)
+    world.run_until(world.now + rng.random() * 3 * master.election.master_down_s)
+    master.set_link(True)
+
+
+def _cut_off(world: World, rng: random.Random, master: Node) -> None:
+    """Alone on its side of a partition for a while, in one direction or both."""
+    ways = [w for w in permutations(range(len(world.nodes)), 2) if master.index in w]
+    direction = rng.choice((None, 0, 1))
+    world.blocked = {w for w in ways if direction is None or w[direction] == master.index}
+    for way in ways:
+        world.trouble(*way)
+    world.say("cut: {}", sorted(world.blocked))
+    world.run_until(world.now + rng.random() * 4 * master.election.master_down_s)
+    world.blocked = set()
+    world.say("mended")
+    for way in ways:
+        world.trouble(*way)

@@ -1,0 +1,30 @@
+"""Tell the story of one world: `.venv/bin/python -m tests.simulation.replay SEED [MUTANT]`."""
+
+import sys
+
+from carpsidecar.protocol.election import Election
+from tests.simulation.invariants import Broken
+from tests.simulation.mutants import MUTANTS, engine_checks_lease
+from tests.simulation.scenario import live, make_world
+
+
+def main(arguments: list[str]) -> int:
+    named = {mutant.__name__: mutant for mutant in MUTANTS}
+    if not 1 <= len(arguments) <= 2 or any(name not in named for name in arguments[1:]):
+        print(__doc__, f"Mutants: {', '.join(named)}", sep="\n", file=sys.stderr)
+        return 2
+    seed, election_type = arguments[0], named[arguments[1]] if arguments[1:] else Election
+    world = make_world(seed, election_type, engine_checks_lease(election_type))
+    world.story = []
+    try:
+        verdict: object = live(world)
+    except Broken as broken:
+        verdict = broken
+    finally:
+        print("\n".join(world.story))
+    print(f"\nseed {seed}: {verdict}")
+    return isinstance(verdict, Broken)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,100 @@
+"""The world that a seed stands for: its machines, and what befalls them."""
+
+import random
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+
+from carpsidecar.protocol.election import Election, Settings
+from carpsidecar.protocol.packet import IPAddress
+from carpsidecar.protocol.timing import TICKS_PER_S, interval_ticks, master_down_ticks
+from tests.simulation.engine import ElectionType
+from tests.simulation.faults import Faults
+from tests.simulation.invariants import Monitor
+from tests.simulation.node import Node
+from tests.simulation.peace import await_peace
+from tests.simulation.probes import probe
+from tests.simulation.world import Weather, World
+
+_SLOWEST_TO_FASTEST_MAX = 30
+"""So that no world takes minutes: the longest patience in the shortest intervals."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a world was like."""
+
+    virtual_s: float
+    deliveries: int
+    transitions: int
+    nodes: int
+
+
+def make_world(seed: str, election_type: ElectionType = Election, checks_lease: bool = True) -> World:
+    rng = random.Random(f"{seed} machines")
+    n = rng.choice((2, 2, 2, 3, 3, 3, 4, 5, 6, 8, 11, 16))
+    settings = _settings(rng, n)
+    shortest_s = min(interval_ticks(s.advbase, s.advskew) for s in settings) / TICKS_PER_S
+    delay_max_s = min(0.005, shortest_s / 8)
+    calm = Weather(delay_min_s=delay_max_s * rng.random(), delay_max_s=delay_max_s)
+    world = World(seed, calm, latency_s=min(0.001, shortest_s / 16))
+    world.monitor = Monitor(world)
+    hardened = rng.random() < 0.5
+    families = rng.choice(("4", "4", "6", "46"))
+    # One below and one above every IPv4 address, byte by byte.
+    prefix = rng.choice(("2001:db8", "fe80"))
+    numbers = rng.sample(range(1, 250), n)
+    numbers_v6 = rng.sample(range(1, 250), n)
+    for index in range(n):
+        sources: list[IPAddress] = []
+        if "4" in families:
+            sources.append(IPv4Address(f"192.0.2.{numbers[index]}"))
+        if "6" in families:
+            sources.append(IPv6Address(f"{prefix}::{numbers_v6[index]:x}"))
+        node = Node(world, index, settings[index], sources, hardened, election_type, checks_lease)
+        node.wall_offset_s = rng.uniform(-0.5, 0.5)
+        world.nodes.append(node)
+    return world
+
+
+def live(world: World) -> Outcome:
+    """From the first start to the last peace.
+
+    Raises:
+        Broken: an invariant does not hold.
+    """
+    rng = random.Random(f"{world.rng.random()} faults")
+    for node in world.nodes:
+        world.say("{}: {}, {}", node, ", ".join(map(str, node.sources)), node.settings)
+        world.at(rng.choice((0.0, 0.0, rng.uniform(0, 3))), node.boot)
+    world.run_until(3.0)
+    if rng.random() < 0.75:
+        faults = Faults(world, rng)
+        faults.unleash()
+    await_peace(world)
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        probe(world, rng)
+        for node in world.nodes:
+            node.set_link(True)
+            node.boot()
+        await_peace(world)
+    return Outcome(world.now, world.deliveries, world.monitor.transitions, len(world.nodes))
+
+
+def _settings(rng: random.Random, n: int) -> list[Settings]:
+    kind = rng.choice(("uniform", "uniform", "mixed", "fast"))
+    preempt = rng.choice((0.0, 1.0, 0.5))
+    while True:
+        advbase, dead_ratio = rng.choice((1, 1, 1, 2, 3)), rng.choice((2, 3, 3, 3, 4))
+        settings = []
+        for _ in range(n):
+            advskew = rng.choice((0, 0, 100, rng.randint(0, 255)))
+            if kind == "mixed":
+                advbase, dead_ratio = rng.choice((0, 1, 1, 2, 3)), rng.randint(2, 5)
+                advskew = max(advskew, 20) if advbase == 0 else advskew
+            elif kind == "fast":
+                advbase, advskew = 0, rng.choice((0, 1, 5, 20, 20, 20, rng.randint(0, 120)))
+            settings.append(Settings(advbase, advskew, dead_ratio, rng.random() < preempt))
+        shortest = min(interval_ticks(s.advbase, s.advskew) for s in settings)
+        longest = max(master_down_ticks(s.advbase, s.advskew, s.dead_ratio) for s in settings)
+        if longest / shortest <= _SLOWEST_TO_FASTEST_MAX:
+            return settings

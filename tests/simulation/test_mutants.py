@@ -1,0 +1,18 @@
+"""The simulator can fail: each election with a mistake in it breaks some world before long."""
+
+import pytest
+
+from carpsidecar.protocol.election import Election
+from tests.simulation.many import first_broken, replay_command
+from tests.simulation.mutants import MUTANTS
+
+SEED = 0
+WORLDS = 400
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
+def test_a_mistake_is_seen(mutant: type[Election]) -> None:
+    seed = first_broken(SEED, WORLDS, mutant)
+
+    assert seed is not None, f"{mutant.__name__} survives {WORLDS} worlds: {mutant.__doc__}"
+    print(replay_command(seed, mutant))
