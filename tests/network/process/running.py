@@ -1,0 +1,130 @@
+"""Starting the command under test in a node of the lab, and what is seen of it from outside."""
+
+import contextlib
+import itertools
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from carpsidecar.lab.commands import environment
+from carpsidecar.lab.namespace import in_namespace
+from carpsidecar.lab.node import Node
+from carpsidecar.lab.process import Process
+
+COMMAND = shlex.split(os.environ.get("CARPSIDECAR_COMMAND", "")) or [sys.executable, "-m", "carpsidecar"]
+PASSPHRASE = "a secret of the lab"
+VIP = "10.99.0.100"
+GROUP = "vhid-100"
+VHID = 100
+SOON_S = 15.0
+
+FAST: Mapping[str, Any] = {"advbase": 0, "advskew": 16, "dead_ratio": 8}
+"""An advertisement each 0.06 s, and a takeover after 0.5 s without one."""
+
+SLOWER: Mapping[str, Any] = {"advskew": 60, "dead_ratio": 2}
+"""For hundreds of groups: one each 0.23 s, and a takeover after 0.47 s."""
+
+LATE_S = 0.25
+"""The longest gap between two advertisements that is not late: half of a backup's patience."""
+
+
+_numbers = itertools.count(1)
+
+
+class Configuration:
+    """A file for `--config`, with a passphrase file beside it; `groups` may be changed and written again."""
+
+    def __init__(self, directory: Path, *groups: Mapping[str, Any]) -> None:
+        self.path = directory / f"carp-{next(_numbers)}.yaml"
+        self.groups: list[dict[str, Any]] = [dict(group) for group in groups]
+        passphrase = directory / "passphrase"
+        passphrase.touch(0o600)
+        passphrase.write_text(PASSPHRASE)
+        self._beside = {"passphrase_file": str(passphrase), **FAST}
+        self.write()
+
+    def write(self) -> None:
+        self.path.write_text(yaml.safe_dump({**self._beside, "groups": self.groups}))
+
+    @property
+    def flags(self) -> list[str]:
+        return ["--config", str(self.path)]
+
+
+def group(number: int = VHID, /, **settings: Any) -> dict[str, Any]:
+    """One group's settings: vhid `number`, and the address that ends in it."""
+    return {"vip": f"10.99.0.{number}", "vhid": number, **settings}
+
+
+def start(
+    node: Node,
+    configuration: Configuration,
+    *flags: str,
+    env: Mapping[str, str] | None = None,
+    by: Sequence[str] = (),
+) -> Process:
+    """Start `carpsidecar run` in the node; `by` is put before the command."""
+    return node.start([*by, *COMMAND, "run", *configuration.flags, *flags], env=env)
+
+
+def start_master(
+    node: Node, configuration: Configuration, *flags: str, env: Mapping[str, str] | None = None
+) -> Process:
+    """Start it, and wait until every group is master."""
+    process = start(node, configuration, *flags, env=env)
+    for one in configuration.groups:
+        process.wait_for(f"{one.get('name', 'vhid-{}'.format(one['vhid']))}: became master", SOON_S)
+    return process
+
+
+@contextlib.contextmanager
+def piped(
+    node: Node, argv: Sequence[str], *, env: Mapping[str, str] | None = None, **popen: Any
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a program in the node with descriptors of the caller's choice."""
+    with in_namespace(node.ns):
+        process = subprocess.Popen(argv, env=environment(dict(env or {})), **popen)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+def json_lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def holds(node: Node, address: str = VIP) -> bool:
+    return f" {address}/" in node.run(["ip", "-4", "addr", "show"])
+
+
+def alive(pid: int) -> bool:
+    """Whether this process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def send(process: Process, number: signal.Signals) -> None:
+    os.kill(process.pid, number)
+
+
+def script(directory: Path, name: str, body: str) -> str:
+    """An executable shell script; what it prints ends up in the engine's log."""
+    path = directory / name
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o755)
+    return str(path)

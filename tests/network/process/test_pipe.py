@@ -1,0 +1,223 @@
+"""The pipe to the reporter: what the engine tells, what it does when asked, and what it does not mind."""
+
+import itertools
+import json
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from carpsidecar.lab.node import Node
+from carpsidecar.messages import (
+    MESSAGE_SIZE_MAX,
+    GroupGone,
+    GroupSnapshot,
+    Heartbeat,
+    SetDemotion,
+    StepBack,
+    encode,
+)
+from tests.network.process.consumer import consume
+from tests.network.process.running import (
+    GROUP,
+    LATE_S,
+    SLOWER,
+    SOON_S,
+    VIP,
+    Configuration,
+    group,
+    holds,
+    script,
+    start,
+)
+from tests.network.process.wire import Tap
+
+pytestmark = pytest.mark.network
+
+
+def test_a_snapshot_is_sent_on_every_change(node: Node, tmp_path: Path) -> None:
+    with consume(node, Configuration(tmp_path, group())) as consumer:
+        started_s = time.time()
+        backup = consumer.wait_for_role("backup")
+        assert (backup.reason, backup.master, backup.demotions) == ("started", None, {})
+        master = consumer.wait_for_role("master")
+        assert abs(master.since_s - started_s) < SOON_S
+        assert master == GroupSnapshot(
+            group=GROUP,
+            role="master",
+            reason="no advertisement from the master",
+            since_s=master.since_s,
+            interface="eth0",
+            vhid=100,
+            addresses=[VIP],
+            advbase=0,
+            advskew=16,
+            advskew_advertised=16,
+            demotions={},
+            master=str(node.address),
+        )
+        node.pull_cable()
+        assert consumer.wait_for_role("fault").reason == "the link of eth0 is down"
+        node.plug_cable()
+        assert consumer.wait_for_role("backup").reason == "the link is back"
+        consumer.wait_for_role("master")
+        assert consumer.stop() == 0
+        assert consumer.wait_for_role("init").reason == "stopped"
+
+
+def test_a_backup_names_the_master_it_hears(node: Node, peer: Node, tmp_path: Path) -> None:
+    start(peer, Configuration(tmp_path, group()))
+    with consume(node, Configuration(tmp_path, group(advskew=90))) as consumer:
+        snapshot = consumer.wait_for(GroupSnapshot, lambda snapshot: snapshot.master is not None)
+        assert (snapshot.role, snapshot.master) == ("backup", str(peer.address))
+
+
+def test_each_second_a_heartbeat_counts_what_was_done(node: Node, tap: Tap, tmp_path: Path) -> None:
+    hook = script(tmp_path, "hook", "exit 0")
+    configuration = Configuration(tmp_path, group(on_master=hook, on_backup="/bin/false"))
+    with consume(node, configuration) as consumer:
+        consumer.wait_for_role("master")
+        beats = [consumer.wait_for(Heartbeat) for _ in range(2)]
+        assert all(0.7 < b.sent_s - a.sent_s < 1.5 for a, b in itertools.pairwise(beats))
+        node.run(["ip", "addr", "del", f"{VIP}/32", "dev", "eth0"])
+        heartbeat = consumer.next_heartbeat()
+        count = heartbeat.counters[GROUP]
+        on_the_wire = [heard.at_s for heard in tap.heard if not heard.is_bow_out]
+        assert abs(count.advertisements_sent - sum(at <= heartbeat.sent_s for at in on_the_wire)) <= 1
+        assert abs(count.lease_renewals - count.advertisements_sent) <= 1
+        assert (count.advertisements_failed, count.advertisements_received, count.lease_misses) == (0, 0, 0)
+        assert count.transitions == {"backup": 1, "master": 1}
+        assert count.hooks == {"ok": 1, "failed": 1}
+        assert count.addresses_put_back == 1
+        assert heartbeat.bad_messages == 0
+        assert heartbeat.drops.keys() == {"eth0"}
+
+
+def test_a_demotion_is_advertised_and_taken_back(node: Node, tap: Tap, tmp_path: Path) -> None:
+    with consume(node, Configuration(tmp_path, group())) as consumer:
+        consumer.wait_for_role("master")
+        consumer.ask(SetDemotion(cause="drain", amount=10))
+        consumer.ask(SetDemotion(cause="load", amount=20, group=GROUP))
+        consumer.ask(SetDemotion(cause="load", amount=99, group="another one"))
+        demoted = consumer.wait_for(GroupSnapshot, lambda snapshot: len(snapshot.demotions) == 2)
+        assert demoted.demotions == {"drain": 10, "load": 20}
+        assert (demoted.role, demoted.advskew, demoted.advskew_advertised) == ("master", 16, 46)
+        tap.wait_for(lambda heard: heard.packet.advskew == 46, SOON_S)
+        for cause in ("drain", "load"):
+            consumer.ask(SetDemotion(cause=cause, amount=0))
+        consumer.wait_for(GroupSnapshot, lambda snapshot: snapshot.advskew_advertised == 16)
+        tap.wait_for(lambda heard: heard.packet.advskew == 16, SOON_S)
+
+
+def test_a_demotion_holds_over_a_reload_and_for_groups_that_come_later(node: Node, tmp_path: Path) -> None:
+    configuration = Configuration(tmp_path, group())
+    with consume(node, configuration) as consumer:
+        consumer.ask(SetDemotion(cause="drain", amount=10))
+        consumer.wait_for(GroupSnapshot, lambda snapshot: snapshot.demotions == {"drain": 10})
+        configuration.groups = [group(101)]
+        configuration.write()
+        consumer.engine.send_signal(1)
+        assert consumer.wait_for(GroupGone) == GroupGone(group=GROUP)
+        consumer.wait_for(GroupSnapshot, lambda s: s.group == "vhid-101" and s.advskew_advertised == 26)
+
+
+def test_a_demotion_with_bow_out_and_a_step_back_hand_over_at_once(node: Node, peer: Node, tmp_path: Path) -> None:
+    with consume(node, Configuration(tmp_path, group(preempt=True))) as consumer:
+        consumer.wait_for_role("master")
+        other = start(peer, Configuration(tmp_path, group(advskew=60)))
+        other.wait_for("became backup", SOON_S)
+        consumer.ask(SetDemotion(cause="drain", amount=240, bow_out=True))
+        assert consumer.wait_for_role("backup").reason == "demoted"
+        other.wait_for("became master: the master bowed out", SOON_S)
+        consumer.ask(SetDemotion(cause="drain", amount=0))
+        assert consumer.wait_for_role("master").reason == "preempting a slower master"
+        after = other.log_size
+        consumer.ask(StepBack())
+        assert consumer.wait_for_role("backup").reason == "asked to step back"
+        other.wait_for("became master: the master bowed out", SOON_S, after)
+
+
+def test_a_bad_message_is_dropped_and_counted(node: Node, tap: Tap, tmp_path: Path) -> None:
+    wish = json.loads(encode(SetDemotion(cause="x", amount=1)))
+    bad = [
+        b"garbage",
+        b"\xff" * 100,
+        b'{"type":"step_back","group":"\xff"}',
+        json.dumps({**wish, "version": 0}).encode(),
+        json.dumps({**wish, "type": "unknown"}).encode(),
+        json.dumps({**wish, "amount": "much"}).encode(),
+        json.dumps({**wish, "cause": "x" * MESSAGE_SIZE_MAX}).encode(),
+        b"[" * MESSAGE_SIZE_MAX,
+    ]
+    with consume(node, Configuration(tmp_path, group())) as consumer:
+        consumer.wait_for_role("master")
+        for message in bad * 20:
+            consumer.connection.send(message)
+        tap.wait_for_more(5, 100, SOON_S)
+        heartbeat = consumer.wait_for(Heartbeat, lambda heartbeat: heartbeat.bad_messages == len(bad) * 20)
+        assert heartbeat.counters[GROUP].transitions == {"backup": 1, "master": 1}
+        assert tap.longest_gap_s(100) < LATE_S
+        assert "Traceback" not in consumer.log
+        consumer.ask(StepBack())
+        consumer.wait_for_role("backup")
+
+
+def test_a_reporter_that_stops_reading_costs_nothing_and_gets_the_newest_afterwards(
+    node: Node, tap: Tap, tmp_path: Path
+) -> None:
+    vhids = range(100, 105)
+    with consume(node, Configuration(tmp_path, *(group(vhid) for vhid in vhids))) as consumer:
+        for vhid in vhids:
+            consumer.wait_for_role("master", f"vhid-{vhid}")
+        for number in range(1, 1501):
+            consumer.ask(SetDemotion(cause="x", amount=1 + number % 7))
+        consumer.ask(SetDemotion(cause="x", amount=99, group=None))
+        tap.wait_for(lambda heard: heard.packet.advskew == 115, SOON_S)
+        tap.wait_for_more(3, 104, SOON_S)
+        assert tap.longest_gap_s(104) < 2 * LATE_S
+        newest: dict[str, GroupSnapshot] = {}
+        while len(newest) < 5 or any(s.demotions != {"x": 99} for s in newest.values()):
+            message = consumer.receive()
+            if isinstance(message, GroupSnapshot):
+                newest[message.group] = message
+        assert isinstance(consumer.next_heartbeat(), Heartbeat)
+
+
+@pytest.mark.parametrize("end", ["closed", "shut down", "closed with words unread"])
+def test_a_reporter_that_goes_does_not_disturb_the_engine(node: Node, tap: Tap, tmp_path: Path, end: str) -> None:
+    with consume(node, Configuration(tmp_path, group())) as consumer:
+        consumer.wait_for_role("master")
+        if end == "shut down":
+            consumer.connection.shutdown(socket.SHUT_RDWR)
+        else:
+            if end == "closed with words unread":
+                consumer.ask(SetDemotion(cause="x", amount=1))
+            consumer.connection.close()
+        tap.wait_for_more(10, 100, SOON_S)
+        assert holds(node)
+        assert tap.longest_gap_s(100) < LATE_S
+        assert consumer.log.count("the reporter is gone") == 1
+        assert consumer.stop() == 0
+        assert "Traceback" not in consumer.log
+
+
+def test_the_snapshots_of_255_groups_fit(node: Node, tmp_path: Path) -> None:
+    groups = [
+        {
+            "vip": f"10.99.{vhid // 100 + 100}.{vhid % 100}",
+            "vhid": vhid,
+            "name": f"a-group-with-a-long-name-no-{vhid}",
+        }
+        for vhid in range(1, 256)
+    ]
+    configuration = Configuration(tmp_path, *({**one, **SLOWER, "interface": "eth0"} for one in groups))
+    with consume(node, configuration) as consumer:
+        masters: set[str] = set()
+        while len(masters) < 255:
+            message = consumer.receive()
+            if isinstance(message, GroupSnapshot) and message.role == "master":
+                masters.add(message.group)
+        heartbeat = consumer.next_heartbeat()
+        assert len(heartbeat.counters) == 255
+        assert consumer.stop() == 0

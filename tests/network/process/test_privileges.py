@@ -1,0 +1,124 @@
+"""What a running engine may do, and what it keeps away from."""
+
+from pathlib import Path
+
+import pytest
+
+from carpsidecar.lab.node import Node
+from tests.network.process.consumer import consume
+from tests.network.process.running import (
+    PASSPHRASE,
+    SOON_S,
+    Configuration,
+    group,
+    holds,
+    script,
+    start,
+    start_master,
+)
+
+pytestmark = pytest.mark.network
+
+NET_ADMIN_AND_RAW = 1 << 12 | 1 << 13
+AS_NOBODY = (
+    *("setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups"),
+    *("--inh-caps", "-all,+net_admin,+net_raw", "--ambient-caps", "+net_admin,+net_raw"),
+)
+FORBIDDEN = (
+    *("kubernetes", "kubernetes_asyncio", "lightkube", "aiohttp", "httpx", "requests", "urllib3"),
+    *("http.server", "http.client", "socketserver", "urllib.request", "curses", "readline", "tkinter"),
+    *("carpsidecar.reporter", "carpsidecar.lab", "pyroute2"),
+)
+
+
+def status(pid: int) -> dict[str, int]:
+    """The capability sets and no_new_privs of a process."""
+    lines = (line.split() for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return {
+        fields[0][:-1]: int(fields[1], 10 if fields[0] == "NoNewPrivs:" else 16)
+        for fields in lines
+        if fields[0].startswith(("Cap", "NoNewPrivs"))
+    }
+
+
+def test_an_engine_without_hooks_keeps_two_capabilities_and_can_get_no_more(node: Node, tmp_path: Path) -> None:
+    engine = start_master(node, Configuration(tmp_path, group()))
+    found = status(engine.pid)
+    assert found["CapEff"] == found["CapPrm"] == found["CapBnd"] == NET_ADMIN_AND_RAW
+    assert found["CapInh"] & ~NET_ADMIN_AND_RAW == 0
+    assert found["NoNewPrivs"] == 1
+
+
+def test_every_thread_of_the_engine_is_bound_so(node: Node, tmp_path: Path) -> None:
+    engine = start_master(node, Configuration(tmp_path, group()))
+    threads = [status(int(task.name)) for task in Path(f"/proc/{engine.pid}/task").iterdir()]
+    assert len(threads) == 2
+    for found in threads:
+        assert (found["CapPrm"] | found["CapEff"] | found["CapBnd"]) & ~NET_ADMIN_AND_RAW == 0
+        assert found["NoNewPrivs"] == 1
+
+
+def test_a_hook_of_a_root_engine_may_do_what_root_may(node: Node, tmp_path: Path) -> None:
+    hook = script(tmp_path, "hook", "mount -t tmpfs none /mnt && umount /mnt && echo TOLD mounted")
+    engine = start(node, Configuration(tmp_path, group(on_backup=hook)))
+    engine.wait_for("TOLD mounted", SOON_S)
+    found = status(engine.pid)
+    assert found["CapEff"] == found["CapPrm"] == NET_ADMIN_AND_RAW
+    assert found["CapBnd"] & ~NET_ADMIN_AND_RAW
+    assert found["NoNewPrivs"] == 0
+
+
+@pytest.mark.parametrize("hooks", [False, True])
+def test_it_runs_as_nobody_with_ambient_capabilities(node: Node, tmp_path: Path, hooks: bool) -> None:
+    commands = {"on_master": "/bin/sh -c 'ip link set dev lo mtu 1400 && echo TOLD $(id -un)'"} if hooks else {}
+    configuration = Configuration(tmp_path, group(**commands))
+    for path in (*tmp_path.parents[:2], tmp_path, *tmp_path.iterdir()):
+        path.chmod(0o755)
+    engine = start(node, configuration, env={"CARP_PASSPHRASE": PASSPHRASE}, by=AS_NOBODY)
+    engine.wait_for("became master", SOON_S)
+    assert holds(node)
+    found = status(engine.pid)
+    assert found["CapEff"] == found["CapPrm"] == NET_ADMIN_AND_RAW
+    assert Path(f"/proc/{engine.pid}").stat().st_uid != 0
+    if hooks:
+        engine.wait_for("TOLD nobody", SOON_S)
+    assert engine.stop() == 0
+    assert not holds(node)
+
+
+@pytest.mark.parametrize(
+    ("by", "lacking"),
+    [
+        (("setpriv", "--reuid", "nobody", "--clear-groups"), "CAP_NET_ADMIN and CAP_NET_RAW"),
+        (("setpriv", "--bounding-set", "-net_raw"), "CAP_NET_RAW"),
+    ],
+)
+def test_without_its_capabilities_it_says_which_it_needs(
+    node: Node, tmp_path: Path, by: tuple[str, ...], lacking: str
+) -> None:
+    configuration = Configuration(tmp_path, group())
+    for path in (*tmp_path.parents[:2], tmp_path, *tmp_path.iterdir()):
+        path.chmod(0o755)
+    engine = start(node, configuration, env={"CARP_PASSPHRASE": PASSPHRASE}, by=by)
+    assert engine.wait(SOON_S) == 1
+    assert engine.log == f"carpsidecar: needs {lacking}: run it as root, or give it these capabilities\n"
+
+
+def test_no_tcp_or_udp_socket_is_open_at_any_time(node: Node, tmp_path: Path) -> None:
+    configuration = Configuration(tmp_path, group(on_master="/bin/true"))
+    engine = start_master(node, configuration)
+    # The node has nothing else running; time-wait would show, too.
+    for table in ("tcp", "tcp6", "udp", "udp6"):
+        assert len(Path(f"/proc/{engine.pid}/net/{table}").read_text().splitlines()) == 1, table
+    engine.stop()
+    assert node.run(["ss", "-Htuan"]) == ""
+
+
+def test_what_faces_people_and_the_cluster_is_not_imported(node: Node, tmp_path: Path) -> None:
+    with consume(node, Configuration(tmp_path, group(on_backup="/bin/true"))) as consumer:
+        consumer.wait_for_role("master")
+        consumer.next_heartbeat()
+        assert consumer.stop() == 0
+        imported = set(consumer.log.splitlines()[-1].split()[1:])
+    assert "carpsidecar.engine.engine" in imported
+    assert imported.isdisjoint(FORBIDDEN)

@@ -1,0 +1,46 @@
+"""A loop for each test, and what was logged meanwhile."""
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from carpsidecar.logs import logger
+from tests.unit.engine.loops import Loop
+
+
+@pytest.fixture
+def loop() -> Iterator[Loop]:
+    loop = Loop()
+    yield loop
+    loop.close()
+
+
+class Said(logging.Handler):
+    """Every line that was logged, with its event and keys."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+    @property
+    def lines(self) -> list[str]:
+        return [record.getMessage() for record in self.records]
+
+    @property
+    def events(self) -> list[str]:
+        return [record.__dict__["event"] for record in self.records]
+
+
+@pytest.fixture
+def said() -> Iterator[Said]:
+    said = Said()
+    before = logger.handlers[:], logger.level, logger.propagate
+    logger.handlers[:] = [said]
+    logger.setLevel(logging.DEBUG)
+    yield said
+    logger.handlers[:], logger.propagate = before[0], before[2]
+    logger.setLevel(before[1])

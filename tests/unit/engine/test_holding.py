@@ -1,0 +1,205 @@
+"""A group's addresses: held, let go, announced, defended."""
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from ipaddress import ip_address, ip_interface
+from typing import cast
+
+import pytest
+
+from carpsidecar.engine import holding as module
+from carpsidecar.engine.holding import Holding
+from carpsidecar.engine.interface import Interface
+from carpsidecar.linux.netlink import HeldAddress, IPInterface, Link, Netlink
+from carpsidecar.protocol.packet import IPAddress
+from tests.unit.engine.conftest import Said
+from tests.unit.engine.loops import Loop, group_config
+
+HELD = HeldAddress(
+    index=7,
+    interface=ip_interface("192.0.2.1/24"),
+    permanent=False,
+    scope=0,
+    secondary=False,
+    deprecated=True,
+    tentative=False,
+    noprefixroute=True,
+    valid_s=2,
+)
+VIP, OTHER = ip_address("192.0.2.100"), ip_address("2001:db8::100")
+
+
+class FakeKernel:
+    """An interface, its netlink and the leases on it, which do what they are told or fail."""
+
+    name = "eth7"
+
+    def __init__(self) -> None:
+        self.link: Link | None = Link(index=7, name="eth7", up=True, mac=b"", loopback=False)
+        self.done: list[str] = []
+        self.announced: list[float] = []
+        self.held: list[HeldAddress] = []
+        self.failure: OSError | None = None
+        self.now: Callable[[], float] = time.monotonic
+
+    def lease(
+        self, netlink: object, index: int, addresses: tuple[IPInterface, ...], lifetime_s: int
+    ) -> "FakeLease":
+        self.done.append(f"lease of {lifetime_s} s on {index}")
+        return FakeLease(self)
+
+    def announce(self, addresses: list[IPAddress]) -> None:
+        if self.failure:
+            raise self.failure
+        self.announced.append(self.now())
+
+    def addresses(self, index: int) -> list[HeldAddress]:
+        return self.held
+
+
+class FakeLease:
+    def __init__(self, kernel: FakeKernel) -> None:
+        self._kernel = kernel
+
+    def renew(self) -> None:
+        if self._kernel.failure:
+            raise self._kernel.failure
+        self._kernel.done.append("renewed")
+
+    def release(self) -> None:
+        if self._kernel.failure:
+            raise self._kernel.failure
+        self._kernel.done.append("released")
+
+
+class Bench:
+    def __init__(self, loop: Loop, *, holds_addresses: bool = True) -> None:
+        self.loop = loop
+        self.kernel = FakeKernel()
+        self.kernel.now = loop.asyncio.time
+        self.failures: list[OSError] = []
+        self.holding = Holding(
+            loop.asyncio,
+            cast(Netlink, self.kernel),
+            cast(Interface, self.kernel),
+            group_config(str(VIP), str(OTHER), holds_addresses=holds_addresses),
+            self.failures.append,
+        )
+
+
+@pytest.fixture
+def bench(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    bench = Bench(loop)
+    monkeypatch.setattr(module, "Lease", bench.kernel.lease)
+    yield bench
+    bench.holding.stop_announcing()
+
+
+def test_a_lease_is_prepared_once_and_renewed_each_time(bench: Bench) -> None:
+    for _ in range(3):
+        bench.holding.renew(2)
+    assert bench.kernel.done == ["lease of 2 s on 7", "renewed", "renewed", "renewed"]
+
+
+def test_another_lifetime_or_another_interface_needs_another_lease(bench: Bench) -> None:
+    bench.holding.renew(2)
+    bench.holding.renew(5)
+    bench.kernel.link = Link(index=8, name="eth7", up=True, mac=b"", loopback=False)
+    bench.holding.renew(5)
+    leases = [line for line in bench.kernel.done if line.startswith("lease")]
+    assert leases == ["lease of 2 s on 7", "lease of 5 s on 7", "lease of 5 s on 8"]
+
+
+def test_without_an_interface_there_is_nothing_to_hold_addresses_with(bench: Bench) -> None:
+    bench.kernel.link = None
+    with pytest.raises(OSError, match="interface eth7 is not there"):
+        bench.holding.renew(2)
+
+
+def test_what_the_kernel_refuses_at_the_release_is_said_unless_the_interface_is_gone(
+    bench: Bench, said: Said
+) -> None:
+    bench.holding.renew(2)
+    bench.kernel.failure = OSError("no")
+    bench.holding.release()
+    assert said.lines == ["an address could not be taken off, and ends by itself: no"]
+    bench.kernel.link = None
+    bench.holding.release()
+    assert len(said.lines) == 1
+
+
+def test_the_release_of_what_was_never_held_does_nothing(bench: Bench) -> None:
+    bench.holding.release()
+    assert bench.kernel.done == []
+
+
+def test_addresses_that_hooks_hold_are_only_announced(loop: Loop) -> None:
+    bench = Bench(loop, holds_addresses=False)
+    bench.holding.renew(2)
+    bench.holding.announce()
+    bench.holding.release()
+    assert bench.kernel.done == []
+    assert len(bench.kernel.announced) == 1
+
+
+def test_lost_are_those_of_ours_that_are_not_back_already(bench: Bench) -> None:
+    assert bench.holding.lost({VIP}) == set()
+    bench.holding.renew(2)
+    assert bench.holding.lost({VIP, OTHER, ip_address("192.0.2.1")}) == {VIP, OTHER}
+    bench.kernel.held = [replace(HELD, interface=ip_interface(f"{VIP}/32"))]
+    assert bench.holding.lost({VIP, OTHER}) == {OTHER}
+
+
+def test_an_announcement_is_repeated_at_growing_intervals(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ANNOUNCE_AGAIN_AFTER_S", (0.02, 0.06, 0.2))
+    bench.holding.announce()
+    assert len(bench.kernel.announced) == 1
+    bench.loop.until(lambda: len(bench.kernel.announced) == 4)
+    first, *later = bench.kernel.announced
+    assert all(at - first >= after for at, after in zip(later, (0.02, 0.06, 0.2), strict=True))
+    bench.loop.a_while(0.05)
+    assert len(bench.kernel.announced) == 4
+
+
+def test_a_release_ends_the_announcements(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ANNOUNCE_AGAIN_AFTER_S", (0.02, 0.03))
+    bench.holding.renew(2)
+    bench.holding.announce()
+    bench.holding.release()
+    bench.loop.a_while(0.1)
+    assert len(bench.kernel.announced) == 1
+
+
+def test_a_claim_is_answered_at_once_and_a_flood_of_them_at_a_limited_rate_to_the_last(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "DEFENCE_GAP_MIN_S", 0.05)
+    now = bench.loop.asyncio.time
+    bench.holding.defend(now())
+    assert len(bench.kernel.announced) == 1
+    last_claim = now()
+    while len(bench.kernel.announced) < 5:
+        for _ in range(100):
+            last_claim = now()
+            bench.holding.defend(last_claim)
+        bench.loop.a_while(0.001)
+    bench.loop.until(lambda: bench.kernel.announced[-1] >= last_claim)
+    gaps = [later - earlier for earlier, later in itertools.pairwise(bench.kernel.announced)]
+    assert min(gaps) >= 0.04
+
+
+def test_a_release_ends_the_defence(bench: Bench) -> None:
+    bench.holding.renew(2)
+    for _ in range(2):
+        bench.holding.defend(bench.loop.asyncio.time())
+    bench.holding.release()
+    bench.loop.a_while(0.15)
+    assert len(bench.kernel.announced) == 1
+
+
+def test_an_announcement_that_fails_is_handed_on(bench: Bench) -> None:
+    bench.kernel.failure = OSError("full")
+    bench.holding.announce()
+    assert bench.failures == [bench.kernel.failure]

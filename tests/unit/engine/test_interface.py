@@ -1,0 +1,219 @@
+"""An interface's judging of packets: to which group they go, and what is said of those that go to none."""
+
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import ip_address
+from typing import Any, cast
+
+import pytest
+
+from carpsidecar.engine import interface as module
+from carpsidecar.engine.group import Group
+from carpsidecar.engine.interface import Interface
+from carpsidecar.engine.transmitter import authenticator_of
+from carpsidecar.linux.carp_socket import Received
+from carpsidecar.linux.netlink import Link
+from carpsidecar.protocol.packet import Advertisement, Drop, IPAddress, header, pack
+from tests.unit.engine.conftest import Said
+from tests.unit.engine.loops import Loop, group_config
+
+LINK = Link(index=7, name="eth7", up=True, mac=b"", loopback=False)
+OURS, PEER = ip_address("192.0.2.1"), ip_address("192.0.2.2")
+
+
+class FakeSocket:
+    """In the place of a CarpSocket and its StrangerSocket: what is put into `packets` is received."""
+
+    made: list["FakeSocket"]
+
+    def __init__(self, name: str, index: int, family: int) -> None:
+        self.packets: list[Received] = []
+        self.missed = 0
+        self.taken = 0
+        self.joined: list[str] = []
+        self.rejoined = 0
+        self._ours, self._theirs = socket.socketpair()
+        self._ours.setblocking(False)
+        self.made.append(self)
+
+    def fileno(self) -> int:
+        return self._ours.fileno()
+
+    def arrive(self, *packets: Received) -> None:
+        self.packets += packets
+        self._theirs.send(b"x")
+
+    def receive(self, limit: int) -> list[Received]:
+        self._ours.recv(100)
+        taken, self.packets = self.packets, []
+        return taken
+
+    def sample(self, limit: int) -> tuple[list[Received], int]:
+        taken, self.packets = self.packets, []
+        return taken, self.unread()
+
+    def unread(self) -> int:
+        missed, self.missed = self.missed, 0
+        return missed
+
+    def join(self, group: IPAddress) -> None:
+        self.joined.append(str(group))
+
+    def rejoin(self) -> None:
+        self.rejoined += 1
+
+    def close(self) -> None:
+        self._ours.close()
+        self._theirs.close()
+
+
+class FakeGroup:
+    """What an interface needs of a group."""
+
+    is_master = False
+
+    def __init__(self) -> None:
+        self.config = group_config()
+        self.transmitter = self
+        self.authenticator = authenticator_of(self.config)
+        self.sources: dict[int, IPAddress] = {4: OURS}
+        self.taken: list[tuple[Advertisement, IPAddress]] = []
+
+    def heard(self, now: float, advertisement: Advertisement, source: IPAddress) -> None:
+        self.taken.append((advertisement, source))
+
+    def packet(self, source: IPAddress = PEER, ttl: int = 255, byte: int = 1, to: int = 42) -> Received:
+        """A valid advertisement, or one with a byte changed."""
+        counter = self.authenticator.next_counter(0)
+        head = header(self.authenticator.version, self.config.vhid, 0, 1)
+        payload = bytearray(pack(head, counter, self.authenticator.digest(head, source, counter)))
+        payload[byte] = to
+        return Received(bytes(payload), ttl, source)
+
+
+class Bench:
+    def __init__(self, loop: Loop) -> None:
+        self.loop = loop
+        self.group = FakeGroup()
+        self.interface = Interface(loop.asyncio, "eth7")
+        self.interface.add(cast(Group, self.group))
+        self.interface.set_link(LINK)
+        self.interface.sources_changed()
+        self.socket, self.strangers = FakeSocket.made
+
+    def arrive(self, *packets: Received) -> None:
+        self.socket.arrive(*packets)
+        self.loop.until(lambda: not self.socket.packets)
+
+
+@pytest.fixture
+def bench(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    FakeSocket.made = []
+    monkeypatch.setattr(module, "CarpSocket", FakeSocket)
+    monkeypatch.setattr(module, "StrangerSocket", FakeSocket)
+    bench = Bench(loop)
+    yield bench
+    bench.interface.close()
+
+
+def test_a_valid_advertisement_goes_to_its_group(bench: Bench, said: Said) -> None:
+    bench.arrive(bench.group.packet(), bench.group.packet())
+    assert [(a.vhid, a.advbase, source) for a, source in bench.group.taken] == [(42, 1, PEER)] * 2
+    assert said.lines == []
+    assert not bench.interface.receiver.drops
+
+
+@pytest.mark.parametrize(
+    ("changed", "drop", "said_of_it"),
+    [
+        ({"byte": 20, "to": 1}, Drop.CHECKSUM, "it is damaged: does the network card or driver spoil packets?"),
+        ({"ttl": 254}, Drop.TTL, "its TTL is not 255: did a router pass it on?"),
+        ({"byte": 0, "to": 0x31}, Drop.VERSION, "is auth the same, carp or hardened, on all nodes?"),
+        ({"byte": 1, "to": 43}, Drop.VHID, None),
+    ],
+)
+def test_a_packet_that_fails_a_check_is_counted_and_explained_and_reaches_no_group(
+    bench: Bench, said: Said, changed: dict[str, Any], drop: Drop, said_of_it: str | None
+) -> None:
+    bench.arrive(bench.group.packet(**changed))
+    assert bench.group.taken == []
+    assert bench.interface.receiver.drops == {drop: 1}
+    if said_of_it is None:
+        assert said.lines == []
+    else:
+        assert said.lines[0].startswith(f"bad {drop} from 192.0.2.2 on eth7, vhid 42: ")
+        assert said_of_it in said.lines[0]
+
+
+def test_a_bad_digest_asks_for_passphrase_and_addresses(bench: Bench, said: Said) -> None:
+    head = header(0x21, 42, 0, 1)
+    bench.arrive(Received(pack(head, bytes(8), bytes(20)), 255, PEER))
+    assert said.lines == ["bad digest from 192.0.2.2 on eth7, vhid 42: do passphrase and addresses agree?"]
+    assert said.records[0].__dict__["keys"] == {"reason": "digest", "source": "192.0.2.2", "interface": "eth7"}
+
+
+def test_our_own_address_from_elsewhere_is_named(bench: Bench, said: Said) -> None:
+    bench.arrive(bench.group.packet(source=OURS))
+    assert bench.group.taken == []
+    assert bench.interface.receiver.drops == {Drop.OWN: 1}
+    assert "does another machine use it" in said.lines[0]
+
+
+def test_a_flood_is_counted_in_full_but_said_at_a_limited_rate(bench: Bench, said: Said) -> None:
+    for n in range(100):
+        strangers = [bench.group.packet(source=ip_address(f"10.0.{n}.{i}"), ttl=1) for i in range(60)]
+        bench.arrive(*strangers)
+    assert bench.interface.receiver.drops == {Drop.TTL: 6000}
+    assert len(said.lines) == 20
+
+
+def test_the_same_mistake_of_one_sender_is_said_once(bench: Bench, said: Said) -> None:
+    for _ in range(100):
+        bench.arrive(bench.group.packet(ttl=1))
+    assert len(said.lines) == 1
+    bench.arrive(bench.group.packet(byte=0, to=0x31))
+    assert len(said.lines) == 2
+
+
+def test_who_speaks_vrrp_is_said_once_and_counted(bench: Bench, said: Said) -> None:
+    vrrp = Received(bytes([0x21, 42, 100, 1, 0, 1]) + bytes(14), 255, PEER)
+    bench.strangers.packets = [vrrp] * 3
+    bench.interface.sample_strangers()
+    assert bench.interface.receiver.drops == {Drop.VRRP: 3}
+    assert len(said.lines) == 1
+    assert said.lines[0].startswith("192.0.2.2 on eth7 speaks VRRP 2, virtual router 42")
+
+
+def test_strangers_are_judged_once_a_second_and_those_too_many_only_counted(bench: Bench, said: Said) -> None:
+    bench.strangers.packets = [Received(b"\x21", 255, PEER), Received(b"", 255, PEER)]
+    bench.strangers.missed, bench.socket.missed = 1000, 7
+    bench.interface.sample_strangers()
+    assert bench.interface.receiver.drops == {Drop.LENGTH: 2}
+    # The kernel asks the filter only afterwards, so that each socket's count has the other's packets in it.
+    assert (bench.interface.unread, bench.interface.overrun) == (993, 7)
+    assert "it is not 36 bytes long" in said.lines[0]
+
+
+def test_a_group_that_was_removed_hears_nothing_more(bench: Bench) -> None:
+    bench.interface.remove(cast(Group, bench.group))
+    bench.arrive(bench.group.packet())
+    assert bench.group.taken == []
+    assert bench.interface.receiver.drops == {Drop.VHID: 1}
+
+
+def test_sockets_live_as_long_as_the_link_and_are_made_anew_with_it(bench: Bench) -> None:
+    assert bench.socket.joined == ["224.0.0.18"]
+    bench.interface.set_link(replace(LINK, up=False))
+    bench.interface.set_link(LINK)
+    assert bench.socket.rejoined == 2
+    bench.interface.set_link(None)
+    assert bench.socket.fileno() == -1
+    assert not bench.interface.up
+    with pytest.raises(OSError, match="eth7 is not there"):
+        bench.interface.send(b"", OURS, bench.group.config.destination)
+    bench.interface.set_link(LINK)
+    again = FakeSocket.made[2]
+    assert again.joined == ["224.0.0.18"]
+    again.arrive(bench.group.packet())
+    bench.loop.until(lambda: bool(bench.group.taken))
