@@ -20,6 +20,7 @@ logger = logging.getLogger("carpsidecar")
 
 _QUEUE_MAX = 2000
 _FLUSH_TIMEOUT_S = 1.0
+_REST_S = 0.05
 
 Sink = Callable[[int, str], None]
 """Takes a level of `logging` and a formatted line."""
@@ -78,6 +79,7 @@ class Writer(logging.Handler):
         self._sink = sink
         self._lines: queue.Queue[tuple[int, str] | None] = queue.Queue(_QUEUE_MAX)
         self._dropped = 0
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._write, name="log", daemon=True)
         self._thread.start()
 
@@ -88,6 +90,7 @@ class Writer(logging.Handler):
             self._dropped += 1
 
     def close(self) -> None:
+        self._closing.set()
         try:
             self._lines.put(None, timeout=_FLUSH_TIMEOUT_S)
         except queue.Full:
@@ -107,6 +110,9 @@ class Writer(logging.Handler):
                 self._sink(*entry)
             except OSError:
                 self._dropped += dropped + 1
+            if self._lines.empty():
+                # When hundreds of groups change at once, waking us for each line would take most of the time.
+                self._closing.wait(_REST_S)
 
 
 def to_stderr(level: int, line: str) -> None:
@@ -118,10 +124,16 @@ def to_stderr(level: int, line: str) -> None:
 def start(form: str, level: str, sink: Sink = to_stderr) -> Writer:
     """Log from now on; close the result at the end, so that the last lines are written."""
     writer = Writer(sink)
+    logger.handlers[:] = [writer]
+    logger.propagate = False
+    configure(form, level)
+    return writer
+
+
+def configure(form: str, level: str) -> None:
+    """Go on in this form, from this level up."""
     # The journal has its own time stamps.
     with_time = "JOURNAL_STREAM" not in os.environ or sys.stderr.isatty()
-    writer.setFormatter(JsonFormatter() if form == "json" else TextFormatter(with_time))
-    logger.handlers[:] = [writer]
+    for handler in logger.handlers:
+        handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter(with_time))
     logger.setLevel(level.upper())
-    logger.propagate = False
-    return writer

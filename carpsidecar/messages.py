@@ -4,10 +4,10 @@ The engine sends a `GroupSnapshot` on every change and a `Heartbeat` each second
 commands. Messages are JSON with a type and a version. One that can't be read is dropped and counted.
 """
 
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 VERSION = 1
 MESSAGE_SIZE_MAX = 1 << 17
@@ -52,7 +52,7 @@ class GroupCounters(Struct, kw_only=True, frozen=True):
 
 
 class Heartbeat(Struct, tag_field="type", tag="heartbeat", kw_only=True, frozen=True):
-    """The engine lives. Counters by group, and drops by interface and reason."""
+    """The engine lives. Counters by group, and drops by interface and reason; of many, some in each of several."""
 
     version: int = VERSION
     sent_s: float
@@ -75,8 +75,8 @@ class SetDemotion(Struct, tag_field="type", tag="demotion", kw_only=True, frozen
     """
 
     version: int = VERSION
-    cause: str
-    amount: int
+    cause: Annotated[str, Meta(min_length=1, max_length=64)]
+    amount: Annotated[int, Meta(ge=0, le=255)]
     group: str | None = None
     bow_out: bool = False
 

@@ -12,7 +12,7 @@ from carpsidecar.config.sources import Config
 from carpsidecar.engine.group import Group
 from carpsidecar.engine.hooks import HookRunner
 from carpsidecar.engine.interface import Interface
-from carpsidecar.engine.report import counters, snapshot, status_line
+from carpsidecar.engine.report import counters, drops, snapshot, status_line
 from carpsidecar.engine.startup import (
     InstanceLock,
     StartError,
@@ -27,6 +27,9 @@ from carpsidecar.logs import in_words, log
 from carpsidecar.messages import GroupGone, GroupSnapshot, Heartbeat, SetDemotion, StepBack, ToEngine
 from carpsidecar.protocol.packet import IPAddress
 from carpsidecar.protocol.timing import ADVSKEW_DEMOTED
+
+_HEARTBEAT_GROUPS = 100
+_DEMANDS_MAX = 64
 
 Tell = Callable[[GroupSnapshot | GroupGone], None]
 
@@ -149,6 +152,9 @@ class Engine:
         group.stop()
         group.close()
         group.interface.remove(group)
+        if not group.interface.groups:
+            group.interface.close()
+            del self._interfaces[group.interface.name]
         del self._groups[group.config.name]
         self._locks.pop(group.config.name).close()
         if not group.hooks.idle:
@@ -231,39 +237,37 @@ class Engine:
             return
         key = (message.cause, message.group)
         if message.amount:
+            if key not in self._demanded and len(self._demanded) >= _DEMANDS_MAX:
+                log(WARNING, "demand_refused", f"the reporter demotes for more than {_DEMANDS_MAX} causes")
+                return
             self._demanded[key] = message
         else:
             self._demanded.pop(key, None)
         for group in self._bound_to(message.group):
-            group.demote(message.cause, max(0, message.amount), message.bow_out)
+            group.demote(message.cause, message.amount, message.bow_out)
 
     def step_back(self, name: str | None = None) -> None:
         for group in self._bound_to(name):
             group.step_back()
 
-    def tell_all(self) -> None:
-        for group in self._groups.values():
-            self._tell(snapshot(group))
-
     def sample_strangers(self) -> None:
         for interface in self._interfaces.values():
             interface.sample_strangers()
 
-    def heartbeat(self, bad_messages: int) -> Heartbeat:
-        return Heartbeat(
-            sent_s=time.time(),
-            counters={name: counters(group) for name, group in self._groups.items()},
-            drops={
-                name: {
-                    **{str(drop): n for drop, n in interface.receiver.drops.items()},
-                    "unread": interface.unread,
-                    "overrun": interface.overrun,
-                    "claims_unread": interface.claims_unread,
-                }
-                for name, interface in self._interfaces.items()
-            },
-            bad_messages=bad_messages,
-        )
+    def heartbeats(self, bad_messages: int) -> list[Heartbeat]:
+        """One, or several where there are too many groups for a message."""
+        groups = list(self._groups.items())
+        interfaces = list(self._interfaces.items())
+        now_s = time.time()
+        return [
+            Heartbeat(
+                sent_s=now_s,
+                counters={name: counters(group) for name, group in groups[start : start + _HEARTBEAT_GROUPS]},
+                drops={name: drops(interface) for name, interface in interfaces[start : start + _HEARTBEAT_GROUPS]},
+                bad_messages=bad_messages,
+            )
+            for start in range(0, max(len(groups), 1), _HEARTBEAT_GROUPS)
+        ]
 
     def status_lines(self) -> list[tuple[str, str]]:
         return [(name, status_line(group)) for name, group in self._groups.items()]
@@ -283,4 +287,4 @@ class Engine:
     def _apply_demands(self, group: Group) -> None:
         for message in self._demanded.values():
             if group in self._bound_to(message.group):
-                group.demote(message.cause, max(0, message.amount), message.bow_out)
+                group.demote(message.cause, message.amount, message.bow_out)

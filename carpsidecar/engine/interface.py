@@ -150,7 +150,10 @@ class Interface:
 
     def _watch_claims(self) -> None:
         self._watches_soon = False
-        if self._claims is not None:
+        if self._claims is None:
+            return
+        # Its interface may be gone meanwhile, and then netlink says so.
+        with suppress(OSError):
             self._claims.watch(ip for group in self.groups.values() if group.is_master for ip in group.holding.ips)
 
     def sample_strangers(self) -> None:

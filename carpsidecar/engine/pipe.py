@@ -4,6 +4,7 @@ It never waits: where the reporter is slow, the newest snapshot of each group is
 """
 
 import asyncio
+import errno
 import socket
 from collections.abc import Callable
 from logging import WARNING
@@ -70,6 +71,10 @@ class Pipe:
             self._loop.add_writer(self._connection.fileno(), self._writable)
             return False
         except OSError as error:
+            if error.errno == errno.EMSGSIZE:
+                # Not the reporter's fault: it goes without this one.
+                self.bad_messages += 1
+                return True
             self._lost(error.strerror or str(error))
             return False
         return True

@@ -1,6 +1,7 @@
 """What a group looks like from outside: for the reporter, for a log line, for a hook."""
 
 from carpsidecar.engine.group import Group
+from carpsidecar.engine.interface import Interface
 from carpsidecar.messages import GroupCounters, GroupSnapshot
 
 
@@ -40,3 +41,13 @@ def counters(group: Group) -> GroupCounters:
         foreign_claims=count["claims"],
         hooks=dict(group.hooks.results),
     )
+
+
+def drops(interface: Interface) -> dict[str, int]:
+    """What was heard there and not taken, by reason."""
+    return {
+        **{str(drop): count for drop, count in interface.receiver.drops.items()},
+        "unread": interface.unread,
+        "overrun": interface.overrun,
+        "claims_unread": interface.claims_unread,
+    }

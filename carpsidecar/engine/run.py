@@ -4,8 +4,10 @@ import asyncio
 import gc
 import signal
 import socket
+import traceback
 from collections.abc import Callable
 from logging import ERROR, INFO, WARNING
+from typing import Any
 
 from carpsidecar.config.schema import ConfigError
 from carpsidecar.config.sources import Config
@@ -14,7 +16,7 @@ from carpsidecar.engine.notify import Notifier
 from carpsidecar.engine.pipe import Pipe
 from carpsidecar.engine.startup import StartError
 from carpsidecar.linux.capabilities import keep_only, missing
-from carpsidecar.logs import log
+from carpsidecar.logs import configure, log
 from carpsidecar.messages import GroupGone, GroupSnapshot
 
 __all__ = ["StartError", "run"]
@@ -46,6 +48,7 @@ def run(
     if lacking:
         raise StartError(f"needs {' and '.join(lacking)}: run it as root, or give it these capabilities")
     loop = asyncio.new_event_loop()
+    loop.set_exception_handler(_log_bug)
     try:
         return _Run(loop, config, reload, reporter).run(listening)
     finally:
@@ -94,10 +97,7 @@ class _Run:
 
     def _drop_privileges(self) -> None:
         # A command may need more than we do, and gets it from the bounding set.
-        has_hooks = any(
-            group.hooks.on_master or group.hooks.on_backup or group.hooks.on_fault for group in self._config.groups
-        )
-        keep_only(CAPABILITIES, bounding=not has_hooks)
+        keep_only(CAPABILITIES, bounding=not _has_hooks(self._config))
 
     def _watch_signals(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
@@ -144,7 +144,10 @@ class _Run:
         except (ConfigError, StartError) as error:
             log(ERROR, "reload_failed", f"the new configuration can't be used: {error}")
         else:
+            if _has_hooks(config) and not _has_hooks(self._config):
+                log(WARNING, "config", "commands that are new run without privileges until the next start")
             self._config = config
+            configure(config.log_format, config.log_level)
             for warning in config.warnings:
                 log(WARNING, "config", warning)
             log(INFO, "reloaded", "the configuration was read again")
@@ -160,8 +163,20 @@ class _Run:
         self._loop.call_later(HEARTBEAT_S, self._heartbeat)
         self._engine.sample_strangers()
         if self._pipe is not None:
-            self._pipe.send_heartbeat(self._engine.heartbeat(self._pipe.bad_messages))
+            for heartbeat in self._engine.heartbeats(self._pipe.bad_messages):
+                self._pipe.send_heartbeat(heartbeat)
 
     def _alive(self, interval_s: float) -> None:
         self._loop.call_later(interval_s, self._alive, interval_s)
         self._notifier.alive()
+
+
+def _has_hooks(config: Config) -> bool:
+    return any(group.hooks.on_master or group.hooks.on_backup or group.hooks.on_fault for group in config.groups)
+
+
+def _log_bug(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """An event that went wrong must not end the others; asyncio would write it to stderr, and might wait there."""
+    error = context.get("exception")
+    where = "".join(traceback.format_exception(error)[-2:]) if error else context.get("message")
+    log(ERROR, "bug", f"unexpected, please report it: {where}")

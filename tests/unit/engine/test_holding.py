@@ -203,3 +203,22 @@ def test_an_announcement_that_fails_is_handed_on(bench: Bench) -> None:
     bench.kernel.failure = OSError("full")
     bench.holding.announce()
     assert bench.failures == [bench.kernel.failure]
+
+
+def test_an_announcement_that_took_long_is_followed_by_a_rest(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    took_s = 0.005
+    quick = bench.kernel.announce
+
+    def slow(addresses: list[IPAddress]) -> None:
+        quick(addresses)
+        time.sleep(took_s)
+
+    monkeypatch.setattr(bench.kernel, "announce", slow)
+    bench.holding.announce()
+    for _ in range(20):
+        bench.holding.announce()
+    assert len(bench.kernel.announced) == 1
+
+    bench.loop.until(lambda: len(bench.kernel.announced) == 2)
+    first, second = bench.kernel.announced
+    assert second - first >= module.ANNOUNCING_REST * took_s

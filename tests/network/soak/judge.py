@@ -1,0 +1,132 @@
+"""The invariants, checked from outside on what was recorded of a round: no clock, no network.
+
+1. Two nodes that both run and hear each other hold the address together for no longer than the better one's interval.
+2. The address of a node whose daemon was killed or hangs is gone within its lifetime and half a second; of one that
+   was stopped or lost its cable, at once. Where patience is longer than the lease, one that is killed or hangs, with
+   nothing else wrong, shares the address with nobody at all.
+3. A network that is left in peace has one holder within the longest master-down time, the right one, and nothing
+   changes any more.
+
+All with an allowance for a loaded machine.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+
+from tests.network.soak.facts import DEAD, Facts, Kind, Span, Trouble, overlap, pieces
+from tests.network.soak.scene import ALLOWANCE_S, KERNEL_LATE_S, Scene
+
+WELL = "both well, and they hear each other"
+GONE = "one is dead or hangs"
+PARTED = "they can't hear each other, or were just set anew"
+
+_ASK_TAKES_S = 0.05
+
+
+@dataclass(frozen=True)
+class Violation:
+    at: float
+    text: str
+
+
+def judge(scene: Scene, facts: Facts) -> Iterator[Violation]:
+    yield from _two_holders(facts)
+    yield from _holders_that_are_gone(facts)
+    yield from _a_death_alone(scene, facts)
+    yield from _peace(scene, facts)
+
+
+def double_holdings(facts: Facts) -> Iterator[tuple[str, str, str, Span]]:
+    """Each time that two held the address: which, the category, and the span."""
+    holdings = facts.holdings()
+    for one, other in combinations(sorted(holdings), 2):
+        troubles = [t for t in facts.troubles if t.strikes(one, other)]
+        for first in holdings[one]:
+            for second in holdings[other]:
+                both = overlap(first, second)
+                for span, active in pieces(both, troubles) if both else ():
+                    yield one, other, _category(active), span
+
+
+def _category(active: list[Trouble]) -> str:
+    if not active:
+        return WELL
+    return GONE if any(t.kind in DEAD for t in active) else PARTED
+
+
+def _two_holders(facts: Facts) -> Iterator[Violation]:
+    for one, other, category, (start, end) in double_holdings(facts):
+        bound_s = min(facts.intervals_s[one], facts.intervals_s[other]) + ALLOWANCE_S
+        if category is WELL and end - start > bound_s:
+            yield Violation(
+                start, f"{one} and {other} hear each other, and both held the address for {end - start:.3f} s"
+            )
+
+
+def _holders_that_are_gone(facts: Facts) -> Iterator[Violation]:
+    holdings = facts.holdings()
+    for trouble in facts.troubles:
+        for node in trouble.nodes:
+            if trouble.kind in (Kind.KILL, Kind.HANG):
+                bound_s = facts.lifetimes_s[node] + KERNEL_LATE_S + ALLOWANCE_S
+            elif trouble.kind is Kind.STOP or (trouble.kind is Kind.CABLE and not _dies(facts, node)):
+                bound_s = ALLOWANCE_S
+            else:
+                continue
+            late = (trouble.begin + bound_s, min(trouble.undone_from, facts.end))
+            for span in holdings[node]:
+                if late[0] < late[1] and (found := overlap(span, late)):
+                    lasted_s = found[1] - trouble.begin
+                    yield Violation(found[0], f"{trouble}, and held the address {lasted_s:.3f} s later")
+
+
+def _dies(facts: Facts, node: str) -> bool:
+    return any(node in t.nodes and t.kind in DEAD for t in facts.troubles)
+
+
+def _a_death_alone(scene: Scene, facts: Facts) -> Iterator[Violation]:
+    if not scene.outlives_its_lease or len(facts.troubles) != 1:
+        return
+    (trouble,) = facts.troubles
+    if trouble.kind not in (Kind.KILL, Kind.HANG):
+        return
+    for one, other, _, span in double_holdings(facts):
+        if found := overlap(span, (trouble.begin, trouble.undone_from)):
+            lasted_s = found[1] - found[0]
+            yield Violation(
+                found[0],
+                f"{trouble} and nothing else, yet {one} and {other} shared the address for {lasted_s:.3f} s",
+            )
+
+
+def right_holders(facts: Facts) -> set[str]:
+    """Whom nobody else would take the address from: no better one, but such as were asked to step back."""
+    stepped_back = {node for node, at in facts.asked.items() if not _held_since(facts, node, at + _ASK_TAKES_S)}
+    best = min((s for node, s in facts.advskews.items() if node not in stepped_back), default=256)
+    return {node for node, advskew in facts.advskews.items() if advskew <= best}
+
+
+def _held_since(facts: Facts, node: str, at: float) -> bool:
+    return any(c.node == node and c.held and at < c.at <= facts.end for c in facts.changes)
+
+
+def peace_from(scene: Scene, facts: Facts) -> float:
+    return facts.healed + scene.settled_within_s(list(facts.advskews.values()))
+
+
+def _peace(scene: Scene, facts: Facts) -> Iterator[Violation]:
+    at = peace_from(scene, facts)
+    waited_s = at - facts.healed
+    holders, right = facts.holders(at), right_holders(facts)
+    names = " and ".join(sorted(holders)) or "nobody"
+    if len(holders) != 1:
+        yield Violation(at, f"{waited_s:.3f} s after the last fault {names} holds the address, and not one")
+    elif not holders <= right:
+        yield Violation(
+            at, f"{waited_s:.3f} s after the last fault {names} holds the address: wrong, {facts.advskews}"
+        )
+    for change in facts.changes:
+        if at < change.at <= facts.end:
+            what = "took" if change.held else "lost"
+            yield Violation(change.at, f"{change.node} {what} the address in a network at peace")
