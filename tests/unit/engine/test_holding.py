@@ -205,7 +205,9 @@ def test_an_announcement_that_fails_is_handed_on(bench: Bench) -> None:
     assert bench.failures == [bench.kernel.failure]
 
 
-def test_an_announcement_that_took_long_is_followed_by_a_rest(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_announcement_that_took_long_is_followed_by_a_rest(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     took_s = 0.005
     quick = bench.kernel.announce
 
