@@ -20,7 +20,7 @@ logger = logging.getLogger("carpsidecar")
 
 _QUEUE_MAX = 2000
 _FLUSH_TIMEOUT_S = 1.0
-_REST_S = 0.05
+_REST_S = 0.01
 
 Sink = Callable[[int, str], None]
 """Takes a level of `logging` and a formatted line."""

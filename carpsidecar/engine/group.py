@@ -152,6 +152,9 @@ class Group:
         self.find_sources()
         self._was_ready = self._was_ready or not self.trouble
         self._perform(self.election.link_changed(self._loop.time(), up=not self.trouble))
+        if self.trouble:
+            # Most often the interface was gone already when they were added, and only now are we told.
+            self.demote(_CANNOT_HOLD, 0)
         if self.trouble != self._trouble_said:
             self._trouble_said = self.trouble
             if self.trouble:

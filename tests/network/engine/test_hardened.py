@@ -54,6 +54,7 @@ def recorded_bow_out(cluster: Cluster, a: Process, b: Process, wire: Wire) -> by
     # Whoever was asked to step back takes over only when the other one goes.
     heard = a.log_size
     cluster["b"].run(["kill", "-USR2", str(b.pid)])
+    b.wait_for("became backup: asked to step back", SOON_S)
     a.wait_for("became master: the master bowed out", SOON_S, after=heard)
     cluster.watch.wait_until(lambda holders: holders == {"a"}, SOON_S, "a alone")
     return payload

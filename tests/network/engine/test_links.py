@@ -7,7 +7,7 @@ import pytest
 
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
-from tests.network.engine.daemon import FAST, SOON_S, VIP, Cluster, cluster_of, holds
+from tests.network.engine.daemon import FAST, SOON_S, VIP, VIP6, Cluster, cluster_of, holds
 
 pytestmark = pytest.mark.network
 
@@ -131,3 +131,19 @@ def test_with_ignore_link_it_stays_master_without_a_cable(cluster: Cluster) -> N
         stays.wait_for("became", 5 * 80 / 256, after=heard)
     assert holds(node, "10.99.0.103")
     assert stays.stop() == 0
+
+
+def test_a_node_that_could_not_add_the_addresses_is_preferred_again_when_its_link_was_away() -> None:
+    """An interface may vanish while a master renews; with another one there is no reason to stay demoted."""
+    with cluster_of("a", "b") as cluster:
+        both = ("--vip", VIP6)
+        (a, _) = cluster.start_one_by_one(("a", (*PREFERRED, *both)), ("b", (*OTHER, *both)))
+        heard = a.log_size
+        cluster["a"].run(["sysctl", "-qw", "net.ipv6.conf.eth0.disable_ipv6=1"])
+        a.wait_for("demotion by addresses: 240", SOON_S, after=heard)
+        cluster.watch.wait_until(lambda holders: holders == {"b"}, SOON_S, "b alone")
+        cluster["a"].run(["sysctl", "-qw", "net.ipv6.conf.eth0.disable_ipv6=0"])
+        cluster["a"].pull_cable()
+        a.wait_for("demotion by addresses: 0", SOON_S, after=heard)
+        cluster["a"].plug_cable()
+        a_alone(cluster)
