@@ -96,7 +96,7 @@ def take_off_left_over(netlink: Netlink, config: GroupConfig) -> bool:
             where = next((link.name for link in netlink.links() if link.index == address.index), "?")
             raise ConfigError(
                 f"vip: {own.ip} is this machine's own address: give one that no machine has,"
-                f" or remove it: ip address del {own} dev {where}"
+                f" or, if ucarp or the like left it here, take it off: ip address del {own} dev {where}"
             )
     if held:
         take_off(netlink, held)
