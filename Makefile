@@ -1,7 +1,7 @@
 # Two commands do everything: `make demo` and `make test`. See README.md for the others.
 PYTHON = .venv/bin/python
 
-.PHONY: demo test lint format bench bench-quick clean
+.PHONY: demo test lint format bench bench-quick soak clean
 
 demo:
 	@.ci/setup demo
@@ -21,13 +21,20 @@ format:
 	@$(PYTHON) -m ruff check --fix .
 	@$(PYTHON) -m ruff format .
 
+# An hour or so in all; `make bench ARGS=failover` takes 25 minutes.
 bench:
 	@.ci/setup test
 	@$(PYTHON) -m bench $(ARGS)
 
+# Three minutes at most; its numbers go to build/ and are not shown.
 bench-quick:
 	@.ci/setup test
 	@$(PYTHON) -m bench --quick $(ARGS)
+
+# Random faults for MINUTES (60 if not given); SEED=… repeats the faults of a run.
+soak:
+	@.ci/setup test
+	@$(PYTHON) -m tests.network.soak --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED))
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

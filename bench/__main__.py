@@ -1,30 +1,78 @@
-"""`python -m bench [--quick] [--json FILE]`."""
+"""`python -m bench [--quick] [NAME...]`: measure this machine, and write docs/benchmark.md.
+
+A quick run says its numbers and keeps them under build/, since they are not good enough to be shown to others.
+"""
 
 import argparse
-import json
-import platform
-from dataclasses import asdict
-from pathlib import Path
+import shlex
+import sys
+import time
+from collections.abc import Callable
+from importlib import import_module
 
-from bench import packets, process
-from bench.result import HEADER
+from bench import page
+from bench.section import Section
+
+_MODULES = {
+    "failover": "bench.table",
+    "process": "bench.process",
+    "packets": "bench.packets",
+    "stability": "bench.stability",
+    "attack": "bench.attack",
+    "scale": "bench.scale",
+}
+"""In the page's order; each has `section(quick: bool) -> Section`."""
+
+_QUICK = ("failover", "process", "packets")
+"""What fits into three minutes."""
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds, three minutes at most")
-    parser.add_argument("--json", type=Path, help="write the numbers there too")
-    options = parser.parse_args()
-    results = packets.measure() + process.measure(
-        seconds=10 if options.quick else 60, starts=5 if options.quick else 20
+def main() -> int:
+    options = _options()
+    names = options.names or list(_QUICK if options.quick else _MODULES)
+    to = page.ROOT / "build" if options.quick else page.DOCS
+    command = shlex.join(["python", "-m", "bench", *sys.argv[1:]])
+    for name in names:
+        measure = _measure(name)
+        extra = {}
+        if name == "failover":
+            extra = {"rounds": options.rounds, "faults": options.faults, "systems": options.systems}
+        load, started = page.load(), time.monotonic()
+        section = measure(options.quick, **extra)
+        print(f"\n## {section.title} ({time.monotonic() - started:.0f} s)\n\n{section.body}\n", flush=True)
+        page.write(name, section, command, load, to)
+        if section.summary and not options.quick:
+            page.write_summary(section.summary)
+    page.write_page(list(_MODULES), to)
+    print(f"written: {to / 'benchmark.md'}", file=sys.stderr)
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"one of {', '.join(_MODULES)}; all of them if none"
     )
-    print(f"Linux {platform.release()}, Python {platform.python_version()}\n")
-    print(HEADER)
-    for result in results:
-        print(result.row())
-    if options.json:
-        options.json.write_text(json.dumps([asdict(result) for result in results], indent=1) + "\n")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds of less; three minutes at most in all")
+    failover = parser.add_argument_group("failover")
+    failover.add_argument("--rounds", type=int, default=0)
+    failover.add_argument("--faults", type=_keys, default=(), metavar="KEY,...", help="only these")
+    failover.add_argument("--systems", type=_keys, default=(), metavar="KEY,...", help="only these")
+    options = parser.parse_args()
+    unknown = [name for name in options.names if name not in _MODULES]
+    if unknown:
+        parser.error(f"no such benchmark: {', '.join(unknown)}; there are: {', '.join(_MODULES)}")
+    return options
+
+
+def _keys(text: str) -> tuple[str, ...]:
+    return tuple(text.split(","))
+
+
+def _measure(name: str) -> Callable[..., Section]:
+    measure: Callable[..., Section] = import_module(_MODULES[name]).section
+    return measure
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

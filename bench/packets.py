@@ -6,6 +6,7 @@ from ipaddress import ip_address
 from statistics import median
 
 from bench.result import Result
+from bench.section import Section, of_results
 from carpsidecar.protocol.auth import Authenticator, CompatibleAuth, HardenedAuth
 from carpsidecar.protocol.election import Election, Settings
 from carpsidecar.protocol.packet import Drop, header, pack
@@ -16,6 +17,10 @@ _ROUNDS = 5
 _PEER = ip_address("192.0.2.11")
 _SELF = ip_address("192.0.2.12")
 _VIPS = [ip_address("192.0.2.100")]
+
+
+def section(quick: bool) -> Section:
+    return of_results("Packets", measure(), "What one packet costs the engine, after the socket.")
 
 
 def measure() -> list[Result]:

@@ -1,38 +1,78 @@
-"""The engine as a process: how fast it starts, what memory and processor time it takes."""
+"""The daemons as processes: what processor time and memory they take, and how fast ours starts."""
 
-import os
+import re
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
 from bench.result import Result
+from bench.scene import pair_of
+from bench.section import Section, of_results
+from bench.systems import SYSTEMS, System, installed
 from carpsidecar.lab.network import Lab
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
 
-_CLOCK_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _COMMAND = (sys.executable, "-m", "carpsidecar", "run")
+_SETTLED_AFTER_S = 2.0
+_CPU_GOALS = {"ours": 0.5}
+_MEMORY_GOAL_MB = 45.0
 
 
-def measure(seconds: float, starts: int) -> list[Result]:
-    """Args: seconds: how long processor time is watched, for each figure; starts: how often it is started."""
+def section(quick: bool) -> Section:
+    results = measure(seconds=3 if quick else 30, starts=5 if quick else 20, many=not quick)
+    return of_results("Processor, memory and start", results)
+
+
+def measure(seconds: float, starts: int, many: bool = True) -> list[Result]:
+    """Args: seconds: how long processor time is watched; starts: of ours; many: 255 groups, too."""
+    results = []
+    for system in SYSTEMS:
+        if installed(system):
+            with Lab() as lab:
+                pair = pair_of(system, lab)
+                results += _costs(pair, system.label, seconds, _CPU_GOALS.get(system.key), system)
     with TemporaryDirectory() as folder, Lab() as lab:
         passphrase = Path(folder, "passphrase")
         passphrase.write_text("secret\n")
         passphrase.chmod(0o600)
-        one = [*_COMMAND, "--vip", "10.99.0.100", "--passphrase-file", str(passphrase)]
         first, second = lab.node("n1"), lab.node("n2")
-        results = [
-            Result("exec to listening", _start_s(first, one, starts), "s", goal=0.4, note=f"{starts} starts")
+        one = [*_COMMAND, "--vip", "10.99.0.100", "--passphrase-file", str(passphrase)]
+        note = f"median of {starts} starts"
+        results.append(Result("ours: exec to listening", _start_s(first, one, starts), "s", goal=0.4, note=note))
+        if many:
+            files = [_many_groups(Path(folder, f"{skew}.yaml"), passphrase, skew) for skew in (0, 100)]
+            master = first.start([*_COMMAND, "--config", str(files[0])])
+            master.wait_for("became master", timeout_s=30)
+            backup = second.start([*_COMMAND, "--config", str(files[1])])
+            backup.wait_for("became backup", timeout_s=30)
+            results += _costs((master, backup), "ours at 1 s, 255 groups", seconds, 15.0)
+    return results
+
+
+def _costs(
+    pair: Sequence[Process], what: str, seconds: float, goal_percent: float | None, system: System | None = None
+) -> list[Result]:
+    """Of the master and of the backup, over the same time."""
+    # A moment for what a start costs to be over.
+    time.sleep(_SETTLED_AFTER_S)
+    before, started = [_cpu_s(process.pid) for process in pair], time.monotonic()
+    time.sleep(seconds)
+    after, took_s = [_cpu_s(process.pid) for process in pair], time.monotonic() - started
+    results = []
+    ours = system is None or system.key.startswith("ours")
+    for role, process, began, ended in zip(("master", "backup"), pair, before, after, strict=True):
+        percent = 100 * (ended - began) / took_s
+        memory = _memory_mb(process.pid)
+        resident = f"{memory['Rss']:.3g} MB RSS"
+        results += [
+            Result(f"{what}, {role}: processor", percent, "%", goal_percent, f"over {seconds:g} s"),
+            Result(f"{what}, {role}: memory", memory["Pss"], "MB PSS", _MEMORY_GOAL_MB if ours else None, resident),
         ]
-        results += _pair(first, second, one, one, "one group", seconds, goal_percent=0.5)
-        files = [_many_groups(Path(folder, f"{skew}.yaml"), passphrase, skew) for skew in (0, 100)]
-        commands = [[*_COMMAND, "--config", str(file)] for file in files]
-        results += _pair(first, second, commands[0], commands[1], "255 groups", seconds, goal_percent=15)
     return results
 
 
@@ -41,41 +81,10 @@ def _start_s(node: Node, command: list[str], times: int) -> float:
     for _ in range(times):
         started = time.monotonic()
         process = node.start(command)
-        process.wait_for("became backup", timeout_s=10)
+        process.wait_for(re.compile("became backup"), timeout_s=10)
         took.append(time.monotonic() - started)
         process.stop()
     return median(took)
-
-
-def _pair(
-    first: Node,
-    second: Node,
-    master_command: list[str],
-    backup_command: list[str],
-    what: str,
-    seconds: float,
-    goal_percent: float,
-) -> list[Result]:
-    with _running(first, master_command, "became master") as master, _running(second, backup_command) as backup:
-        results = []
-        # A moment for what a start costs to be over.
-        time.sleep(3)
-        for role, process in (("master", master), ("backup", backup)):
-            note = f"over {seconds:g} s"
-            percent = _cpu_percent(process.pid, seconds)
-            results.append(Result(f"{what}, {role}: processor", percent, "%", goal_percent, note))
-            results.append(Result(f"{what}, {role}: memory", _pss_mb(process.pid), "MB PSS", goal=45))
-    return results
-
-
-@contextmanager
-def _running(node: Node, command: list[str], until: str = "became backup") -> Iterator[Process]:
-    process = node.start(command)
-    try:
-        process.wait_for(until, timeout_s=30)
-        yield process
-    finally:
-        process.stop()
 
 
 def _many_groups(file: Path, passphrase: Path, advskew: int) -> Path:
@@ -86,17 +95,22 @@ def _many_groups(file: Path, passphrase: Path, advskew: int) -> Path:
     return file
 
 
-def _cpu_percent(pid: int, seconds: float) -> float:
-    before, started = _cpu_s(pid), time.monotonic()
-    time.sleep(seconds)
-    return 100 * (_cpu_s(pid) - before) / (time.monotonic() - started)
-
-
 def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _CLOCK_TICKS_PER_S
+    """Of the process, its threads and its children, to the nanosecond."""
+    files = (file for one in _family(pid) for file in Path(f"/proc/{one}/task").glob("*/schedstat"))
+    return sum(int(file.read_text().split()[0]) for file in files) / 1e9
 
 
-def _pss_mb(pid: int) -> float:
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+def _memory_mb(pid: int) -> dict[str, float]:
+    """Of the process and its children; in Pss, what is shared with others (this Python, too) counts in part."""
+    found: Counter[str] = Counter()
+    for one in _family(pid):
+        for line in Path(f"/proc/{one}/smaps_rollup").read_text().splitlines()[1:]:
+            name, number, _ = line.split()
+            found[name.rstrip(":")] += int(number)
+    return {name: number / 1024 for name, number in found.items()}
+
+
+def _family(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(one for child in children for one in _family(int(child)))]

@@ -1,0 +1,222 @@
+"""Floods at master and backup at once, seen from a fourth machine: `python -m bench.attack [RATE SECONDS]`.
+
+All machines of the lab share this one's processors, the attacker too; real ones would have their own.
+"""
+
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from ipaddress import IPv4Address
+from itertools import pairwise
+from typing import Literal, TypeVar
+
+from bench.attack_table import body, plot
+from bench.engine import VHID, VIP, Engine, became
+from bench.frames import Forge, mixed
+from bench.section import Section
+from bench.tap import Tap, mac_of
+from carpsidecar.lab.holders import HolderWatch
+from carpsidecar.lab.network import Lab
+from carpsidecar.protocol.packet import VERSION_COMPATIBLE, VERSION_HARDENED
+
+Auth = Literal["carp", "hardened"]
+_VERSION = {"carp": VERSION_COMPATIBLE, "hardened": VERSION_HARDENED}
+_T = TypeVar("_T")
+_HIGHER = IPv4Address("10.99.0.200")
+_CAPTURED = 8
+_CALM_S = 2.0
+"""A flood's echo: what is still queued, and the announcements that a claim makes us repeat."""
+
+
+@dataclass(frozen=True)
+class Flood:
+    """One kind of flood, and what was seen. Pairs are of the master and the backup."""
+
+    auth: Auth
+    kind: str
+    interval_s: float
+    asked_per_s: float
+    sent: int
+    seconds: float
+    transitions: int
+    late_max_s: float
+    """By how much the longest gap between two of the master's advertisements exceeded the interval."""
+    advertisements: int
+    processor_percent: tuple[float, float]
+    memory_kb: tuple[int, int]
+    """How much it grew."""
+    log_bytes: tuple[int, int]
+    counted: tuple[dict[str, int], dict[str, int]]
+    """Drops by reason, and `received` and `claims`."""
+
+    @property
+    def per_s(self) -> float:
+        return self.sent / self.seconds
+
+
+@dataclass(frozen=True)
+class Attack:
+    floods: list[Flood]
+    failover_s: dict[str, tuple[float, float]]
+    """By auth: from the master's last advertisement to its successor's first, before all floods and after."""
+
+
+def measure(
+    rate: float = 50_000,
+    seconds: float = 60,
+    advbase: int = 1,
+    advskew: int = 0,
+    auths: Sequence[Auth] = ("carp", "hardened"),
+) -> Attack:
+    floods: list[Flood] = []
+    failover_s: dict[str, tuple[float, float]] = {}
+    for auth in auths:
+        with Lab() as lab:
+            scene = _Scene(lab, auth, advbase, advskew)
+            before = scene.fail_over()
+            with scene:
+                floods += [scene.flood(kind, frames, rate, seconds) for kind, frames in scene.kinds()]
+                after = scene.kill_master()
+            failover_s[auth] = before, after
+    return Attack(floods, failover_s)
+
+
+def section(quick: bool) -> Section:
+    return render(measure(seconds=3, auths=("hardened",)) if quick else measure())
+
+
+def render(attack: Attack) -> Section:
+    return Section("Under attack", body(attack), asdict(attack), {"attack": plot(attack)})
+
+
+class _Scene:
+    """Two nodes, a witness and an attacker. Inside `with`, both engines run."""
+
+    def __init__(self, lab: Lab, auth: Auth, advbase: int, advskew: int) -> None:
+        self._nodes = lab.node("master"), lab.node("backup")
+        self._witness, self._attacker = lab.node("witness"), lab.node("attacker")
+        self._auth = auth
+        self._advbase, self._advskew = advbase, advskew
+        self._interval_s = advbase + advskew / 256
+        self._directory = lab.directory
+        self._engines: list[Engine] = []
+
+    def __enter__(self) -> "_Scene":
+        self._watch = HolderWatch(self._nodes, VIP)
+        self._tap = Tap(self._witness, self._nodes)
+        for place, node in enumerate(self._nodes):
+            flags = f"--vip {VIP} --vhid {VHID} --interface eth0 --auth {self._auth}".split()
+            skew = self._advskew + 10 * place
+            self._engines.append(Engine(node, [*flags, f"--advbase={self._advbase}", f"--advskew={skew}"]))
+            if place == 0:
+                self._engines[0].wait_for_change(became("master"), 10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for engine in self._engines:
+            engine.stop()
+        self._engines.clear()
+        self._tap.close()
+        self._watch.close()
+
+    def fail_over(self) -> float:
+        with self:
+            self._capture(2)
+            return self.kill_master()
+
+    def kill_master(self) -> float:
+        """Kill -9; from its last advertisement to the other's first."""
+        killed, other = self._nodes
+        self._engines[0].process.kill()
+        self._engines[1].wait_for_change(became("master"), 20)
+        last = [frame for frame in self._tap.frames if frame.mac == mac_of(killed) and frame.advertisement][-1]
+        first = self._tap.advertised_at(other, last.at_s, time.time())[0]
+        return first - last.at_s
+
+    def kinds(self) -> list[tuple[str, list[bytes]]]:
+        """All kinds of frames that can do no harm, then those which CARP itself has no answer to."""
+        forge = Forge(mac_of(self._attacker), _VERSION[self._auth])
+        captured = self._capture(_CAPTURED)
+        harmless = {
+            "forged digests": forge.forged(),
+            "replays of the master": forge.replayed(captured),
+            "foreign vhids": forge.foreign_vhid(),
+            "VRRP": forge.vrrp(),
+            "cut short": forge.truncated(),
+            "garbage": forge.garbage(),
+        }
+        harmless["all of these"] = mixed(list(harmless.values()))
+        return [
+            *harmless.items(),
+            ("gratuitous ARP for our address", forge.arp()),
+            ("replays under another source", forge.renamed(captured, _HIGHER)),
+        ]
+
+    def _capture(self, count: int) -> list[bytes]:
+        """The next advertisements that the master sends."""
+        master, since_s = mac_of(self._nodes[0]), time.time()
+        deadline = time.monotonic() + 10 + count * self._interval_s
+        while time.monotonic() < deadline:
+            heard = [f.data for f in self._tap.frames if f.mac == master and f.at_s > since_s and f.advertisement]
+            if len(heard) >= count:
+                return heard
+            self._tap.wait(1.0)
+        raise TimeoutError(f"the master advertised {len(heard)} times instead of {count}")
+
+    def flood(self, kind: str, frames: list[bytes], rate: float, seconds: float) -> Flood:
+        file = self._directory / "frames"
+        file.write_text("\n".join(frame.hex() for frame in frames))
+        master = self._engines[0]
+        counted = [_counted(engine) for engine in self._engines]
+        memory_kb = [engine.pss_kb for engine in self._engines]
+        log_bytes = [engine.process.log_size for engine in self._engines]
+        cpu_s = [engine.cpu_s for engine in self._engines]
+        moves, since_s = len(self._watch.changes), time.time()
+        argv = [sys.executable, "-m", "bench.flood", str(file), str(rate), str(seconds)]
+        process = self._attacker.start(argv)
+        words = process.wait_for("flood: sent", seconds + 30).split()
+        sent, took_s = int(words[2]), float(words[4])
+        until_s = time.time()
+        spent_s = [engine.cpu_s - before for engine, before in zip(self._engines, cpu_s, strict=True)]
+        process.wait(10)
+        self._watch.wait_until_quiet(max(_CALM_S, 4 * self._interval_s), 60)
+        after = [_counted(engine) for engine in self._engines]
+        at = self._tap.advertised_at(master.node, since_s - 1.5 * self._interval_s, until_s)
+        gaps = [later - earlier for earlier, later in pairwise(at)]
+        return Flood(
+            self._auth,
+            kind,
+            self._interval_s,
+            rate,
+            sent,
+            took_s,
+            len(self._watch.changes) - moves,
+            max(gaps, default=0.0) - self._interval_s,
+            len(at),
+            _pair(lambda place: 100 * spent_s[place] / (until_s - since_s)),
+            _pair(lambda place: self._engines[place].pss_kb - memory_kb[place]),
+            _pair(lambda place: self._engines[place].process.log_size - log_bytes[place]),
+            _pair(lambda place: dict(after[place] - counted[place])),
+        )
+
+
+def _pair(of: Callable[[int], _T]) -> tuple[_T, _T]:
+    return of(0), of(1)
+
+
+def _counted(engine: Engine) -> Counter[str]:
+    heartbeat = engine.next_heartbeat()
+    (drops,), (group,) = heartbeat.drops.values(), heartbeat.counters.values()
+    return Counter(drops) + Counter(received=group.advertisements_received, claims=group.foreign_claims)
+
+
+def main() -> None:
+    rate, seconds = (float(argument) for argument in (*sys.argv[1:3], "50000", "60")[:2])
+    print(json.dumps(asdict(measure(rate, seconds)), indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""The floods in words, a table and a picture."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from bench.section import picture, table
+from bench.svg import BLUE, FAINT, INK, SOFT, VERMILLION, Drawing, duration
+
+if TYPE_CHECKING:
+    from bench.attack import Attack, Flood
+
+LATE_MAX = 0.1
+"""The part of an interval by which an advertisement may be late."""
+MEMORY_GROWTH_MAX_KB = 2048
+"""More is no longer flat. Less, and a process's share changes when another one with the same libraries ends."""
+
+_MODES = {"carp": "compatible", "hardened": "hardened"}
+_AS_DROPS = {"received": "taken as advertisements", "claims": "claims read", "claims_unread": "claims not read"}
+
+
+def body(attack: "Attack") -> str:
+    first = attack.floods[0]
+    header = (
+        *("mode", "flood", "a second", "transitions", "advertisement late, at most", "processor", "memory grew"),
+        *("log grew", "counted by the master", "counted by the backup"),
+    )
+    rows = [
+        (
+            _MODES[flood.auth],
+            flood.kind,
+            f"{flood.per_s:,.0f}",
+            str(flood.transitions),
+            duration(flood.late_max_s, "on time"),
+            _both(flood.processor_percent, "{:.0f} %"),
+            _both(flood.memory_kb, "{:+,.0f} kB"),
+            _both(flood.log_bytes, "{:,.0f} B"),
+            *(_counted(counts) for counts in flood.counted),
+        )
+        for flood in attack.floods
+    ]
+    return "\n".join(
+        [
+            f"{first.asked_per_s:,.0f} packets a second were asked for, {first.seconds:.0f} s of each kind, at"
+            " master and backup at once (multicast). Attacker, switch, master and backup share this machine's"
+            " processors. Times are those at which the kernel of a fourth node saw the advertisements. Pairs are"
+            " master / backup.",
+            "",
+            *(f"- {words}" for words in _verdicts(attack)),
+            "",
+            picture("attack", "How late the master's advertisements were in each flood"),
+            "",
+            table(header, rows),
+            "",
+            "`unread`: had not the shape of CARP; of these the kernel keeps a sample a second, and the rest is"
+            " counted together. `overrun`: came faster than it could be read. A master's own kernel refuses packets"
+            " that bear its own address. CARP itself has no answer to replays: in compatible mode a backup takes"
+            " them for its master's voice as long as they go on, and a master answers those of a rival, at most 256"
+            " times a second. Hardened mode counts replays and drops them.",
+        ]
+    )
+
+
+def _verdicts(attack: "Attack") -> list[str]:
+    floods = attack.floods
+    moved = [flood for flood in floods if flood.transitions]
+    late = [flood for flood in floods if flood.late_max_s > LATE_MAX * flood.interval_s]
+    grown = [flood for flood in floods if max(flood.memory_kb) > MEMORY_GROWTH_MAX_KB]
+    slow = [flood for flood in floods if flood.per_s < 0.9 * flood.asked_per_s]
+    yes = [
+        f"transitions: {_names(moved) or 'none'}",
+        f"advertisements later than a tenth of the interval: {_names(late) or 'none'}",
+        f"memory grew by more than {MEMORY_GROWTH_MAX_KB // 1024} MB: {_names(grown) or 'never'}",
+        f"the log grew by at most {max(max(flood.log_bytes) for flood in floods):,} bytes in a flood",
+    ]
+    for auth, (before, after) in attack.failover_s.items():
+        yes.append(
+            f"{_MODES[auth]} mode: failover after a kill -9 in {before:.3f} s before, {after:.3f} s afterwards"
+        )
+    if slow:
+        yes.append(f"the attacker did not get enough processor time to send as asked: {_names(slow)}")
+    return yes
+
+
+def _names(floods: Sequence["Flood"]) -> str:
+    return ", ".join(f"{flood.kind} ({_MODES[flood.auth]})" for flood in floods)
+
+
+def _both(pair: Sequence[float], form: str) -> str:
+    return " / ".join(form.format(value) for value in pair)
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{_AS_DROPS.get(reason, reason)} {n:,}" for reason, n in counts.items() if n) or "nothing"
+
+
+def plot(attack: "Attack") -> Drawing:
+    kinds = list(dict.fromkeys(flood.kind for flood in attack.floods))
+    interval_s = attack.floods[0].interval_s
+    most = max(LATE_MAX * interval_s * 1.15, *(flood.late_max_s for flood in attack.floods)) * 1.05
+    left, right, top, step = 260.0, 800.0, 130.0, 30
+    bottom = top + len(kinds) * step
+    drawing = Drawing(840, bottom + 60, "Advertisements under attack")
+    drawing.text(24, 36, "How late the master's advertisements were", size=19, bold=True)
+    sent = (
+        f"{attack.floods[0].asked_per_s:,.0f} packets a second of each kind; the latest advertisement of each flood"
+    )
+    drawing.text(24, 58, sent, colour=SOFT)
+    drawing.key(
+        24, 86, [(VERMILLION, "compatible mode"), (BLUE, "hardened mode"), (INK, "a tenth of the interval")]
+    )
+
+    def x(seconds: float) -> float:
+        return left + (right - left) * max(0.0, seconds) / most
+
+    for number, kind in enumerate(kinds):
+        y = top + (number + 0.5) * step
+        drawing.line([(left, y), (right, y)], FAINT)
+        drawing.text(left - 14, y + 4.5, kind, anchor="end")
+        for flood in (flood for flood in attack.floods if flood.kind == kind):
+            drawing.dot(x(flood.late_max_s), y, VERMILLION if flood.auth == "carp" else BLUE, 5.5)
+    limit = x(LATE_MAX * interval_s)
+    drawing.line([(limit, top - 6), (limit, bottom)], INK, 1.6)
+    for part in (0.0, LATE_MAX / 2, LATE_MAX):
+        words = duration(part * interval_s, "on time")
+        drawing.text(x(part * interval_s), bottom + 20, words, size=12, colour=SOFT, anchor="middle")
+    return drawing

@@ -1,0 +1,145 @@
+"""What size costs, in words, tables and pictures."""
+
+from collections.abc import Callable, Sequence
+from statistics import linear_regression
+from typing import TYPE_CHECKING
+
+from bench.chart import Panel, linear, round_ticks
+from bench.section import picture, table
+from bench.svg import BLUE, GREEN, SKY, SOFT, VERMILLION, Drawing, duration
+
+if TYPE_CHECKING:
+    from bench.scale import Scale, Size
+
+ANNOUNCED_WITHIN_S = 0.1
+"""A takeover of 255 addresses."""
+
+_ONE = {"groups": "group", "addresses": "address", "IPv6 addresses": "IPv6 address", "nodes": "node"}
+_Value = Callable[["Size"], float]
+_COLUMNS: Sequence[tuple[str, Sequence[tuple[str, str, _Value]]]] = (
+    (
+        "failover, ms",
+        (
+            ("handed over: bow-out to last announcement", BLUE, lambda s: 1000 * s.handover_s),
+            ("taken over: first advertisement to last announcement", SKY, lambda s: 1000 * s.takeover_s),
+        ),
+    ),
+    (
+        "processor, %",
+        (
+            ("master", VERMILLION, lambda s: s.processor_percent[0]),
+            ("backup", GREEN, lambda s: s.processor_percent[1]),
+        ),
+    ),
+    (
+        "memory, MB",
+        (
+            ("master", VERMILLION, lambda s: s.memory_mb[0]),
+            ("backup", GREEN, lambda s: s.memory_mb[1]),
+        ),
+    ),
+)
+_WIDTH, _HEIGHT, _GAP = 240, 150, 70
+
+
+def body(scale: "Scale") -> str:
+    header = (
+        *("size", "handed over in", "taken over in", "silence before (of 3 s)"),
+        *("processor, master / backup", "memory, master / backup"),
+    )
+    rows = [
+        (
+            f"{size.size:,} {size.axis if size.size > 1 else _ONE[size.axis]}",
+            duration(size.handover_s),
+            duration(size.takeover_s),
+            duration(size.silence_s),
+            f"{size.processor_percent[0]:.1f} % / {size.processor_percent[1]:.1f} %",
+            f"{size.memory_mb[0]:.1f} MB / {size.memory_mb[1]:.1f} MB",
+        )
+        for size in scale.sizes
+    ]
+    crowds = [
+        (str(c.nodes), duration(c.failover_s), str(c.transitions), f"{c.packets_per_s:,.0f}", duration(c.real_s))
+        for c in scale.crowds
+    ]
+    return "\n".join(
+        [
+            "An advertisement every second. Handed over: from the bow-out of a master that is stopped to its"
+            " successor's announcement of the last address. Taken over: after a kill -9, from the successor's first"
+            " advertisement to its last announcement; with many groups, the slowest of them. Times are medians.",
+            "",
+            *(f"- {slope}" for slope in _slopes(scale.sizes)),
+            *(f"- {verdict}" for verdict in _verdicts(scale.sizes)),
+            "",
+            picture("scale", "Failover, processor time and memory against size"),
+            "",
+            table(header, rows),
+            "",
+            "The same election in the simulator, on a network of half a millisecond:",
+            "",
+            table(
+                ("nodes", "kill -9 to a new master", "transitions", "packets delivered a second", "took"), crowds
+            ),
+        ]
+    )
+
+
+def _slopes(sizes: Sequence["Size"]) -> list[str]:
+    slopes = []
+    for axis in dict.fromkeys(size.axis for size in sizes):
+        mine = [size for size in sizes if size.axis == axis]
+        if len(mine) < 2:
+            continue
+
+        def per(value: _Value, mine: Sequence["Size"] = mine) -> float:
+            return linear_regression([size.size for size in mine], [value(size) for size in mine]).slope
+
+        slopes.append(
+            f"each further {_ONE[axis]} costs {per(lambda s: 1e6 * s.takeover_s):,.0f} µs of a takeover,"
+            f" {per(lambda s: 1e6 * s.handover_s):,.0f} µs of a handover,"
+            f" {per(lambda s: s.processor_percent[0]):.3f} % of a processor as master"
+            f" ({per(lambda s: s.processor_percent[1]):.3f} % as backup),"
+            f" {per(lambda s: 1024 * s.memory_mb[0]):,.1f} kB{_bend(mine)}"
+        )
+    return slopes
+
+
+def _bend(sizes: Sequence["Size"]) -> str:
+    """Whether the takeover of the largest costs much more for each one than that of half of them."""
+    if len(sizes) < 3:
+        return ""
+    first, middle, last = sizes[0], sizes[-2], sizes[-1]
+    early = (middle.takeover_s - first.takeover_s) / (middle.size - first.size)
+    late = (last.takeover_s - middle.takeover_s) / (last.size - middle.size)
+    return "; not a straight line: the last ones cost more than twice as much" if late > 2 * early > 0 else ""
+
+
+def _verdicts(sizes: Sequence["Size"]) -> list[str]:
+    return [
+        f"{size.size} {size.axis}: all announced {duration(worst)} after the takeover began, where"
+        f" {duration(ANNOUNCED_WITHIN_S)} was wanted"
+        for size in sizes
+        if size.size == 255 and (worst := max(size.takeover_s, size.handover_s))
+    ]
+
+
+def plot(scale: "Scale") -> Drawing:
+    axes = list(dict.fromkeys(size.axis for size in scale.sizes))
+    step = _HEIGHT + 84
+    drawing = Drawing(60 + len(_COLUMNS) * (_WIDTH + _GAP), 110 + len(axes) * step, "Scale")
+    drawing.text(24, 36, "What size costs", size=19, bold=True)
+    drawing.key(24, 84, [(colour, words) for words, colour, _ in (*_COLUMNS[0][1], *_COLUMNS[1][1])], size=12)
+    for row, axis in enumerate(axes):
+        mine = [size for size in scale.sizes if size.axis == axis]
+        for column, (unit, series) in enumerate(_COLUMNS):
+            left, top = 70.0 + column * (_WIDTH + _GAP), 138.0 + row * step
+            y_ticks = round_ticks(max(value(size) for _, _, value in series for size in mine))
+            x = linear(0, mine[-1].size * 1.04)
+            panel = Panel(drawing, left, top, left + _WIDTH, top + _HEIGHT, x, linear(0, y_ticks[-1][0]))
+            panel.frame(f"{axis}: {unit}", [(size.size, f"{size.size:,}") for size in mine], y_ticks)
+            for _, colour, value in series:
+                panel.series([(size.size, value(size)) for size in mine], colour)
+    drawing.text(
+        24, 88, "Failover, processor time and memory by number of groups, addresses and nodes", colour=SOFT
+    )
+    return drawing

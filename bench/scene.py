@@ -1,0 +1,174 @@
+"""The stage of one measurement: two machines that share an address, a client that asks it, and who watches them."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from bench.systems import VIP, System
+from bench.wire import Wire
+from carpsidecar.lab.commands import LabError
+from carpsidecar.lab.holders import HolderWatch
+from carpsidecar.lab.network import Lab
+from carpsidecar.lab.node import Node
+from carpsidecar.lab.probe import EchoServer, Probe
+from carpsidecar.lab.process import Process
+
+_STARTS_WITHIN_S = 15.0
+_HEAD_START_S = 1.2
+"""More than an interval: ucarp looks at its clock no more often."""
+TAKEOVER_WITHIN_S = 12.0
+_AFTERWARDS_S = 0.5
+_TRACE_BEFORE_S = 1.0
+
+
+@dataclass(frozen=True)
+class Path:
+    """When what happened at a takeover, in seconds since the fault; None where it did not, or was not seen."""
+
+    advertised_last_s: float | None
+    unanswered_s: float | None
+    advertised_s: float | None
+    held_s: float | None
+    announced_s: float | None
+    answered_s: float | None
+
+
+@dataclass
+class Outcome:
+    """What one fault did once. `trace` tells who answered from when on: the machine's name, or None for nobody."""
+
+    outage_s: float
+    two_holders_s: float
+    still_two: bool
+    transitions: int
+    path: Path
+    trace: list[tuple[float, str | None]] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Scene:
+    """`first` is master when the scene begins, `second` its backup. `struck_at` is when the fault was begun."""
+
+    def __init__(self, lab: Lab, system: System) -> None:
+        self.system = system
+        self.lab = lab
+        self.first, self.second, self.client = (lab.node(name) for name in ("first", "second", "client"))
+        self.struck_at = 0.0
+        self.daemons: dict[str, Process] = {}
+        self.watch: HolderWatch
+        self.probe: Probe
+        self.wire: Wire
+
+    def start_daemon(self, node: Node) -> Process:
+        rank = 0 if node is self.first else 1
+        command = self.system.command(node, rank, self.lab.directory)
+        self.daemons[node.name] = process = node.start(command, env=self.system.env)
+        return process
+
+    def start_pair(self) -> None:
+        """The first machine's so much earlier that it becomes master."""
+        self.start_daemon(self.first).wait_for(self.system.ready, _STARTS_WITHIN_S)
+        if self.system.interval_s < _HEAD_START_S:
+            self.watch.wait_for_holder(self.first.name, _STARTS_WITHIN_S)
+        else:
+            time.sleep(_HEAD_START_S)
+        self.start_daemon(self.second).wait_for(self.system.ready, _STARTS_WITHIN_S)
+
+    def strike(self, phase: float) -> None:
+        """Wait for this part of the time between two advertisements of the master: the fault follows."""
+        advertised = self.wire.wait_for("advertisement", str(self.first.address), TAKEOVER_WITHIN_S)
+        time.sleep(max(0.0, advertised.at + phase * self.system.interval_s - time.monotonic()))
+        self.struck_at = time.monotonic()
+
+    def await_takeover(self) -> None:
+        """Wait until the second machine answers the client, and a moment more."""
+        self.probe.wait_until_answered_by(self.second.name, TAKEOVER_WITHIN_S)
+        time.sleep(_AFTERWARDS_S)
+
+    def outcome(self, since: float | None = None) -> Outcome:
+        """What was seen since the fault, or since a later moment."""
+        since = self.struck_at if since is None else since
+        changes = [change for change in self.watch.changes if change.at > since]
+        return Outcome(
+            outage_s=self.probe.longest_outage_s(since - 0.01),
+            two_holders_s=self.watch.two_holders_s(since),
+            still_two=len(self.watch.holders_now()) > 1,
+            transitions=len(changes),
+            path=self._path(),
+            trace=self._trace(),
+        )
+
+    def _path(self) -> Path:
+        longest = max(self.probe.outages(self.struck_at - 0.01), key=lambda outage: outage.duration_s, default=None)
+        heard = self.wire.heard
+        adverts = {
+            node: [h.at for h in heard if h.source == str(node.address)] for node in (self.first, self.second)
+        }
+        # The fault takes effect some milliseconds after it was begun: what comes through meanwhile counts.
+        taken_over_at = next((at for at in adverts[self.second] if at > self.struck_at), self.struck_at)
+        before = [at for at in adverts[self.first] if at <= taken_over_at]
+        announced = [h.at for h in heard if h.kind == "announcement" and h.address == VIP]
+        held = [change.at for change in self.watch.changes if change.node == self.second.name and change.held]
+        return Path(
+            advertised_last_s=self._since_fault(before[-1] if before else None),
+            unanswered_s=self._since_fault(longest.start if longest else None),
+            advertised_s=self._first_after(adverts[self.second]),
+            held_s=self._first_after(held),
+            announced_s=self._first_after(announced),
+            answered_s=self._since_fault(longest.end if longest else None),
+        )
+
+    def _first_after(self, times: list[float]) -> float | None:
+        return self._since_fault(next((at for at in times if at > self.struck_at), None))
+
+    def _since_fault(self, at: float | None) -> float | None:
+        return None if at is None else round(at - self.struck_at, 6)
+
+    def _trace(self) -> list[tuple[float, str | None]]:
+        trace: list[tuple[float, str | None]] = []
+        for question in self.probe.questions:
+            if question.sent_at < self.struck_at - _TRACE_BEFORE_S:
+                continue
+            who = question.answered_by if question.is_answered_in_time else None
+            if not trace or trace[-1][1] != who:
+                trace.append((round(question.sent_at - self.struck_at, 4), who))
+        # The last questions had no time to be answered.
+        return trace[:-1] if len(trace) > 1 and trace[-1][1] is None else trace
+
+
+class SetUpError(Exception):
+    """The machines did not come to peace: nothing was measured."""
+
+
+@contextmanager
+def scene_of(system: System) -> Iterator[Scene]:
+    """Two machines at peace: the first one is master and answers, the second one is backup."""
+    with ExitStack() as stack:
+        lab = stack.enter_context(Lab())
+        scene = Scene(lab, system)
+        scene.watch = stack.enter_context(HolderWatch([scene.first, scene.second], VIP))
+        scene.wire = stack.enter_context(Wire(scene.client))
+        for node in (scene.first, scene.second):
+            EchoServer(node)
+        try:
+            scene.start_pair()
+            scene.probe = stack.enter_context(Probe(scene.client, VIP))
+            scene.probe.wait_until_answered_by(scene.first.name, TAKEOVER_WITHIN_S)
+            # What the start costs is over when one more has been sent.
+            scene.wire.wait_for("advertisement", str(scene.first.address), TAKEOVER_WITHIN_S)
+        except (LabError, TimeoutError) as error:
+            raise SetUpError(str(error)) from None
+        yield scene
+
+
+def pair_of(system: System, lab: Lab) -> tuple[Process, Process]:
+    """Master and backup with nobody who asks them: what they cost by themselves."""
+    scene = Scene(lab, system)
+    with HolderWatch([scene.first, scene.second], VIP) as scene.watch:
+        scene.start_pair()
+        scene.watch.wait_for_holder(scene.first.name, TAKEOVER_WITHIN_S)
+    return scene.daemons["first"], scene.daemons["second"]

@@ -1,0 +1,39 @@
+"""What a benchmark gives to the page: words, numbers and pictures."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.result import HEADER, Result
+from bench.svg import Drawing
+
+
+@dataclass(frozen=True)
+class Section:
+    """`body` is Markdown, in which a picture is docs/bench's `<name>.svg`; `summary` goes into README.md."""
+
+    title: str
+    body: str
+    data: Any
+    plots: Mapping[str, Drawing] = field(default_factory=dict)
+    summary: str = ""
+
+
+def picture(name: str, words: str, folder: str = "bench") -> str:
+    return f"![{words}]({folder}/{name}.svg)"
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    def line(cells: Iterable[str]) -> str:
+        return f"| {' | '.join(cells)} |"
+
+    header = list(header)
+    return "\n".join([line(header), line(["---"] * len(header)), *map(line, rows)])
+
+
+def of_results(title: str, results: Iterable[Result], words: str = "") -> Section:
+    """A section of plain numbers beside their goals."""
+    results = list(results)
+    body = "\n".join([*([words, ""] if words else []), HEADER, *(result.row() for result in results)])
+    data = [{"name": r.name, "value": r.value, "unit": r.unit, "goal": r.goal, "note": r.note} for r in results]
+    return Section(title, body, data)
