@@ -250,6 +250,7 @@ class Group:
         self.config = config
         self.hooks.configure(config)
         self._perform(self.election.configure(self._loop.time(), config.settings))
+        self.demote(_CANNOT_HOLD, 0)
         self._changed(self)
 
     # What it does.

@@ -1,4 +1,4 @@
-"""The endurance test: `python -m tests.network.soak --minutes 60 --seed N`. Exit status 1 where an invariant broke."""
+"""The endurance test: `python -m tests.network.soak --minutes 60 --seed N`. Exit status 1 if an invariant broke."""
 
 import argparse
 import os

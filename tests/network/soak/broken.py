@@ -1,4 +1,4 @@
-"""Daemons that are broken on purpose, to see that the judge notices: `python -m tests.network.soak --broken NAME`."""
+"""Daemons that are broken on purpose, to see that the judge notices: see `--broken`."""
 
 import asyncio
 import os
@@ -52,9 +52,9 @@ def leaks() -> None:
     hoard: list[Any] = []
     heard = Group.heard
 
-    def and_hoard(self: Group, *args: Any) -> None:
+    def and_hoard(self: Group, *args: Any, **named: Any) -> None:
         hoard.append((bytearray(os.urandom(65536)), os.dup(0)))
-        heard(self, *args)
+        heard(self, *args, **named)
 
     group.Group.heard = and_hoard  # type: ignore[method-assign]
 

@@ -1,4 +1,4 @@
-"""The daemons as processes, looked at in each quiet period: tracebacks, exits nobody asked for, memory, descriptors."""
+"""The daemons as processes, looked at in each quiet period: tracebacks, unasked exits, memory, descriptors."""
 
 import os
 import time

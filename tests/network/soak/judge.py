@@ -1,9 +1,10 @@
 """The invariants, checked from outside on what was recorded of a round: no clock, no network.
 
-1. Two nodes that both run and hear each other hold the address together for no longer than the better one's interval.
-2. The address of a node whose daemon was killed or hangs is gone within its lifetime and half a second; of one that
-   was stopped or lost its cable, at once. Where patience is longer than the lease, one that is killed or hangs, with
-   nothing else wrong, shares the address with nobody at all.
+1. Two nodes that both run and hear each other hold the address together for no longer than the shorter of their
+   intervals.
+2. The address of a node whose daemon was killed or hangs is gone within its lifetime and half a second; of one
+   that was stopped or lost its cable, at once. Where patience is longer than the lease, one that is killed or
+   hangs, with nothing else wrong, shares the address with nobody at all.
 3. A network that is left in peace has one holder within the longest master-down time, the right one, and nothing
    changes any more.
 

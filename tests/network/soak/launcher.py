@@ -1,7 +1,7 @@
 """Our daemon with a wall clock that can be set: `python -m tests.network.soak.launcher CLOCK_FILE run OPTION...`.
 
-CLOCK_FILE holds what is added to the true time, in nanoseconds. A machine has one wall clock, and others use it. The
-stamps of log lines stay true, for whoever reads them beside the other nodes'. With CARP_SOAK_BREAK in the
+CLOCK_FILE holds what is added to the true time, in nanoseconds: a machine has one wall clock, and others use it.
+The stamps of log lines stay true, for whoever reads them beside the other nodes'. With CARP_SOAK_BREAK in the
 environment the daemon is one of those in `broken`.
 """
 

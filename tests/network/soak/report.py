@@ -11,7 +11,7 @@ from tests.network.soak.arena import Arena
 from tests.network.soak.facts import Facts
 from tests.network.soak.judge import Violation
 
-_BEFORE_S, _AFTER_S = 2.5, 1.0
+_AFTER_S = 1.0
 _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d{4}")
 _LINES_MAX = 60
 _printing = threading.Lock()
@@ -63,7 +63,7 @@ def described(arena: Arena, facts: Facts, violation: Violation, begun: float, wh
     lines.append(f"    all undone at {since(facts.healed)}; advskews {facts.advskews}")
     lines.append("  who held the address:")
     for change in facts.changes:
-        if facts.begin <= change.at and at - 10 <= change.at <= at + _AFTER_S:
+        if facts.begin <= change.at <= at + _AFTER_S:
             lines.append(f"    {since(change.at)} {change.node} {'took' if change.held else 'lost'} it")
     lines.append("  what the nodes said:")
     said = sorted(
@@ -71,7 +71,7 @@ def described(arena: Arena, facts: Facts, violation: Violation, begun: float, wh
         for name, machine in arena.machines.items()
         for process in machine.processes
         for then, text in _stamped(process.log)
-        if at - _BEFORE_S <= then <= at + _AFTER_S
+        if facts.begin <= then <= at + _AFTER_S
     )
     lines += [f"    {since(then)} {name} {text}" for then, name, text in said[:_LINES_MAX]]
     return "\n".join(lines)
