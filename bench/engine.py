@@ -24,7 +24,6 @@ from carpsidecar.messages import MESSAGE_SIZE_MAX, GroupSnapshot, Heartbeat, ToR
 
 VIP, VHID = "10.99.0.100", 42
 PASSPHRASE = "carp in the lab"
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _STARTS_WITHIN_S = 30.0
 
 
@@ -86,8 +85,9 @@ class Engine:
 
     @property
     def cpu_s(self) -> float:
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+        """Of all its threads, to the nanosecond: the ticks of /proc/PID/stat miss what takes less than one."""
+        threads = Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
+        return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
 
     @property
     def pss_kb(self) -> int:
