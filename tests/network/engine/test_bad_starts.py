@@ -25,7 +25,7 @@ from tests.network.engine.daemon import (
 pytestmark = pytest.mark.network
 
 FAILED, MISUSED = 1, 2
-AS_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all")
+WITHOUT_PRIVILEGE = ("setpriv", "--bounding-set", "-net_admin,-net_raw")
 
 
 @dataclass
@@ -62,7 +62,7 @@ def refuses(end: End, status: int, why: str) -> None:
 
 
 def test_without_privilege(cluster: Cluster) -> None:
-    end = start(cluster, *AS_NOBODY, *run_command())
+    end = start(cluster, *WITHOUT_PRIVILEGE, *run_command())
     refuses(end, FAILED, "needs CAP_NET_ADMIN and CAP_NET_RAW: run it as root, or give it these capabilities")
 
 

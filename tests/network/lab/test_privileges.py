@@ -54,6 +54,8 @@ def test_a_plain_user_gets_a_lab_in_a_user_namespace(program: list[str]) -> None
 
 
 def test_where_the_kernel_forbids_it_one_line_names_the_setting_and_the_remedy(program: list[str]) -> None:
+    if run(["unshare", "--user", "--map-root-user", "true"]).returncode:
+        pytest.skip("even root may not make a user namespace here")
     forbid = 'echo 0 >/proc/sys/user/max_user_namespaces; exec setpriv --bounding-set=-sys_admin "$@"'
     ended = run(["unshare", "--user", "--map-root-user", "sh", "-c", forbid, "sh", *program])
     assert ended.returncode == 1

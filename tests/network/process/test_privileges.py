@@ -16,6 +16,7 @@ from tests.network.process.running import (
     start,
     start_master,
 )
+from tests.nobody import WHY_NOT, can_be_nobody
 
 pytestmark = pytest.mark.network
 
@@ -68,6 +69,7 @@ def test_a_hook_of_a_root_engine_may_do_what_root_may(node: Node, tmp_path: Path
     assert found["NoNewPrivs"] == 0
 
 
+@pytest.mark.skipif(not can_be_nobody(), reason=WHY_NOT)
 @pytest.mark.parametrize("hooks", [False, True])
 def test_it_runs_as_nobody_with_ambient_capabilities(node: Node, tmp_path: Path, hooks: bool) -> None:
     commands = {"on_master": "/bin/sh -c 'ip link set dev lo mtu 1400 && echo TOLD $(id -un)'"} if hooks else {}
@@ -89,17 +91,14 @@ def test_it_runs_as_nobody_with_ambient_capabilities(node: Node, tmp_path: Path,
 @pytest.mark.parametrize(
     ("by", "lacking"),
     [
-        (("setpriv", "--reuid", "nobody", "--clear-groups"), "CAP_NET_ADMIN and CAP_NET_RAW"),
+        (("setpriv", "--bounding-set", "-net_admin,-net_raw"), "CAP_NET_ADMIN and CAP_NET_RAW"),
         (("setpriv", "--bounding-set", "-net_raw"), "CAP_NET_RAW"),
     ],
 )
 def test_without_its_capabilities_it_says_which_it_needs(
     node: Node, tmp_path: Path, by: tuple[str, ...], lacking: str
 ) -> None:
-    configuration = Configuration(tmp_path, group())
-    for path in (*tmp_path.parents[:2], tmp_path, *tmp_path.iterdir()):
-        path.chmod(0o755)
-    engine = start(node, configuration, env={"CARP_PASSPHRASE": PASSPHRASE}, by=by)
+    engine = start(node, Configuration(tmp_path, group()), by=by)
     assert engine.wait(SOON_S) == 1
     assert engine.log == f"carpsidecar: needs {lacking}: run it as root, or give it these capabilities\n"
 

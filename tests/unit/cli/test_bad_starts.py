@@ -1,12 +1,11 @@
 """Starts that can't succeed, from a real shell: one line that says why, and the right exit status."""
 
-import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.nobody import WHY_NOT, can_be_nobody
 from tests.unit.cli.conftest import shell
 
 LEAST = ["--vip", "192.0.2.100", "--vhid", "42"]
@@ -34,14 +33,7 @@ def test_a_passphrase_file_that_is_empty(tmp_path: Path) -> None:
     assert_refused(shell("run", *LEAST, "--passphrase-file", str(tmp_path / "passphrase")), "is empty")
 
 
-def can_be_nobody() -> bool:
-    """Whether we may become another user, and that user may run this interpreter from here."""
-    if os.geteuid() != 0 or not shutil.which("setpriv"):
-        return False
-    return shell("version", as_nobody=True).returncode == 0
-
-
-@pytest.mark.skipif(not can_be_nobody(), reason="needs root, setpriv, and an interpreter that nobody can run")
+@pytest.mark.skipif(not can_be_nobody(), reason=WHY_NOT)
 def test_a_passphrase_file_that_is_unreadable(passphrase_file: str) -> None:
     ended = shell("run", *LEAST, "--passphrase-file", passphrase_file, as_nobody=True)
     assert_refused(ended, "--passphrase-file: ", "Permission denied")

@@ -1,0 +1,17 @@
+"""Being another user: a checkout in somebody's private folder can't be run by one."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+AS_NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
+WHY_NOT = "needs root, setpriv, and a checkout and an interpreter that nobody may read"
+
+
+def can_be_nobody() -> bool:
+    """Whether we may become another user, and that user may run carpsidecar from here."""
+    if os.geteuid() != 0 or not shutil.which("setpriv"):
+        return False
+    command = [*AS_NOBODY, "--inh-caps=-all", sys.executable, "-m", "carpsidecar", "version"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
