@@ -146,3 +146,13 @@ def relaunch(ended: logs.Writer, reader: Reader) -> logs.Writer:
 def test_stderr_takes_text_that_is_no_unicode(capfd: pytest.CaptureFixture[str]) -> None:
     logs.to_stderr(logging.INFO, "name \udcff")
     assert capfd.readouterr().err == "name ?\n"
+
+
+def test_another_form_and_level_hold_from_then_on(reader: Reader) -> None:
+    writer = logs.start("text", "error", reader)
+    logs.log(logging.INFO, "unheard", "not important enough")
+    logs.configure("json", "info")
+    logs.log(logging.INFO, "heard", "important enough")
+    writer.close()
+    [line] = reader.lines
+    assert json.loads(line)["event"] == "heard"

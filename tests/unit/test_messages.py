@@ -105,3 +105,15 @@ def test_a_damaged_message_is_read_or_refused(place: int, byte: int) -> None:
         decode_for_reporter(bytes(data))
     except BadMessage:
         return
+
+
+@pytest.mark.parametrize("amount", [-1, 256])
+def test_a_demotion_out_of_range_is_a_bad_message(amount: int) -> None:
+    with pytest.raises(BadMessage):
+        decode_for_engine(encode(SetDemotion(cause="drain", amount=amount)))
+
+
+@pytest.mark.parametrize("cause", ["", "x" * 65])
+def test_a_cause_of_no_length_or_too_much_is_a_bad_message(cause: str) -> None:
+    with pytest.raises(BadMessage):
+        decode_for_engine(encode(SetDemotion(cause=cause, amount=1)))

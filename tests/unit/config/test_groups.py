@@ -100,3 +100,13 @@ def test_the_patterns_of_the_schema_mean_the_same_to_ecmascript() -> None:
     patterns = re.findall(r'"pattern": "(.*?)"', json.dumps(json_schema()))
     assert patterns
     assert not any("\\Z" in pattern or "\\A" in pattern or "(?P" in pattern for pattern in patterns)
+
+
+def test_a_source_that_is_a_vip_is_refused(refusal: Refusal) -> None:
+    said = refusal(LEAST | {"source": ["192.0.2.100"]})
+    assert said.startswith("--source: '192.0.2.100' is a vip, which moves: give")
+
+
+def test_a_dead_ratio_of_one_is_warned_of() -> None:
+    assert any(line.startswith("--dead-ratio: with 1,") for line in one_group(dead_ratio="1").warnings)
+    assert not any("dead-ratio" in line for line in one_group(dead_ratio="2").warnings)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carpsidecar.protocol.election import Addresses, Advertise, Election, Reason, State
+from carpsidecar.protocol.election import Addresses, Advertise, Election, Reason, Settings, State
 from carpsidecar.protocol.timing import interval_ticks
 from tests.unit.protocol.peers import ANNOUNCE, BOW_OUT, LOWER, RELEASE, RENEW, backup, became, due, hear, master
 
@@ -204,3 +204,16 @@ def test_a_master_that_leaves_owes_nothing_more() -> None:
 @given(st.integers(0, 255), st.integers(0, 255))
 def test_the_interval_is_the_one_that_is_advertised(advbase: int, advskew: int) -> None:
     assert backup(advbase, advskew).interval_s == interval_ticks(advbase, advskew) / 256
+
+
+def test_a_link_that_was_away_ends_the_demotion_by_failed_sends() -> None:
+    election = failed(master(), 3)
+    election.link_changed(20.0, up=False)
+    election.link_changed(21.0, up=True)
+    assert not election.send_failing
+
+
+def test_new_settings_end_the_demotion_by_failed_sends() -> None:
+    election = failed(master(), 3)
+    election.configure(20.0, Settings(advskew=7))
+    assert (election.send_failing, election.advskew) == (False, 7)
