@@ -1,7 +1,8 @@
 """What the engine and the reporter tell each other, over one socket pair (`SOCK_SEQPACKET`: a message a packet).
 
-The engine sends a `GroupSnapshot` on every change and a `Heartbeat` each second; the reporter sends demotions and
-commands. Messages are JSON with a type and a version. One that can't be read is dropped and counted.
+The engine sends its `ReporterSettings` first, then a `GroupSnapshot` on every change, a `Notice` of what deserves
+one, and a `Heartbeat` each second; the reporter sends demotions and commands. Messages are JSON with a type and a
+version. One that can't be read is dropped and counted.
 """
 
 from typing import Annotated, Literal, TypeVar
@@ -11,6 +12,7 @@ from msgspec import Meta, Struct
 
 VERSION = 1
 MESSAGE_SIZE_MAX = 1 << 17
+PEERS_MAX = 1024
 
 Role = Literal["init", "backup", "master", "fault"]
 
@@ -68,6 +70,76 @@ class GroupGone(Struct, tag_field="type", tag="gone", kw_only=True, frozen=True)
     group: str
 
 
+class Notice(Struct, tag_field="type", tag="notice", kw_only=True, frozen=True):
+    """Something that somebody should look at; the engine limits the rate."""
+
+    version: int = VERSION
+    kind: Literal["conflict", "bad_digest"]
+    """A foreign machine claims an address of ours; an advertisement whose digest does not fit."""
+    group: str | None
+    """None where no group of ours has the packet's vhid."""
+    interface: str
+    peer: str
+    """Who did it: an IP address, or a MAC address for a conflict."""
+    text: str
+
+
+class Check(Struct, kw_only=True, frozen=True):
+    """A health check of the reporter, which demotes while it fails."""
+
+    name: str
+    kind: Literal["http", "tcp", "command"]
+    target: list[str]
+    """A URL; `host:port`; or the words of a command line."""
+    interval_s: float
+    timeout_s: float
+    rise: int
+    """Good results in a row that make it healthy again."""
+    fall: int
+    """Bad results in a row that make it unhealthy."""
+    demotion: int
+    group: str | None = None
+    """The group to demote; None: every group."""
+
+
+class KubernetesSettings(Struct, kw_only=True, frozen=True):
+    """Where this pod is, and what is to be followed and written. Empty means off, or found by itself."""
+
+    kubeconfig: str = ""
+    """A file; empty: the pod's service account."""
+    pod_name: str
+    pod_namespace: str
+    node_name: str = ""
+    pod_selector: str = ""
+    """Selects the pods of our own kind on all nodes, in our namespace."""
+    workload_selector: str = ""
+    """Selects the pods of this node that carry the label and the condition too."""
+    workload_namespaces: list[str] = []
+    """Where these are looked for; empty: our namespace."""
+    unready_demotion: int = 0
+    """While another container of our pod, or a workload pod of this node, is not ready."""
+    cordon_demotion: int = 0
+    """While our node is cordoned."""
+    advskew_label: str = ""
+    """The node label whose value is the advskew."""
+    discover_peers: bool = False
+    """Send to the host addresses of the pods of our own kind instead of the multicast group."""
+
+
+class ReporterSettings(Struct, tag_field="type", tag="settings", kw_only=True, frozen=True):
+    """What the reporter is to do."""
+
+    version: int = VERSION
+    software: str
+    """Our own version."""
+    log_format: str
+    log_level: str
+    http: str = ""
+    """`address:port` of health, metrics and the page; empty: none."""
+    checks: list[Check] = []
+    kubernetes: KubernetesSettings | None = None
+
+
 class SetDemotion(Struct, tag_field="type", tag="demotion", kw_only=True, frozen=True):
     """Demote by this much for this cause, every group or one; 0 takes the cause back.
 
@@ -88,8 +160,22 @@ class StepBack(Struct, tag_field="type", tag="step_back", kw_only=True, frozen=T
     group: str | None = None
 
 
-ToReporter = GroupSnapshot | Heartbeat | GroupGone
-ToEngine = SetDemotion | StepBack
+class SetPeers(Struct, tag_field="type", tag="peers", kw_only=True, frozen=True):
+    """Send to these addresses, in every group, instead of those that are configured."""
+
+    version: int = VERSION
+    peers: Annotated[list[str], Meta(max_length=PEERS_MAX)]
+
+
+class SetAdvskew(Struct, tag_field="type", tag="advskew", kw_only=True, frozen=True):
+    """Use this advskew, in every group, instead of the one that is configured; None goes back to that."""
+
+    version: int = VERSION
+    advskew: Annotated[int, Meta(ge=0, le=254)] | None
+
+
+ToReporter = ReporterSettings | GroupSnapshot | Heartbeat | GroupGone | Notice
+ToEngine = SetDemotion | StepBack | SetPeers | SetAdvskew
 
 _to_reporter: msgspec.json.Decoder[ToReporter] = msgspec.json.Decoder(ToReporter)
 _to_engine: msgspec.json.Decoder[ToEngine] = msgspec.json.Decoder(ToEngine)

@@ -1,0 +1,1 @@
+"""The reporter: everything that faces people and the cluster, in a process of its own, without any capability."""

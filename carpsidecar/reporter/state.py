@@ -1,0 +1,61 @@
+"""What the reporter knows, from the engine's messages. One thread, that of the loop, changes it."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+from carpsidecar.messages import GroupCounters, GroupGone, GroupSnapshot, Heartbeat, Notice, ToReporter
+
+ENGINE_SILENT_AFTER_S = 3.0
+_TRANSITIONS_KEPT = 200
+
+
+class State:
+    """The newest of everything. Whoever subscribes is called, in the loop's thread, after each message."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.groups: dict[str, GroupSnapshot] = {}
+        self.counters: dict[str, GroupCounters] = {}
+        self.drops: dict[str, dict[str, int]] = {}
+        """By interface and reason."""
+        self.transitions: deque[GroupSnapshot] = deque(maxlen=_TRANSITIONS_KEPT)
+        """The snapshots in which a role was entered, the oldest first."""
+        self.notices: deque[Notice] = deque(maxlen=_TRANSITIONS_KEPT)
+        self.bad_messages = 0
+        """That either side could not read."""
+        self.bad_messages_here = 0
+        self._clock = clock
+        self._heard_at: float | None = None
+        self._subscribers: list[Callable[[ToReporter], None]] = []
+
+    @property
+    def engine_alive(self) -> bool:
+        """Whether the engine's heart was heard lately."""
+        return self._heard_at is not None and self._clock() - self._heard_at < ENGINE_SILENT_AFTER_S
+
+    @property
+    def engine_silent_s(self) -> float | None:
+        """Seconds since the last heartbeat; None before the first."""
+        return None if self._heard_at is None else self._clock() - self._heard_at
+
+    def subscribe(self, called: Callable[[ToReporter], None]) -> None:
+        self._subscribers.append(called)
+
+    def receive(self, message: ToReporter) -> None:
+        if isinstance(message, GroupSnapshot):
+            before = self.groups.get(message.group)
+            if before is None or (before.role, before.since_s) != (message.role, message.since_s):
+                self.transitions.append(message)
+            self.groups[message.group] = message
+        elif isinstance(message, GroupGone):
+            self.groups.pop(message.group, None)
+            self.counters.pop(message.group, None)
+        elif isinstance(message, Heartbeat):
+            self._heard_at = self._clock()
+            self.counters.update(message.counters)
+            self.drops.update(message.drops)
+            self.bad_messages = message.bad_messages + self.bad_messages_here
+        elif isinstance(message, Notice):
+            self.notices.append(message)
+        for called in self._subscribers:
+            called(message)
