@@ -1,0 +1,38 @@
+"""What the parts of the reporter count, for the metrics and the page. Written by one part, read by others."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Literal
+
+ApiResource = Literal["pod", "pod_status", "event"]
+ApiFailure = Literal[
+    "unreachable", "timeout", "unauthorized", "forbidden", "conflict", "throttled", "server", "other"
+]
+
+
+@dataclass
+class ApiStats:
+    """Of Kubernetes' API."""
+
+    writes: Counter[ApiResource] = field(default_factory=Counter)
+    """That succeeded."""
+    failures: Counter[ApiFailure] = field(default_factory=Counter)
+    """Of requests of any kind."""
+    reachable: bool = False
+    """Whether the last request was answered."""
+    split_brain: set[str] = field(default_factory=set)
+    """Groups of which the API shows two masters that are alive."""
+
+
+@dataclass
+class CheckStats:
+    """Of the health checks, by name."""
+
+    healthy: dict[str, bool] = field(default_factory=dict)
+    results: Counter[tuple[str, Literal["good", "bad"]]] = field(default_factory=Counter)
+
+
+@dataclass
+class Stats:
+    api: ApiStats = field(default_factory=ApiStats)
+    checks: CheckStats = field(default_factory=CheckStats)
