@@ -23,6 +23,7 @@ from bench.section import Section
 from bench.stability_plot import body, plot
 from bench.tap import Tap
 from carpsidecar.lab.network import Lab
+from carpsidecar.messages import GroupCounters
 
 Load = Literal["idle", "busy", "busy, real-time"]
 LOADS: tuple[Load, ...] = ("idle", "busy", "busy, real-time")
@@ -103,7 +104,7 @@ def _trials(load: Load, advskew: int, dead_ratios: Sequence[int], seconds: float
             takeovers = misses = 0
             for old, new in zip(before, after, strict=True):
                 was, now = old[group.name], new[group.name]
-                takeovers += now.transitions.get("master", 0) - was.transitions.get("master", 0)
+                takeovers += _takeovers(now) - _takeovers(was)
                 misses += now.lease_misses - was.lease_misses
             at = [
                 frame.at_s
@@ -119,6 +120,10 @@ def _trials(load: Load, advskew: int, dead_ratios: Sequence[int], seconds: float
                 )
             )
         return trials
+
+
+def _takeovers(count: GroupCounters) -> int:
+    return sum(count.transitions.get("master", {}).values())
 
 
 @contextmanager

@@ -5,6 +5,7 @@ one, and a `Heartbeat` each second; the reporter sends demotions and commands. M
 version. One that can't be read is dropped and counted.
 """
 
+import time
 from typing import Annotated, Literal, TypeVar
 
 import msgspec
@@ -43,8 +44,10 @@ class GroupCounters(Struct, kw_only=True, frozen=True):
     advertisements_sent: int
     advertisements_failed: int
     advertisements_received: int
-    transitions: dict[str, int]
-    """By the role that was entered."""
+    transitions: dict[str, dict[str, int]]
+    """By the role that was entered, and why: names of `protocol.election.Reason`, in lower case."""
+    master_advertised_s: float | None = None
+    """When the master's last advertisement was heard, or sent where we are master; seconds since the epoch."""
     lease_renewals: int
     lease_misses: int
     addresses_put_back: int
@@ -76,12 +79,13 @@ class Notice(Struct, tag_field="type", tag="notice", kw_only=True, frozen=True):
     version: int = VERSION
     kind: Literal["conflict", "bad_digest"]
     """A foreign machine claims an address of ours; an advertisement whose digest does not fit."""
-    group: str | None
-    """None where no group of ours has the packet's vhid."""
+    group: str
     interface: str
     peer: str
     """Who did it: an IP address, or a MAC address for a conflict."""
     text: str
+    at_s: float = msgspec.field(default_factory=time.time)
+    """When; seconds since the epoch."""
 
 
 class Check(Struct, kw_only=True, frozen=True):

@@ -10,10 +10,15 @@ from pathlib import PurePath
 COMMANDS = {
     "run": ("carpsidecar.cli.run", "take part in the election and hold the address while master"),
     "ucarp": ("carpsidecar.cli.ucarp", "the same with ucarp's options, scripts and output: a drop-in for it"),
+    "doctor": ("carpsidecar.cli.doctor", "find what is wrong on this machine and on the wire, and how to mend it"),
+    "capture": ("carpsidecar.cli.capture", "show CARP and VRRP on the wire, or in a file, a line a packet"),
     "config": ("carpsidecar.cli.config", "check a configuration, or print its schema"),
     "demo": ("carpsidecar.cli.demo", "watch three virtual machines hand an address over"),
     "version": ("carpsidecar.cli.version", "print the version"),
 }
+
+INTERNAL = {"reporter": "carpsidecar.cli.reporter"}
+"""What only our own processes start."""
 
 
 def usage() -> str:
@@ -65,6 +70,8 @@ def _dispatch(argv: Sequence[str]) -> int:
     if name in ("-h", "--help"):
         print(usage())
         return 0
+    if name in INTERNAL:
+        return int(import_module(INTERNAL[name]).main(arguments))
     if name not in COMMANDS:
         kind = "option" if name.startswith("-") else "command"
         print(f"carpsidecar: unknown {kind} {name}: see carpsidecar --help", file=sys.stderr)

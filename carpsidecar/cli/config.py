@@ -4,10 +4,13 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 
+from msgspec.structs import asdict
+
 from carpsidecar.cli.errors import MISUSED, complain
 from carpsidecar.cli.flags import PRECEDENCE, Parser, add_settings, source_of
 from carpsidecar.config.group import GroupConfig
 from carpsidecar.config.sources import load
+from carpsidecar.messages import ReporterSettings
 
 _USAGE = """\
 usage: carpsidecar config check [OPTION...]
@@ -55,7 +58,10 @@ def check(argv: Sequence[str]) -> int:
     config = load(*source_of(check_parser().read(argv)))
     for warning in config.warnings:
         complain(f"warning: {warning}")
-    print(f"log_format: {config.log_format}\nlog_level: {config.log_level}\ngroups:")
+    print(f"log_format: {config.log_format}\nlog_level: {config.log_level}")
+    for line in _reporter_lines(config.reporter):
+        print(line)
+    print("groups:")
     for group in config.groups:
         for index, line in enumerate(_lines(group)):
             print(f"{'    ' if index else '  - '}{line}")
@@ -74,6 +80,24 @@ def schema(argv: Sequence[str]) -> int:
     return 0
 
 
+def _reporter_lines(settings: ReporterSettings | None) -> Iterator[str]:
+    if settings is None:
+        return
+    if settings.http:
+        yield f"http: {json.dumps(settings.http)}"
+    if settings.kubernetes is not None:
+        yield "kubernetes: true"
+        for name, value in asdict(settings.kubernetes).items():
+            if value:
+                yield f"{name.replace('namespaces', 'namespace')}: {json.dumps(value)}"
+    if settings.checks:
+        yield "checks:"
+    for check in settings.checks:
+        content = {name: value for name, value in asdict(check).items() if value is not None}
+        kind, target = content.pop("kind"), content.pop("target")
+        yield f"  - {json.dumps({**content, kind: target if kind == 'command' else target[0]})}"
+
+
 def _lines(group: GroupConfig) -> Iterator[str]:
     """The group in the file's own words, so that the output of a check is a configuration but for the secret."""
 
@@ -87,7 +111,8 @@ def _lines(group: GroupConfig) -> Iterator[str]:
     yield f"# passphrase: {len(group.passphrase.secret)} bytes"
     yield f"auth: {group.auth}"
     for name in ("advbase", "advskew", "dead_ratio", "preempt"):
-        yield f"{name}: {json.dumps(getattr(group.settings, name))}"
+        automatic = name == "advskew" and group.auto_advskew
+        yield f"{name}: {'auto' if automatic else json.dumps(getattr(group.settings, name))}"
     if group.sources:
         yield f"source: {texts(group.sources)}"
     if group.destination.peers:

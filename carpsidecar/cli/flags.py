@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NoReturn, get_args, get_origin
 
 from carpsidecar.cli.errors import MISUSED, complain
-from carpsidecar.config.schema import GROUP_FIELDS, PROCESS_FIELDS, Field
+from carpsidecar.config.schema import GROUP_FIELDS, LOG_FIELDS, REPORTER_FIELDS, Field
 from carpsidecar.config.sources import CONFIG_VARIABLE, ENVIRONMENT_PREFIX, flag_name
 
 PRECEDENCE = f"""\
@@ -50,7 +50,7 @@ def add_settings(parser: Parser) -> None:
     parser.add_argument(
         "--config", metavar="FILE", help=f"configuration file, in YAML (default: {CONFIG_VARIABLE}, or none)"
     )
-    for title, fields in (("group", GROUP_FIELDS), ("log", PROCESS_FIELDS)):
+    for title, fields in (("group", GROUP_FIELDS), ("log", LOG_FIELDS), ("reporter", REPORTER_FIELDS)):
         section = parser.add_argument_group(title)
         for name, field in fields.items():
             text = field.description.replace("%", "%%")
@@ -58,18 +58,35 @@ def add_settings(parser: Parser) -> None:
                 section.add_argument(flag_name(name), action=argparse.BooleanOptionalAction, help=text)
             elif field.repeats:
                 again = f"{text}; may be given several times"
-                section.add_argument(flag_name(name), dest=name, action="append", metavar="ADDRESS", help=again)
+                section.add_argument(
+                    flag_name(name), dest=name, action="append", metavar=_metavar(field), help=again
+                )
             else:
                 section.add_argument(flag_name(name), dest=name, metavar=_metavar(field), help=text)
+
+
+_METAVARS = {
+    "advskew": "N|auto",
+    "advskew_label": "LABEL",
+    "http": "ADDRESS:PORT",
+    "kubeconfig": "FILE",
+    "passphrase_file": "FILE",
+    "pod_selector": "SELECTOR",
+    "workload_selector": "SELECTOR",
+    **dict.fromkeys(
+        ("interface", "name", "sync_group", "pod_name", "pod_namespace", "node_name", "workload_namespace"), "NAME"
+    ),
+}
 
 
 def _metavar(field: Field) -> str:
     kind = get_args(field.type)[0]
     if get_origin(kind) is Literal:
         return "|".join(get_args(kind))
-    words = {"interface": "NAME", "name": "NAME", "sync_group": "NAME", "passphrase_file": "FILE"}
-    if field.name in words:
-        return words[field.name]
+    if field.name in _METAVARS:
+        return _METAVARS[field.name]
+    if field.repeats:
+        return "ADDRESS"
     if field.name.startswith("on_"):
         return "COMMAND"
     return {int: "N", float: "SECONDS"}.get(kind, "TEXT")

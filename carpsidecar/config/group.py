@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface, IPv6Interface, ip_address, ip_interface
 from typing import Any, Literal
 
@@ -65,6 +65,10 @@ class GroupConfig:
     hooks: Hooks = Hooks()
     ignore_link: bool = False
     holds_addresses: bool = True
+    auto_advskew: bool = False
+    """Whether the advskew follows from this node's address."""
+    awaits_peers: bool = False
+    """Whether the addresses of the other nodes are still to be told."""
 
     @property
     def families(self) -> tuple[Family, ...]:
@@ -103,6 +107,9 @@ def resolve_group(given: Mapping[str, Given]) -> tuple[GroupConfig, list[str]]:
         if address.ip in sources:
             problem = "is a vip, which moves"
             raise GROUP_FIELDS["source"].misfit(Given(str(address.ip), given["source"].origin), problem)
+    auto_advskew = values.get("advskew") == "auto"
+    if auto_advskew:
+        del values["advskew"]
     settings = Settings(
         **{name: values[name] for name in ("advbase", "advskew", "dead_ratio", "preempt") if name in values}
     )
@@ -119,8 +126,15 @@ def resolve_group(given: Mapping[str, Given]) -> tuple[GroupConfig, list[str]]:
         sync_group=values.get("sync_group"),
         hooks=_hooks(given, values),
         ignore_link=values.get("ignore_link", False),
+        auto_advskew=auto_advskew,
     )
     return group, warnings
+
+
+def with_advskew(group: GroupConfig, advskew: int | Literal["auto"]) -> GroupConfig:
+    if advskew == "auto":
+        return replace(group, auto_advskew=True)
+    return replace(group, auto_advskew=False, settings=replace(group.settings, advskew=advskew))
 
 
 def check_together(groups: Sequence[GroupConfig]) -> None:

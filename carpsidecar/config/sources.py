@@ -4,14 +4,26 @@ In a file, what stands beside `groups` holds for every group in it. What the env
 every group too, so that one file serves all nodes and `CARP_ADVSKEW` makes the difference.
 """
 
+import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from carpsidecar.config.group import GroupConfig, check_together, resolve_group
+from carpsidecar.config.group import GroupConfig, check_together, resolve_group, with_advskew
 from carpsidecar.config.passphrase import PASSPHRASE_FIELDS
-from carpsidecar.config.schema import GROUP_FIELDS, PROCESS_FIELDS, ConfigError, Given, show
+from carpsidecar.config.reporter import resolve_reporter
+from carpsidecar.config.schema import (
+    FILE_ONLY,
+    GROUP_FIELDS,
+    LOG_FIELDS,
+    PROCESS_FIELDS,
+    REPORTER_FIELDS,
+    ConfigError,
+    Given,
+    show,
+)
+from carpsidecar.messages import ReporterSettings
 
 ENVIRONMENT_PREFIX = "CARP_"
 CONFIG_VARIABLE = "CARP_CONFIG"
@@ -28,6 +40,7 @@ class Config:
     groups: tuple[GroupConfig, ...]
     log_format: str = "text"
     log_level: str = "info"
+    reporter: ReporterSettings | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -46,7 +59,7 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], file: str | None 
         ConfigError: something can't be used; one line that says what, where, and what to do.
     """
     path = file or environ.get(CONFIG_VARIABLE)
-    beside, listed = _read_file(Path(path)) if path else ({}, [{}])
+    beside, listed, structures = _read_file(Path(path)) if path else ({}, [{}], {})
     above = _override(_environment(environ), _flags(flags))
     if len(listed) > 1:
         for name in _ONE_GROUP_ONLY:
@@ -59,12 +72,34 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], file: str | None 
         groups.append(group)
         warnings += [line for line in said if line not in warnings]
     check_together(groups)
-    process = {
-        name: PROCESS_FIELDS[name].convert(value)
-        for name, value in _override(beside, above).items()
-        if name in PROCESS_FIELDS
+    process = _override(beside, above)
+    log = {name: field.convert(process[name]) for name, field in LOG_FIELDS.items() if name in process}
+    config = Config(groups=tuple(groups), warnings=tuple(warnings), **log)
+    if "node_advskew" in structures:
+        config = replace(config, groups=_of_this_node(config.groups, structures["node_advskew"], process))
+    reporter = resolve_reporter(
+        {name: value for name, value in process.items() if name in REPORTER_FIELDS},
+        structures.get("checks"),
+        [group.name for group in groups],
+        config.log_format,
+        config.log_level,
+    )
+    if reporter is not None and reporter.kubernetes is not None and reporter.kubernetes.discover_peers:
+        config = replace(config, groups=tuple(replace(group, awaits_peers=True) for group in config.groups))
+    return replace(config, reporter=reporter)
+
+
+def _of_this_node(groups: tuple[GroupConfig, ...], given: Given, process: Layer) -> tuple[GroupConfig, ...]:
+    """The groups with the advskew that the file gives this node."""
+    if not isinstance(given.value, dict):
+        raise ConfigError(f"{given.origin}: {show(given.value)} can't be used: give each node's name an advskew")
+    node = REPORTER_FIELDS["node_name"].convert(process["node_name"]) if "node_name" in process else ""
+    advskews = {
+        name: GROUP_FIELDS["advskew"].convert(Given(value, f"{given.origin}.{name}"))
+        for name, value in given.value.items()
     }
-    return Config(groups=tuple(groups), warnings=tuple(warnings), **process)
+    advskew = advskews.get(node or socket.gethostname())
+    return groups if advskew is None else tuple(with_advskew(group, advskew) for group in groups)
 
 
 def _override(below: Layer, above: Layer) -> Layer:
@@ -90,20 +125,26 @@ def _environment(environ: Mapping[str, str]) -> Layer:
     return layer
 
 
-def _read_file(path: Path) -> tuple[Layer, list[Layer]]:
-    """What stands beside the groups, and each group; one empty group where the file has no list."""
+def _read_file(path: Path) -> tuple[Layer, list[Layer], Layer]:
+    """What stands beside the groups, each group (one empty one where the file has no list), and the structures."""
     from carpsidecar.config.yaml_file import read_mapping
 
     content = read_mapping(path)
-    groups = content.pop("groups", None)
+    structures = {
+        name: Given(value, f"{path}: {name}")
+        for name in FILE_ONLY
+        if (value := content.pop(name, None)) is not None
+    }
+    groups = structures.pop("groups", Given(None, "")).value
     beside = _layer(content, GROUP_FIELDS | PROCESS_FIELDS, f"{path}: ")
     if groups is None:
-        return beside, [{}]
+        return beside, [{}], structures
     if not isinstance(groups, list) or not groups or not all(isinstance(group, dict) for group in groups):
         raise ConfigError(
             f"{path}: groups: {show(groups)} can't be used: give a list of groups, each a mapping of its settings"
         )
-    return beside, [_layer(group, GROUP_FIELDS, f"{path}: groups[{index}].") for index, group in enumerate(groups)]
+    listed = [_layer(group, GROUP_FIELDS, f"{path}: groups[{index}].") for index, group in enumerate(groups)]
+    return beside, listed, structures
 
 
 def _layer(content: Mapping[Any, Any], allowed: Mapping[str, Any], where: str) -> Layer:

@@ -21,21 +21,21 @@ from carpsidecar.engine.startup import (
     resolve_interfaces,
     take_off_left_over,
 )
+from carpsidecar.engine.wishes import Wishes
 from carpsidecar.linux.monitor import AddressAdded, AddressRemoved, LinkChanged, LinkGone, Monitor, Overrun
 from carpsidecar.linux.netlink import Link, Netlink
 from carpsidecar.logs import in_words, log
-from carpsidecar.messages import GroupGone, GroupSnapshot, Heartbeat, SetDemotion, StepBack, ToEngine
+from carpsidecar.messages import GroupGone, GroupSnapshot, Heartbeat, Notice, ToEngine
 from carpsidecar.protocol.packet import IPAddress
 from carpsidecar.protocol.timing import ADVSKEW_DEMOTED
 
 _HEARTBEAT_GROUPS = 100
-_DEMANDS_MAX = 64
 
-Tell = Callable[[GroupSnapshot | GroupGone], None]
+Tell = Callable[[GroupSnapshot | GroupGone | Notice], None]
 
 
 class Engine:
-    """Owns the groups. `tell` is called with the snapshot of each group that changed."""
+    """Owns the groups. `tell` is called with the snapshot of each group that changed, and with what is noticed."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, tell: Tell) -> None:
         self._loop = loop
@@ -48,7 +48,7 @@ class Engine:
         self._locks: dict[str, InstanceLock] = {}
         self._leaving: dict[str, HookRunner] = {}
         """Last commands of groups that are gone, which a group of the same name waits for."""
-        self._demanded: dict[tuple[str, str | None], SetDemotion] = {}
+        self._wishes = Wishes(self._bound_to)
         self._stopping = False
         loop.add_reader(self._monitor.fileno(), self._kernel_event)
         self._read_links()
@@ -73,7 +73,7 @@ class Engine:
         """
         for group in [self._create(resolved) for resolved in resolve_interfaces(self._netlink, config)]:
             group.start()
-            self._apply_demands(group)
+            self._wishes.apply_to(group)
 
     def reload(self, config: Config) -> None:
         """Go over to another configuration; a group that is the same in both keeps its state.
@@ -84,7 +84,7 @@ class Engine:
         wanted = {group.name: group for group in resolve_interfaces(self._netlink, config)}
         for name, group in list(self._groups.items()):
             if name in wanted and group.can_become(wanted[name]):
-                if group.config != wanted[name]:
+                if group.configured != wanted[name]:
                     group.reconfigure(wanted[name])
                     log(INFO, "reconfigured", "new settings, same state", group=name)
                 del wanted[name]
@@ -98,7 +98,7 @@ class Engine:
                 failure = failure or error
             else:
                 group.start()
-                self._apply_demands(group)
+                self._wishes.apply_to(group)
         if failure is not None:
             raise failure
 
@@ -129,9 +129,18 @@ class Engine:
             undo.callback(lock.close)
             try:
                 left_over = take_off_left_over(self._netlink, config)
-                interface = self._interfaces.setdefault(config.interface, Interface(self._loop, config.interface))
+                interface = self._interfaces.setdefault(
+                    config.interface, Interface(self._loop, config.interface, self._tell)
+                )
                 group = Group(
-                    self._loop, self._netlink, interface, config, self._virtual_addresses, self._changed, former
+                    self._loop,
+                    self._netlink,
+                    interface,
+                    config,
+                    self._virtual_addresses,
+                    self._changed,
+                    self._tell,
+                    former,
                 )
                 undo.callback(interface.remove, group)
                 interface.add(group)
@@ -230,21 +239,13 @@ class Engine:
             if other is not group and other.config.sync_group == sync_group:
                 other.demote(f"sync:{group.config.name}", amount, bow_out=True)
 
-    def asked(self, message: ToEngine) -> None:
+    def asked(self, wish: ToEngine) -> None:
         """The reporter asks for something."""
-        if isinstance(message, StepBack):
-            self.step_back(message.group)
-            return
-        key = (message.cause, message.group)
-        if message.amount:
-            if key not in self._demanded and len(self._demanded) >= _DEMANDS_MAX:
-                log(WARNING, "demand_refused", f"the reporter demotes for more than {_DEMANDS_MAX} causes")
-                return
-            self._demanded[key] = message
-        else:
-            self._demanded.pop(key, None)
-        for group in self._bound_to(message.group):
-            group.demote(message.cause, message.amount, message.bow_out)
+        self._wishes.grant(wish)
+
+    def forget_wishes(self) -> None:
+        """The reporter starts again with other settings."""
+        self._wishes.forget()
 
     def step_back(self, name: str | None = None) -> None:
         for group in self._bound_to(name):
@@ -269,6 +270,9 @@ class Engine:
             for start in range(0, max(len(groups), 1), _HEARTBEAT_GROUPS)
         ]
 
+    def snapshots(self) -> list[GroupSnapshot]:
+        return [snapshot(group) for group in self._groups.values()]
+
     def status_lines(self) -> list[tuple[str, str]]:
         return [(name, status_line(group)) for name, group in self._groups.items()]
 
@@ -283,8 +287,3 @@ class Engine:
         return [
             g for g in self._groups.values() if g is named or (sync_group and g.config.sync_group == sync_group)
         ]
-
-    def _apply_demands(self, group: Group) -> None:
-        for message in self._demanded.values():
-            if group in self._bound_to(message.group):
-                group.demote(message.cause, message.amount, message.bow_out)

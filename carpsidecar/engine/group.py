@@ -13,7 +13,7 @@ from ipaddress import IPv4Address
 from logging import ERROR, INFO, WARNING
 from typing import Any
 
-from carpsidecar.config.group import GroupConfig, Hooks
+from carpsidecar.config.group import Destination, GroupConfig, Hooks
 from carpsidecar.engine.holding import Holding
 from carpsidecar.engine.hooks import HookRunner
 from carpsidecar.engine.interface import Interface
@@ -22,8 +22,18 @@ from carpsidecar.engine.throttle import Throttle
 from carpsidecar.engine.transmitter import Transmitter
 from carpsidecar.linux.netlink import Netlink
 from carpsidecar.logs import in_words, log
-from carpsidecar.messages import Role
-from carpsidecar.protocol.election import BOW_OUT, Addresses, Advertise, Become, Effects, Election, Reason, State
+from carpsidecar.messages import Notice, Role
+from carpsidecar.protocol.election import (
+    BOW_OUT,
+    Addresses,
+    Advertise,
+    Become,
+    Effects,
+    Election,
+    Reason,
+    Settings,
+    State,
+)
 from carpsidecar.protocol.packet import Advertisement, IPAddress
 from carpsidecar.protocol.timing import ADVSKEW_DEMOTED
 
@@ -36,12 +46,22 @@ _CANNOT_HOLD = "addresses"
 """The cause of the demotion of a node that failed to add the addresses."""
 
 
+_AUTO_ADVSKEWS = 64
+"""More would tell more nodes of a network apart, but make the last ones advertise ever more slowly."""
+
+
+def advskew_of(source: IPAddress) -> int:
+    """An order of the nodes that needs no configuration: by the last byte of their addresses."""
+    return source.packed[-1] % _AUTO_ADVSKEWS
+
+
 class Group:
     """A vhid and its addresses on one interface, while it is configured.
 
     Args:
         virtual: all virtual addresses of this node, none of which may be a source.
         changed: called after anything that a person would want to know.
+        notice: called with what somebody should look at.
         hooks: what still runs the last command of a group of this name, if something does.
     """
 
@@ -53,9 +73,12 @@ class Group:
         config: GroupConfig,
         virtual: Callable[[], Collection[IPAddress]],
         changed: Callable[["Group"], None],
+        notice: Callable[[Notice], None],
         hooks: HookRunner | None = None,
     ) -> None:
+        self.configured = config
         self.config = config
+        """As configured, but for peers that were told later."""
         self.interface = interface
         self.election = Election(config.settings, IPv4Address(0))
         self.transmitter = Transmitter(netlink, interface, config)
@@ -64,10 +87,15 @@ class Group:
         self.demotions: dict[str, int] = {}
         self.since_s = time.time()
         self.counts: Counter[str] = Counter()
-        self.transitions: Counter[str] = Counter()
+        self.transitions: dict[Role, Counter[str]] = {}
+        self.master_advertised_s: float | None = None
         self._loop = loop
         self._virtual = virtual
         self._changed = changed
+        self._notice = notice
+        self._advskew: int | None = None
+        """What is used instead of the configured one."""
+        self._peers_known = bool(config.destination.peers)
         self._throttle = Throttle(_SAY_EVERY_S, _SAY_BURST)
         self._timer: asyncio.TimerHandle | None = None
         self._was_ready = False
@@ -105,6 +133,8 @@ class Group:
             return f"the link of {self.interface.name} is down"
         if not self.transmitter.sources:
             return f"{self.interface.name} has no address to advertise from"
+        if self.config.awaits_peers and not self._peers_known:
+            return "waiting for the addresses of the other nodes"
         return ""
 
     @property
@@ -146,6 +176,7 @@ class Group:
         if self.transmitter.find_sources(self._virtual()):
             self.interface.sources_changed()
         self.election.source = self.transmitter.source or self.election.source
+        self._settle_advskew()
 
     def surroundings_changed(self) -> None:
         """The link or the addresses of the interface are not what they were."""
@@ -164,6 +195,8 @@ class Group:
     def heard(self, now: float, advertisement: Advertisement, source: IPAddress) -> None:
         """A valid advertisement of this group."""
         self.counts["received"] += 1
+        if self.election.state is State.BACKUP:
+            self.master_advertised_s = time.time()
         if self.election.state is State.BACKUP and source != self._heard_master:
             self._heard_master = source
             if self._telling is None:
@@ -189,14 +222,11 @@ class Group:
         self._answering = None
         if not self.is_master:
             return
-        self._say_sometimes(
-            WARNING,
-            "conflict",
-            f"{mac.hex(':')} claims {address} while we hold it: announced again; is it configured there by hand?",
-            about=mac,
-            address=str(address),
-            mac=mac.hex(":"),
-        )
+        peer = mac.hex(":")
+        text = f"{peer} claims {address} while we hold it: announced again; is it configured there by hand?"
+        if self._say_sometimes(WARNING, "conflict", text, about=mac, address=str(address), mac=peer):
+            interface = self.interface.name
+            self._notice(Notice(kind="conflict", group=self.config.name, interface=interface, peer=peer, text=text))
         self.holding.defend(self._loop.time())
 
     def addresses_removed(self, removed: set[IPAddress]) -> None:
@@ -242,14 +272,55 @@ class Group:
         """Whether only such settings differ as can change without giving up the state."""
 
         def identity(of: GroupConfig) -> GroupConfig:
-            return dataclasses.replace(of, settings=self.config.settings, hooks=Hooks())
+            return dataclasses.replace(of, settings=Settings(), hooks=Hooks(), auto_advskew=False)
 
-        return identity(config) == identity(self.config)
+        return identity(config) == identity(self.configured)
+
+    def use_advskew(self, advskew: int | None) -> None:
+        """Instead of the configured one; None goes back to that."""
+        self._advskew = advskew
+        self._settle_advskew()
+        self._changed(self)
+
+    def use_peers(self, peers: tuple[IPAddress, ...]) -> None:
+        """Send to these, as far as they are of a family of the addresses; to the multicast group where none is.
+
+        Raises:
+            OSError: a socket can't be opened.
+        """
+        families = {ip.version for ip in self.config.destination.multicast}
+        fitting = tuple(ip for ip in peers if ip.version in families) or peers
+        known, self._peers_known = self._peers_known, True
+        if fitting != self.config.destination.peers:
+            self._use_destination(dataclasses.replace(self.config.destination, peers=fitting))
+        if not known:
+            self.surroundings_changed()
+
+    def _use_destination(self, destination: Destination) -> None:
+        self.config = dataclasses.replace(self.config, destination=destination)
+        self.transmitter.configure(self.config)
+        self.interface.open_missing()
+        self.find_sources()
+
+    @property
+    def _settings(self) -> Settings:
+        """With the advskew that was asked for, that of the node's address, or the configured one."""
+        advskew = self.config.settings.advskew
+        if self._advskew is not None:
+            advskew = self._advskew
+        elif self.config.auto_advskew and self.transmitter.source is not None:
+            advskew = advskew_of(self.transmitter.source)
+        return dataclasses.replace(self.config.settings, advskew=advskew)
+
+    def _settle_advskew(self) -> None:
+        if self._settings != self.election.settings:
+            self._perform(self.election.configure(self._loop.time(), self._settings))
 
     def reconfigure(self, config: GroupConfig) -> None:
-        self.config = config
+        self.configured = config
+        self.config = dataclasses.replace(config, destination=self.config.destination)
         self.hooks.configure(config)
-        self._perform(self.election.configure(self._loop.time(), config.settings))
+        self._perform(self.election.configure(self._loop.time(), self._settings))
         self.demote(_CANNOT_HOLD, 0)
         self._changed(self)
 
@@ -285,6 +356,8 @@ class Group:
         self.counts["failed" if failure else "sent"] += 1
         if what == BOW_OUT:
             return
+        if failure is None and self.is_master:
+            self.master_advertised_s = time.time()
         before = self.in_need
         self.election.advertisement_sent(failure is None)
         if failure is not None:
@@ -330,7 +403,7 @@ class Group:
         self.since_s = time.time()
         self._heard_master = became.peer if became.state is State.BACKUP else None
         self._trouble_said = self.trouble
-        self.transitions[self.role] += 1
+        self.transitions.setdefault(self.role, Counter())[became.reason.name.lower()] += 1
         self.counts["lease_misses"] += became.reason is Reason.LEASE_MISSED
         peer = f" ({became.peer})" if became.peer else ""
         self._log(
@@ -361,7 +434,9 @@ class Group:
     def _log(self, level: int, event: str, message: str, **keys: Any) -> None:
         log(level, event, message, group=self.config.name, interface=self.interface.name, **keys)
 
-    def _say_sometimes(self, level: int, event: str, message: str, about: bytes = b"", **keys: Any) -> None:
-        """For what may happen with every packet; once in a while for each thing that it is about."""
-        if self._throttle.allow(self._loop.time(), (event, about)) is not None:
-            self._log(level, event, message, **keys)
+    def _say_sometimes(self, level: int, event: str, message: str, about: bytes = b"", **keys: Any) -> bool:
+        """For what may happen with every packet; once in a while for each thing that it is about. Whether now."""
+        if self._throttle.allow(self._loop.time(), (event, about)) is None:
+            return False
+        self._log(level, event, message, **keys)
+        return True

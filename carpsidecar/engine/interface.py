@@ -6,6 +6,7 @@ groups are told whether they can take part.
 
 import asyncio
 import errno
+from collections.abc import Callable
 from contextlib import suppress
 from logging import INFO, WARNING
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from carpsidecar.linux.carp_socket import CarpSocket, StrangerSocket
 from carpsidecar.linux.claims import ClaimWatch
 from carpsidecar.linux.netlink import Link
 from carpsidecar.logs import log
+from carpsidecar.messages import Notice
 from carpsidecar.protocol.packet import Drop, IPAddress
 from carpsidecar.protocol.receiver import Receiver
 
@@ -44,7 +46,7 @@ _WHAT_TO_CHECK = {
 class Interface:
     """Sockets and what is heard on them, shared by all groups of one interface."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, name: str) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, name: str, notice: Callable[[Notice], None]) -> None:
         self.name = name
         self.link: Link | None = None
         self.groups: dict[int, Group] = {}
@@ -56,6 +58,7 @@ class Interface:
         self.claims_unread = 0
         """Foreign claims of our addresses that came faster than they are answered."""
         self._loop = loop
+        self._notice = notice
         self._own: set[IPAddress] = set()
         self._sockets: dict[int, CarpSocket] = {}
         self._strangers: dict[int, StrangerSocket] = {}
@@ -74,13 +77,21 @@ class Interface:
         """Raises: OSError where a socket that the group needs can't be opened."""
         self.receiver.add(group.config.vhid, group.transmitter.authenticator)
         self.groups[group.config.vhid] = group
-        if self.link is not None:
-            self._open(self.link)
+        self.open_missing()
 
     def remove(self, group: "Group") -> None:
         self.receiver.remove(group.config.vhid)
         del self.groups[group.config.vhid]
         self.watch_claims()
+
+    def open_missing(self) -> None:
+        """Open what a group needs since its destination changed.
+
+        Raises:
+            OSError: a socket can't be opened.
+        """
+        if self.link is not None:
+            self._open(self.link)
 
     def set_link(self, link: Link | None) -> None:
         """The kernel says that the link is so now; None: it is gone, or has another name.
@@ -229,14 +240,12 @@ class Interface:
             return
         vhid = f", vhid {payload[1]}" if len(payload) > 1 else ""
         more = f" ({held_back} more like it since)" if held_back else ""
-        log(
-            WARNING,
-            "packet_dropped",
-            f"bad {drop} from {source} on {self.name}{vhid}: {_WHAT_TO_CHECK[drop]}{more}",
-            reason=str(drop),
-            source=str(source),
-            interface=self.name,
-        )
+        text = f"bad {drop} from {source} on {self.name}{vhid}: {_WHAT_TO_CHECK[drop]}{more}"
+        log(WARNING, "packet_dropped", text, reason=str(drop), source=str(source), interface=self.name)
+        if drop is Drop.DIGEST:
+            # The vhid was known, else the digest would not have been looked at.
+            name = self.groups[payload[1]].config.name
+            self._notice(Notice(kind="bad_digest", group=name, interface=self.name, peer=str(source), text=text))
 
     def _vrrp_heard(self, payload: bytes, source: IPAddress) -> None:
         if source in self._vrrp_speakers or len(self._vrrp_speakers) >= _SAMPLE_LIMIT:

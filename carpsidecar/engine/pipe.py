@@ -1,6 +1,6 @@
 """The engine's end of the socket pair to the reporter.
 
-It never waits: where the reporter is slow, the newest snapshot of each group is kept, and heartbeats are left out.
+It never waits: where the reporter is slow, the newest snapshot of each group is kept, and all else is left out.
 """
 
 import asyncio
@@ -16,6 +16,8 @@ from carpsidecar.messages import (
     GroupGone,
     GroupSnapshot,
     Heartbeat,
+    Notice,
+    ReporterSettings,
     ToEngine,
     decode_for_engine,
     encode,
@@ -46,7 +48,8 @@ class Pipe:
         self._kept[message.group] = encode(message)
         self._flush()
 
-    def send_heartbeat(self, message: Heartbeat) -> None:
+    def send_now(self, message: ReporterSettings | Heartbeat | Notice) -> None:
+        """Or not at all."""
         if not self._kept and self._open:
             self._send(encode(message))
 

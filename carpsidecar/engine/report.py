@@ -1,8 +1,12 @@
 """What a group looks like from outside: for the reporter, for a log line, for a hook."""
 
+import time
+
+from carpsidecar.config.group import GroupConfig
 from carpsidecar.engine.group import Group
 from carpsidecar.engine.interface import Interface
 from carpsidecar.messages import GroupCounters, GroupSnapshot
+from carpsidecar.protocol.packet import Drop
 
 
 def status_line(group: Group) -> str:
@@ -28,13 +32,33 @@ def snapshot(group: Group) -> GroupSnapshot:
     )
 
 
+def failed(config: GroupConfig, why: str, before: GroupSnapshot | None) -> GroupSnapshot:
+    """Of a group that could not be started; since `before`, where that says the same."""
+    since_s = before.since_s if before is not None and before.reason == why else time.time()
+    return GroupSnapshot(
+        group=config.name,
+        role="fault",
+        reason=why,
+        since_s=since_s,
+        interface=config.interface or "",
+        vhid=config.vhid,
+        addresses=[str(address.ip) for address in config.addresses],
+        advbase=config.settings.advbase,
+        advskew=config.settings.advskew,
+        advskew_advertised=config.settings.advskew,
+        demotions={},
+        master=None,
+    )
+
+
 def counters(group: Group) -> GroupCounters:
     count = group.counts
     return GroupCounters(
         advertisements_sent=count["sent"],
         advertisements_failed=count["failed"],
         advertisements_received=count["received"],
-        transitions=dict(group.transitions),
+        transitions={role: dict(reasons) for role, reasons in group.transitions.items()},
+        master_advertised_s=group.master_advertised_s,
         lease_renewals=count["renewals"],
         lease_misses=count["lease_misses"],
         addresses_put_back=count["put_back"],
@@ -46,7 +70,7 @@ def counters(group: Group) -> GroupCounters:
 def drops(interface: Interface) -> dict[str, int]:
     """What was heard there and not taken, by reason."""
     return {
-        **{str(drop): count for drop, count in interface.receiver.drops.items()},
+        **{str(drop): interface.receiver.drops[drop] for drop in Drop},
         "unread": interface.unread,
         "overrun": interface.overrun,
         "claims_unread": interface.claims_unread,

@@ -14,16 +14,19 @@ from carpsidecar.config.sources import Config
 from carpsidecar.engine.engine import Engine
 from carpsidecar.engine.notify import Notifier
 from carpsidecar.engine.pipe import Pipe
+from carpsidecar.engine.report import failed
+from carpsidecar.engine.reporter_process import ReporterProcess
 from carpsidecar.engine.startup import StartError
 from carpsidecar.linux.capabilities import keep_only, missing
 from carpsidecar.logs import configure, log
-from carpsidecar.messages import GroupGone, GroupSnapshot
+from carpsidecar.messages import GroupGone, GroupSnapshot, Notice, ReporterSettings
 
 __all__ = ["StartError", "run"]
 
 CAPABILITIES = ("CAP_NET_ADMIN", "CAP_NET_RAW")
 HEARTBEAT_S = 1.0
 LAST_HOOKS_MAX_S = 10.0
+TRY_AGAIN_S = 5.0
 
 
 def run(
@@ -38,7 +41,8 @@ def run(
     Args:
         reload: reads the configuration again, on HUP.
         listening: called once, when all sockets are open.
-        reporter: our end of the socket pair.
+        reporter: our end of the socket pair to somebody who plays the reporter; else one is started where the
+            configuration has something for it to do.
 
     Raises:
         ConfigError: the configuration does not fit this machine.
@@ -70,15 +74,22 @@ class _Run:
         self._reload = reload
         self._notifier = Notifier()
         self._engine = Engine(loop, self._tell)
-        self._pipe = Pipe(loop, reporter, self._engine.asked) if reporter else None
+        self._reporter: ReporterProcess | Pipe | None = None
+        if reporter is not None:
+            self._reporter = Pipe(loop, reporter, self._engine.asked)
+        elif config.reporter is not None:
+            self._reporter = ReporterProcess(loop, config.reporter, self._engine.asked, self._newest)
+        self._waiting: dict[str, GroupSnapshot] = {}
         self._stopping = False
 
     def run(self, listening: Callable[[], None] | None) -> int:
         try:
             # First, so that whoever stops us while we start is heard when the loop runs.
             self._watch_signals()
-            self._engine.start(self._config)
+            self._start()
             self._drop_privileges()
+            if isinstance(self._reporter, ReporterProcess):
+                self._reporter.start()
             self._heartbeat()
             if self._notifier.watchdog_interval_s is not None:
                 self._alive(self._notifier.watchdog_interval_s)
@@ -91,9 +102,40 @@ class _Run:
             self._loop.run_forever()
         finally:
             self._engine.close()
-            if self._pipe is not None:
-                self._pipe.close()
+            if self._reporter is not None:
+                self._reporter.close()
         return 0
+
+    def _start(self) -> None:
+        if self._config.reporter is None or self._config.reporter.kubernetes is None:
+            self._engine.start(self._config)
+            return
+        # A pod that ends is started again, ever later and without a word: one that stays can say what is wrong.
+        try:
+            self._engine.reload(self._config)
+        except (ConfigError, StartError) as error:
+            if not self._waiting:
+                log(ERROR, "cannot_start", f"{error}; tried again each {TRY_AGAIN_S:g} s")
+            self._cannot_start(str(error))
+            self._loop.call_later(TRY_AGAIN_S, self._start_again)
+        else:
+            self._waiting.clear()
+
+    def _start_again(self) -> None:
+        if self._waiting and not self._stopping:
+            self._start()
+
+    def _cannot_start(self, why: str) -> None:
+        running = {snapshot.group for snapshot in self._engine.snapshots()}
+        before, self._waiting = self._waiting, {}
+        for group in self._config.groups:
+            if group.name not in running:
+                self._waiting[group.name] = failed(group, why, before.get(group.name))
+                if self._waiting[group.name] != before.get(group.name):
+                    self._tell(self._waiting[group.name])
+
+    def _newest(self) -> list[GroupSnapshot]:
+        return [*self._engine.snapshots(), *self._waiting.values()]
 
     def _drop_privileges(self) -> None:
         # A command may need more than we do, and gets it from the bounding set.
@@ -121,10 +163,19 @@ class _Run:
         self._stop_when_idle()
 
     def _stop_when_idle(self) -> None:
-        if self._engine.idle:
+        if not self._engine.idle:
+            self._loop.call_later(0.01, self._stop_when_idle)
+        elif isinstance(self._reporter, ReporterProcess):
+            self._reporter.stop()
+            self._stop_when_said(self._reporter)
+        else:
+            self._loop.stop()
+
+    def _stop_when_said(self, reporter: ReporterProcess) -> None:
+        if reporter.gone:
             self._loop.stop()
         else:
-            self._loop.call_later(0.01, self._stop_when_idle)
+            self._loop.call_later(0.01, self._stop_when_said, reporter)
 
     def _log_status(self) -> None:
         for name, line in self._engine.status_lines():
@@ -146,25 +197,40 @@ class _Run:
         else:
             if _has_hooks(config) and not _has_hooks(self._config):
                 log(WARNING, "config", "commands that are new run without privileges until the next start")
+            if config.reporter != self._config.reporter:
+                self._reconfigure_reporter(config.reporter)
             self._config = config
+            self._waiting.clear()
             configure(config.log_format, config.log_level)
             for warning in config.warnings:
                 log(WARNING, "config", warning)
             log(INFO, "reloaded", "the configuration was read again")
         self._notifier.ready()
 
-    def _tell(self, message: GroupSnapshot | GroupGone) -> None:
+    def _reconfigure_reporter(self, settings: ReporterSettings | None) -> None:
+        self._engine.forget_wishes()
+        if isinstance(self._reporter, ReporterProcess):
+            self._reporter.reconfigure(settings)
+        elif self._reporter is None and settings is not None:
+            self._reporter = ReporterProcess(self._loop, settings, self._engine.asked, self._newest)
+            self._reporter.start()
+
+    def _tell(self, message: GroupSnapshot | GroupGone | Notice) -> None:
         if isinstance(message, GroupSnapshot):
             self._notifier.status(f"{message.group}: {message.role} ({message.reason})")
-        if self._pipe is not None:
-            self._pipe.send_group(message)
+        if self._reporter is None:
+            return
+        if isinstance(message, Notice):
+            self._reporter.send_now(message)
+        else:
+            self._reporter.send_group(message)
 
     def _heartbeat(self) -> None:
         self._loop.call_later(HEARTBEAT_S, self._heartbeat)
         self._engine.sample_strangers()
-        if self._pipe is not None:
-            for heartbeat in self._engine.heartbeats(self._pipe.bad_messages):
-                self._pipe.send_heartbeat(heartbeat)
+        if self._reporter is not None:
+            for heartbeat in self._engine.heartbeats(self._reporter.bad_messages):
+                self._reporter.send_now(heartbeat)
 
     def _alive(self, interval_s: float) -> None:
         self._loop.call_later(interval_s, self._alive, interval_s)

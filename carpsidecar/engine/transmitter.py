@@ -31,6 +31,10 @@ class Transmitter:
         self._interface = interface
         self._config = config
 
+    def configure(self, config: GroupConfig) -> None:
+        """Go on with another destination."""
+        self._config = config
+
     @property
     def source(self) -> IPAddress | None:
         """The address that peers break a tie by: the IPv4 one where there are both."""

@@ -4,6 +4,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from carpsidecar.messages import GroupCounters, GroupGone, GroupSnapshot, Heartbeat, Notice, ToReporter
 
 ENGINE_SILENT_AFTER_S = 3.0
@@ -40,6 +42,18 @@ class State:
 
     def subscribe(self, called: Callable[[ToReporter], None]) -> None:
         self._subscribers.append(called)
+
+    def bad_message(self) -> None:
+        """One from the engine could not be read."""
+        self.bad_messages_here += 1
+
+    def engine_gone(self, now_s: float) -> None:
+        """Nobody holds the addresses any more: a group that did not say so was left by a dying engine."""
+        for snapshot in list(self.groups.values()):
+            if snapshot.role != "init":
+                self.receive(
+                    replace(snapshot, role="init", reason="the engine is gone", since_s=now_s, master=None)
+                )
 
     def receive(self, message: ToReporter) -> None:
         if isinstance(message, GroupSnapshot):

@@ -8,6 +8,7 @@ ApiResource = Literal["pod", "pod_status", "event"]
 ApiFailure = Literal[
     "unreachable", "timeout", "unauthorized", "forbidden", "conflict", "throttled", "server", "other"
 ]
+CheckOutcome = Literal["good", "bad"]
 
 
 @dataclass
@@ -29,7 +30,7 @@ class CheckStats:
     """Of the health checks, by name."""
 
     healthy: dict[str, bool] = field(default_factory=dict)
-    results: Counter[tuple[str, Literal["good", "bad"]]] = field(default_factory=Counter)
+    results: Counter[tuple[str, CheckOutcome]] = field(default_factory=Counter)
 
 
 @dataclass

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from carpsidecar.config.schema import GROUP_FIELDS, PROCESS_FIELDS, json_schema
+from carpsidecar.config.schema import FILE_ONLY, GROUP_FIELDS, PROCESS_FIELDS, json_schema
 from carpsidecar.config.sources import load
 from tests.unit.config.conftest import Refusal, WriteFile, one_group
 
@@ -90,7 +90,7 @@ def test_the_fault_command_is_that_of_backup_where_none_is_given() -> None:
 def test_the_schema_of_the_file_knows_every_setting() -> None:
     schema = json_schema()
     file = schema["$defs"]["Configuration"]
-    assert set(file["properties"]) == {*GROUP_FIELDS, *PROCESS_FIELDS, "groups"}
+    assert set(file["properties"]) == {*GROUP_FIELDS, *PROCESS_FIELDS, *FILE_ONLY}
     assert set(schema["$defs"]["Group"]["properties"]) == set(GROUP_FIELDS)
     assert file["additionalProperties"] is False
     json.dumps(schema)

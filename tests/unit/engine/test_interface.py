@@ -14,6 +14,7 @@ from carpsidecar.engine.interface import Interface
 from carpsidecar.engine.transmitter import authenticator_of
 from carpsidecar.linux.carp_socket import Received
 from carpsidecar.linux.netlink import Link
+from carpsidecar.messages import Notice
 from carpsidecar.protocol.packet import Advertisement, Drop, IPAddress, header, pack
 from tests.unit.engine.conftest import Said
 from tests.unit.engine.loops import Loop, group_config
@@ -96,7 +97,8 @@ class Bench:
     def __init__(self, loop: Loop) -> None:
         self.loop = loop
         self.group = FakeGroup()
-        self.interface = Interface(loop.asyncio, "eth7")
+        self.notices: list[Notice] = []
+        self.interface = Interface(loop.asyncio, "eth7", self.notices.append)
         self.interface.add(cast(Group, self.group))
         self.interface.set_link(LINK)
         self.interface.sources_changed()

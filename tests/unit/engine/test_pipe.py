@@ -74,7 +74,7 @@ def bench(loop: Loop) -> Iterator[Bench]:
 
 def test_what_is_sent_arrives_a_message_a_packet_and_in_order(bench: Bench) -> None:
     bench.pipe.send_group(snapshot())
-    bench.pipe.send_heartbeat(HEARTBEAT)
+    bench.pipe.send_now(HEARTBEAT)
     bench.pipe.send_group(GroupGone(group="web"))
     assert [bench.receive() for _ in range(3)] == [snapshot(), HEARTBEAT, GroupGone(group="web")]
 
@@ -136,12 +136,12 @@ def test_a_reporter_that_does_not_read_gets_the_newest_of_each_group_later(bench
 def test_heartbeats_are_left_out_while_the_reporter_does_not_read(bench: Bench) -> None:
     sent = bench.fill()
     for _ in range(10_000):
-        bench.pipe.send_heartbeat(HEARTBEAT)
+        bench.pipe.send_now(HEARTBEAT)
     for _ in range(sent - 1):
         bench.receive()
     bench.loop.until(lambda: not bench.pipe._kept)
     bench.receive()
-    bench.pipe.send_heartbeat(HEARTBEAT)
+    bench.pipe.send_now(HEARTBEAT)
     assert bench.receive() == HEARTBEAT
 
 
@@ -165,7 +165,7 @@ def test_a_reporter_that_closes_its_end_is_said_once_and_disturbs_nobody(
     bench.loop.a_while()
     for _ in range(100):
         bench.pipe.send_group(snapshot())
-        bench.pipe.send_heartbeat(HEARTBEAT)
+        bench.pipe.send_now(HEARTBEAT)
     assert said.events == ["reporter_lost"]
 
 

@@ -1,0 +1,160 @@
+"""The reporter as the engine sees it: a child that may be slow, crash or be killed, and is started again.
+
+Nothing here waits for it: its end is told by a descriptor (pidfd_open(2)), and a new one gets everything anew.
+"""
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from logging import ERROR, INFO
+
+from carpsidecar.engine.pipe import Pipe
+from carpsidecar.logs import in_words, log
+from carpsidecar.messages import GroupGone, GroupSnapshot, Heartbeat, Notice, ReporterSettings, ToEngine
+
+RESTART_MIN_S = 0.1
+RESTART_MAX_S = 30.0
+_GOOD_AFTER_S = 10.0
+"""A reporter that lived so long was no failure to start."""
+STOP_MAX_S = 5.0
+"""How long it may take to say its last words, after the engine released everything."""
+
+
+class ReporterProcess:
+    """Keeps one reporter running until `stop`.
+
+    Args:
+        asked: called with what it asks for.
+        newest: the snapshots of all groups, for a reporter that is new.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        settings: ReporterSettings | None,
+        asked: Callable[[ToEngine], None],
+        newest: Callable[[], Iterable[GroupSnapshot]],
+    ) -> None:
+        self._loop = loop
+        self._settings = settings
+        self._asked = asked
+        self._newest = newest
+        self._pipe: Pipe | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pidfd = -1
+        self._started_at = 0.0
+        self._wait_s = RESTART_MIN_S
+        self._again: asyncio.TimerHandle | None = None
+        self._stopping = False
+        self._bad_messages_before = 0
+
+    @property
+    def bad_messages(self) -> int:
+        return self._bad_messages_before + (self._pipe.bad_messages if self._pipe else 0)
+
+    @property
+    def gone(self) -> bool:
+        return self._process is None
+
+    def start(self) -> None:
+        self._again = None
+        if self._settings is None:
+            return
+        self._started_at = self._loop.time()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            try:
+                self._process = subprocess.Popen(_command(theirs.fileno()), pass_fds=[theirs.fileno()])
+                self._pidfd = os.pidfd_open(self._process.pid)
+            except OSError as error:
+                ours.close()
+                log(ERROR, "reporter_failed", f"the reporter can't be started: {in_words(error)}")
+                self._start_later()
+                return
+        self._loop.add_reader(self._pidfd, self._ended)
+        self._pipe = Pipe(self._loop, ours, self._asked)
+        self._pipe.send_now(self._settings)
+        for snapshot in self._newest():
+            self._pipe.send_group(snapshot)
+
+    def reconfigure(self, settings: ReporterSettings | None) -> None:
+        """Start another one, when the old one has taken back what it wrote elsewhere; none where it is None."""
+        self._settings = settings
+        if not self.gone:
+            self._end()
+        elif self._again is None:
+            self.start()
+
+    def send_group(self, message: GroupSnapshot | GroupGone) -> None:
+        if self._pipe is not None:
+            self._pipe.send_group(message)
+
+    def send_now(self, message: Heartbeat | Notice) -> None:
+        if self._pipe is not None:
+            self._pipe.send_now(message)
+
+    def stop(self) -> None:
+        """Let it say its last words; `gone` tells when it has."""
+        self._stopping = True
+        if self._again is not None:
+            self._again.cancel()
+        self._end()
+
+    def close(self) -> None:
+        self._stopping = True
+        self._kill(self._process)
+        if self._process is not None:
+            self._process.wait()
+            self._forget()
+
+    def _ended(self) -> None:
+        assert self._process is not None
+        status = self._process.wait()
+        self._forget()
+        if self._stopping:
+            return
+        if status == 0:
+            log(INFO, "reporter_restarted", "the reporter starts again")
+            self._wait_s = RESTART_MIN_S
+        else:
+            how = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+            log(ERROR, "reporter_lost", f"the reporter ended ({how}): it is started again")
+            if self._loop.time() - self._started_at > _GOOD_AFTER_S:
+                self._wait_s = RESTART_MIN_S
+        self._start_later()
+
+    def _start_later(self) -> None:
+        # All nodes may have lost theirs for one reason: they need not come back in step.
+        delay_s = self._wait_s * random.uniform(0.8, 1.2)  # noqa: S311
+        self._again = self._loop.call_later(delay_s, self.start)
+        self._wait_s = min(2 * self._wait_s, RESTART_MAX_S)
+
+    def _end(self) -> None:
+        if self._pipe is not None:
+            self._pipe.close()
+            self._loop.call_later(STOP_MAX_S, self._kill, self._process)
+
+    def _forget(self) -> None:
+        self._loop.remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        self._process = None
+        if self._pipe is not None:
+            self._bad_messages_before += self._pipe.bad_messages
+            self._pipe.close()
+            self._pipe = None
+
+    def _kill(self, process: subprocess.Popen[bytes] | None) -> None:
+        if process is not None and process is self._process:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+
+
+def _command(descriptor: int) -> list[str]:
+    program = [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-m", "carpsidecar"]
+    return [*program, "reporter", str(descriptor)]

@@ -1,0 +1,84 @@
+"""The reporter's process: it lives as long as the engine, and starts what its settings ask for."""
+
+import asyncio
+import contextlib
+import socket
+import time
+from logging import ERROR
+from typing import TYPE_CHECKING
+
+from carpsidecar import logs
+from carpsidecar.logs import in_words, log
+from carpsidecar.messages import ReporterSettings
+from carpsidecar.reporter.pipe import Pipe
+from carpsidecar.reporter.state import State
+from carpsidecar.reporter.stats import Stats
+
+if TYPE_CHECKING:
+    from carpsidecar.reporter.http.server import HttpServer
+
+SETTINGS_WITHIN_S = 10.0
+LAST_WORDS_S = 4.0
+"""Less than the engine waits for us."""
+LISTEN_AGAIN_S = 2.0
+
+
+def run(connection: socket.socket) -> int:
+    """Report until the engine closes the other end."""
+    return asyncio.run(_run(connection))
+
+
+async def _run(connection: socket.socket) -> int:
+    pipe = Pipe(asyncio.get_running_loop(), connection)
+    settings = await pipe.first(SETTINGS_WITHIN_S)
+    if not isinstance(settings, ReporterSettings):
+        return 1
+    writer = logs.start(settings.log_format, settings.log_level)
+    try:
+        await _report(pipe, settings)
+    finally:
+        pipe.close()
+        writer.close()
+    return 0
+
+
+async def _report(pipe: Pipe, settings: ReporterSettings) -> None:
+    state, stats = State(), Stats()
+    async with contextlib.AsyncExitStack() as parts:
+        kubernetes = None
+        if settings.kubernetes is not None:
+            from carpsidecar.reporter.kubernetes import KubernetesReporter
+
+            kubernetes = KubernetesReporter(settings.kubernetes, state, stats.api, pipe.ask)
+            parts.push_async_callback(asyncio.to_thread, kubernetes.stop, LAST_WORDS_S)
+            kubernetes.start()
+        if settings.checks:
+            from carpsidecar.reporter.health.checks import HealthChecks
+
+            checks = HealthChecks(settings.checks, stats.checks, pipe.ask)
+            parts.push_async_callback(checks.close)
+            checks.start()
+        if settings.http:
+            from carpsidecar.reporter.http.server import HttpServer
+
+            server = HttpServer(settings.http, state, stats, kubernetes.cluster if kubernetes else None)
+            parts.push_async_callback(server.close)
+            listening = asyncio.create_task(_listen(server, settings.http))
+            parts.callback(listening.cancel)
+        await pipe.read(state.receive, state.bad_message)
+        state.engine_gone(time.time())
+
+
+async def _listen(server: "HttpServer", address: str) -> None:
+    """On the hosts' network the port may be in use for a moment, by the pod that this one replaces."""
+    said = ""
+    while True:
+        try:
+            await server.start()
+        except OSError as error:
+            if said != in_words(error):
+                said = in_words(error)
+                log(ERROR, "http_failed", f"http: can't listen on {address}: {said}; tried again")
+            await asyncio.sleep(LISTEN_AGAIN_S)
+        else:
+            return
