@@ -113,6 +113,8 @@ class KubernetesSettings(Struct, kw_only=True, frozen=True):
     """A file; empty: the pod's service account."""
     pod_name: str
     pod_namespace: str
+    container_name: str = "carpsidecar"
+    """Our own container in the pod, whose readiness does not demote."""
     node_name: str = ""
     pod_selector: str = ""
     """Selects the pods of our own kind on all nodes, in our namespace."""

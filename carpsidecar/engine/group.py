@@ -46,13 +46,14 @@ _CANNOT_HOLD = "addresses"
 """The cause of the demotion of a node that failed to add the addresses."""
 
 
-_AUTO_ADVSKEWS = 64
-"""More would tell more nodes of a network apart, but make the last ones advertise ever more slowly."""
+_AUTO_ADVSKEWS, _AUTO_ADVSKEW_STEP = 32, 4
+"""More of them would make the last nodes advertise ever more slowly; smaller steps are lost in a busy machine's delays,
+and two backups take over at once."""
 
 
 def advskew_of(source: IPAddress) -> int:
     """An order of the nodes that needs no configuration: by the last byte of their addresses."""
-    return source.packed[-1] % _AUTO_ADVSKEWS
+    return source.packed[-1] % _AUTO_ADVSKEWS * _AUTO_ADVSKEW_STEP
 
 
 class Group:

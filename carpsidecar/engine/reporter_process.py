@@ -19,7 +19,7 @@ from carpsidecar.logs import in_words, log
 from carpsidecar.messages import GroupGone, GroupSnapshot, Heartbeat, Notice, ReporterSettings, ToEngine
 
 RESTART_MIN_S = 0.1
-RESTART_MAX_S = 30.0
+RESTART_MAX_S = 5.0
 _GOOD_AFTER_S = 10.0
 """A reporter that lived so long was no failure to start."""
 STOP_MAX_S = 5.0

@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 import time
-from logging import ERROR
+from logging import ERROR, INFO
 from typing import TYPE_CHECKING
 
 from carpsidecar import logs
@@ -34,6 +35,7 @@ async def _run(connection: socket.socket) -> int:
     if not isinstance(settings, ReporterSettings):
         return 1
     writer = logs.start(settings.log_format, settings.log_level)
+    log(INFO, "reporter_started", "the reporter runs", pid=os.getpid())
     try:
         await _report(pipe, settings)
     finally:
@@ -61,7 +63,8 @@ async def _report(pipe: Pipe, settings: ReporterSettings) -> None:
         if settings.http:
             from carpsidecar.reporter.http.server import HttpServer
 
-            server = HttpServer(settings.http, state, stats, kubernetes.cluster if kubernetes else None)
+            node = settings.kubernetes.node_name if settings.kubernetes else ""
+            server = HttpServer(settings.http, state, stats, kubernetes.cluster if kubernetes else None, node)
             parts.push_async_callback(server.close)
             listening = asyncio.create_task(_listen(server, settings.http))
             parts.callback(listening.cancel)

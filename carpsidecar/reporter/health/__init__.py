@@ -1,0 +1,1 @@
+"""Health checks: what demotes this node while it can't serve."""

@@ -1,0 +1,1 @@
+"""What the reporter serves over HTTP: health, metrics and the page."""

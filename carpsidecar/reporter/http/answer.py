@@ -1,0 +1,33 @@
+"""What is asked, and what is answered: what the parts of the server hand each other."""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+TEXT = "text/plain; charset=utf-8"
+JSON = "application/json"
+HTML = "text/html; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A GET, or the GET that a HEAD stands for."""
+
+    host: str | None
+    """The Host header, with the port if it has one."""
+    path: str
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: HTTPStatus
+    body: bytes
+    content_type: str = TEXT
+    content_policy: str = "default-src 'none'; frame-ancestors 'none'"
+    """What a browser may load and run for it: Content-Security-Policy."""
+    allow: str = ""
+    """The methods that there are, where the request's is not one of them."""
+
+
+def in_text(status: HTTPStatus, *lines: str) -> Answer:
+    return Answer(status, "".join(f"{line}\n" for line in lines).encode(errors="replace"))
