@@ -1,7 +1,7 @@
 # Two commands do everything: `make demo` and `make test`. See README.md for the others.
 PYTHON = .venv/bin/python
 
-.PHONY: demo test lint format bench bench-quick soak clean
+.PHONY: demo test lint format bench bench-quick soak chart manifests clean
 
 demo:
 	@.ci/setup demo
@@ -21,6 +21,17 @@ format:
 	@$(PYTHON) -m ruff check --fix .
 	@$(PYTHON) -m ruff format .
 
+# The chart: check it, and make the plain manifests from it.
+chart:
+	@.ci/setup test
+	@$(PYTHON) -m pytest tests/chart $(ARGS)
+
+manifests:
+	@.ci/setup test
+	@mkdir -p build
+	@charts/plain-manifests >build/manifests.yaml
+	@mv build/manifests.yaml docs/kubernetes/carpsidecar.yaml
+
 # An hour or so in all; `make bench ARGS=failover` takes 25 minutes.
 bench:
 	@.ci/setup test
@@ -39,3 +50,20 @@ soak:
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What people without Python get: one file, an image, a package, and all of them for a release. See docs/install.md.
+.PHONY: binary image lock
+
+binary:
+	@.ci/binary
+	@build/venv/bin/python packaging/binary/build.py dist/carpsidecar
+
+image:
+	@.ci/binary image
+	@python3 packaging/image/build.py dist/carpsidecar-image.tar $(PYTHON_IMAGE)
+
+lock:
+	cd packaging/binary && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--custom-compile-command "make lock" requirements.in --output-file requirements.txt
+	cd packaging/release && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--custom-compile-command "make lock" requirements.in --output-file requirements.txt

@@ -17,8 +17,8 @@ COMMANDS = {
     "version": ("carpsidecar.cli.version", "print the version"),
 }
 
-INTERNAL = {"reporter": "carpsidecar.cli.reporter"}
-"""What only our own processes start."""
+INTERNAL = {"reporter": "carpsidecar.cli.reporter", "one-master": "carpsidecar.cli.one_master"}
+"""What only our own processes, and the chart's test, start."""
 
 
 def usage() -> str:

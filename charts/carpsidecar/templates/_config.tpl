@@ -1,0 +1,86 @@
+{{/* The program's configuration file, as a dictionary in YAML. */}}
+{{- define "carpsidecar.config" -}}
+{{- $v := .Values }}
+{{- $config := deepCopy $v.config }}
+{{- if $v.groups }}
+{{- $_ := set $config "groups" $v.groups }}
+{{- else }}
+{{- $_ := set $config "vip" $v.vip }}
+{{- with $v.interface }}{{ $_ := set $config "interface" . }}{{ end }}
+{{- with $v.vhid }}{{ $_ := set $config "vhid" (int .) }}{{ end }}
+{{- end }}
+{{- $_ := set $config "auth" $v.auth }}
+{{- $_ := set $config "passphrase_file" "/run/secrets/carpsidecar/passphrase" }}
+{{- $_ := set $config "preempt" $v.preempt }}
+{{- $_ := set $config "advskew" (kindIs "string" $v.priority.advskew | ternary $v.priority.advskew (int $v.priority.advskew)) }}
+{{- with $v.priority.nodes }}
+{{- $nodes := dict }}
+{{- range $name, $advskew := . }}{{ $_ := set $nodes $name (int $advskew) }}{{ end }}
+{{- $_ := set $config "node_advskew" $nodes }}
+{{- end }}
+{{- $host := contains ":" $v.http.host | ternary (printf "[%s]" $v.http.host) $v.http.host }}
+{{- $_ := set $config "http" (printf "%s:%d" $host (int $v.http.port)) }}
+{{- with $v.health.checks }}{{ $_ := set $config "checks" . }}{{ end }}
+{{- if $v.kubernetes.enabled }}
+{{- $_ := set $config "kubernetes" true }}
+{{- $_ := set $config "pod_selector" (printf "app.kubernetes.io/name=%s,app.kubernetes.io/instance=%s" (include "carpsidecar.name" .) .Release.Name) }}
+{{- with $v.workload.selector }}{{ $_ := set $config "workload_selector" . }}{{ end }}
+{{- with $v.workload.namespaces }}{{ $_ := set $config "workload_namespace" . }}{{ end }}
+{{- with int $v.health.unreadyDemotion }}{{ $_ := set $config "unready_demotion" . }}{{ end }}
+{{- with int $v.health.cordonDemotion }}{{ $_ := set $config "cordon_demotion" . }}{{ end }}
+{{- with $v.priority.label }}{{ $_ := set $config "advskew_label" . }}{{ end }}
+{{- if $v.discoverPeers }}{{ $_ := set $config "discover_peers" true }}{{ end }}
+{{- end }}
+{{- toYaml $config }}
+{{- end }}
+
+{{/*
+A digest of what all nodes must agree upon: CARP's own digest covers the addresses, so that nodes of the old and of
+the new list would not hear each other.
+*/}}
+{{- define "carpsidecar.agreement" -}}
+{{- $config := include "carpsidecar.config" . | fromYaml }}
+{{- $common := dict "secret" (include "carpsidecar.secretName" .) "key" .Values.existingSecretKey }}
+{{- $names := list "vip" "interface" "vhid" "auth" "passphrase_file" "peer" "multicast" "broadcast" "discover_peers" }}
+{{- range $names }}{{ $_ := set $common . (get $config .) }}{{ end }}
+{{- $groups := list }}
+{{- range $group := .Values.groups }}
+{{- $own := dict }}
+{{- range $names }}{{ $_ := set $own . (get $group .) }}{{ end }}
+{{- $groups = append $groups $own }}
+{{- end }}
+{{- dict "common" $common "groups" $groups | toJson | sha256sum | trunc 16 }}
+{{- end }}
+
+{{/* Whether the running release agreed upon something else. "true" or nothing; nothing where no cluster can be asked. */}}
+{{- define "carpsidecar.agreementChanged" -}}
+{{- $running := lookup "apps/v1" "DaemonSet" .Release.Namespace (include "carpsidecar.fullname" .) | default dict }}
+{{- $before := dig "metadata" "annotations" "carpsidecar.io/agreement" "" $running }}
+{{- if and $before (ne $before (include "carpsidecar.agreement" .)) }}true{{ end }}
+{{- end }}
+
+{{/*
+The update strategy. One pod at a time wherever a pod is Ready when it takes part.
+
+Where Ready means elected, no RollingUpdate is right: all but one are unavailable for good, and so, by the version of
+the DaemonSet controller, either the elected pod's turn never comes (its maxUnavailable is used up by the others), or
+all pods are replaced at once; with 100% it is always all at once. maxSurge would put two of ours on one node. So
+there the pods are replaced as they are deleted, the elected one last, and NOTES.txt says how.
+
+Where the nodes must agree upon something new, one at a time would mean two masters until the last is done: all at once.
+*/}}
+{{- define "carpsidecar.updateStrategy" -}}
+{{- if .Values.updateStrategy }}
+{{- toYaml .Values.updateStrategy }}
+{{- else if include "carpsidecar.agreementChanged" . -}}
+type: RollingUpdate
+rollingUpdate:
+  maxUnavailable: 100%
+{{- else if include "carpsidecar.readinessGate" . -}}
+type: OnDelete
+{{- else -}}
+type: RollingUpdate
+rollingUpdate:
+  maxUnavailable: 1
+{{- end }}
+{{- end }}

@@ -1,0 +1,109 @@
+{{/* Names and labels, as `helm create` has them. */}}
+{{- define "carpsidecar.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "carpsidecar.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" }}
+{{- else }}
+{{- $name := default .Chart.Name .Values.nameOverride }}
+{{- if contains $name .Release.Name }}
+{{- .Release.Name | trunc 52 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name $name | trunc 52 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "carpsidecar.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "carpsidecar.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "carpsidecar.labels" -}}
+{{ include "carpsidecar.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | trunc 63 | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "carpsidecar.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create }}
+{{- default (include "carpsidecar.fullname" .) .Values.serviceAccount.name }}
+{{- else }}
+{{- default "default" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{/* Cluster-wide objects need a name that no release in another namespace has. */}}
+{{- define "carpsidecar.clusterName" -}}
+{{- printf "%s-%s" .Release.Namespace (include "carpsidecar.fullname" .) }}
+{{- end }}
+
+{{- define "carpsidecar.image" -}}
+{{- if .Values.image.digest -}}
+{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{- else -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end -}}
+{{- end }}
+
+{{- define "carpsidecar.secretName" -}}
+{{- .Values.existingSecret | default (printf "%s-passphrase" (include "carpsidecar.fullname" .)) }}
+{{- end }}
+
+{{/* Whether the API is asked about nodes: the only reason for a ClusterRole. "true" or nothing. */}}
+{{- define "carpsidecar.readsNodes" -}}
+{{- if and .Values.kubernetes.enabled (or (gt (int .Values.health.cordonDemotion) 0) .Values.priority.label) -}}
+true
+{{- end }}
+{{- end }}
+
+{{/* Whether Ready means elected. "true" or nothing. */}}
+{{- define "carpsidecar.readinessGate" -}}
+{{- if kindIs "invalid" .Values.readinessGate -}}
+{{- if and .Values.kubernetes.enabled .Values.extraContainers }}true{{ end }}
+{{- else if .Values.readinessGate -}}
+true
+{{- end }}
+{{- end }}
+
+{{/* Every virtual address without its prefix, as a JSON list. */}}
+{{- define "carpsidecar.vips" -}}
+{{- $given := list }}
+{{- range (.Values.groups | default (list (dict "vip" .Values.vip))) }}
+{{- if kindIs "slice" .vip }}{{ $given = concat $given .vip }}{{ else }}{{ $given = append $given .vip }}{{ end }}
+{{- end }}
+{{- $vips := list }}
+{{- range $given }}{{ $vips = append $vips (first (splitList "/" (toString .))) }}{{ end }}
+{{- $vips | toJson }}
+{{- end }}
+
+{{/* The pod label that has the role: of the first group `carp-role`, of a further one `carp-role-NAME`. */}}
+{{- define "carpsidecar.roleLabel" -}}
+{{- $group := .Values.service.group }}
+{{- if not $group -}}
+carp-role
+{{- else }}
+{{- $names := list }}
+{{- range (.Values.groups | default (list .Values.config)) }}{{ $names = append $names (.name | default "") }}{{ end }}
+{{- if not (has $group $names) }}
+{{- fail (printf "service.group: no group is called %q: give the name of one in groups, or leave it out" $group) }}
+{{- end }}
+{{- eq $group (first $names) | ternary "carp-role" (printf "carp-role-%s" $group) }}
+{{- end }}
+{{- end }}
+
+{{/* The host that probes ask: kubelet is in the node's network, as the pod is. */}}
+{{- define "carpsidecar.probeHost" -}}
+{{- get (dict "0.0.0.0" "127.0.0.1" "::" "::1") .Values.http.host | default .Values.http.host }}
+{{- end }}
+
+{{/* An httpGet probe of a path. */}}
+{{- define "carpsidecar.probe" -}}
+{{- $root := first . -}}
+host: {{ include "carpsidecar.probeHost" $root | quote }}
+port: {{ $root.Values.http.port }}
+path: {{ last . }}
+{{- end }}

@@ -1,0 +1,133 @@
+"""The DaemonSet's pod: what it may do, how it is probed, and how it is replaced."""
+
+from typing import Any
+
+import pytest
+
+from tests.chart.cases import CASES, PORTS, VIP, WORKLOAD
+from tests.chart.conftest import Select
+from tests.chart.helm import Values
+
+GATE = [{"conditionType": "carpsidecar.io/elected"}]
+
+
+def daemon_set(rendered: Select, values: Values) -> dict[str, Any]:
+    [found] = rendered(values, "DaemonSet")
+    spec: dict[str, Any] = found["spec"]
+    return spec
+
+
+def pod(rendered: Select, values: Values) -> dict[str, Any]:
+    spec: dict[str, Any] = daemon_set(rendered, values)["template"]["spec"]
+    return spec
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_ours_has_two_capabilities_and_nothing_else(rendered: Select, case: str) -> None:
+    spec = pod(rendered, CASES[case])
+    assert spec["hostNetwork"] is True
+    assert not {"hostPID", "hostIPC"} & spec.keys()
+    assert spec["securityContext"] == {"seccompProfile": {"type": "RuntimeDefault"}}
+    [ours] = [container for container in spec["containers"] if container["name"] == "carpsidecar"]
+    assert ours["securityContext"] == {
+        "runAsUser": 0,
+        "runAsGroup": 0,
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN", "NET_RAW"]},
+    }
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_token_is_in_our_container_alone(rendered: Select, case: str) -> None:
+    spec = pod(rendered, CASES[case])
+    reports = CASES[case].get("kubernetes", {}).get("enabled", True)
+    assert spec["automountServiceAccountToken"] is False
+    having = [c["name"] for c in spec["containers"] if any(m["name"] == "token" for m in c.get("volumeMounts", ()))]
+    assert having == (["carpsidecar"] if reports else [])
+    assert any(volume["name"] == "token" for volume in spec["volumes"]) == reports
+
+
+def test_without_the_api_there_are_no_rights(rendered: Select) -> None:
+    for kind in ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding", "Pod"):
+        assert rendered(CASES["without the API"], kind) == []
+
+
+@pytest.mark.parametrize(
+    ("http", "asked"),
+    [
+        ({}, "127.0.0.1:9112"),
+        ({"host": "0.0.0.0", "port": 9200}, "127.0.0.1:9200"),
+        ({"host": "::"}, "::1:9112"),
+        ({"host": "10.0.0.1"}, "10.0.0.1:9112"),
+    ],
+)
+def test_probes_ask_where_it_listens(rendered: Select, http: dict[str, Any], asked: str) -> None:
+    ours = pod(rendered, {**VIP, "http": http})["containers"][0]
+    paths = {"startupProbe": "/healthz", "livenessProbe": "/healthz", "readinessProbe": "/readyz"}
+    for probe, path in paths.items():
+        get = ours[probe]["httpGet"]
+        assert (f"{get['host']}:{get['port']}", get["path"]) == (asked, path)
+
+
+@pytest.mark.parametrize(
+    ("values", "gated"),
+    [
+        (VIP, False),
+        ({**VIP, "readinessGate": True}, True),
+        ({**VIP, **WORKLOAD}, True),
+        ({**VIP, **WORKLOAD, "readinessGate": False}, False),
+        ({**VIP, **WORKLOAD, "kubernetes": {"enabled": False}}, False),
+    ],
+)
+def test_ready_means_elected_where_the_pod_carries_a_workload(
+    rendered: Select, values: Values, gated: bool
+) -> None:
+    spec = daemon_set(rendered, values)
+    assert spec["template"]["spec"].get("readinessGates", []) == (GATE if gated else [])
+    one_by_one = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}}
+    assert spec["updateStrategy"] == ({"type": "OnDelete"} if gated else one_by_one)
+
+
+def test_a_changed_configuration_replaces_the_pods(rendered: Select) -> None:
+    def annotations(values: Values) -> dict[str, str]:
+        found: dict[str, str] = daemon_set(rendered, values)["template"]["metadata"]["annotations"]
+        return found
+
+    assert annotations(VIP) == annotations(VIP)
+    assert annotations(VIP) != annotations({**VIP, "preempt": True})
+
+
+def test_what_all_nodes_must_agree_upon_is_told_apart(rendered: Select) -> None:
+    def agreement(values: Values) -> str:
+        [found] = rendered(values, "DaemonSet")
+        return str(found["metadata"]["annotations"]["carpsidecar.io/agreement"])
+
+    groups = [{"name": "a", **VIP, "vhid": 1}, {"name": "b", "vip": "192.0.2.101", "vhid": 2}]
+    assert agreement(VIP) == agreement({**VIP, "preempt": True, "health": {"cordonDemotion": 0}})
+    others: list[Values] = [
+        {"vip": ["192.0.2.100", "192.0.2.101"]},
+        {**VIP, "auth": "carp"},
+        {**VIP, "vhid": 42},
+        {**VIP, "existingSecret": "mine"},
+        {**VIP, "discoverPeers": True},
+        {**VIP, "config": {"broadcast": True}},
+        {"groups": groups},
+        {"groups": [groups[0], {**groups[1], "vhid": 3}]},
+    ]
+    assert len({agreement(VIP), *(agreement(other) for other in others)}) == len(others) + 1
+
+
+def test_the_service_selects_the_master(rendered: Select) -> None:
+    [service] = rendered({**VIP, "service": {"enabled": True, "ports": PORTS, "externalIPs": True}}, "Service")
+    assert service["spec"]["selector"] == {
+        "app.kubernetes.io/name": "carpsidecar",
+        "app.kubernetes.io/instance": "carp",
+        "carp-role": "master",
+    }
+    assert service["spec"]["externalIPs"] == ["192.0.2.100"]
+    [service] = rendered(CASES["groups"], "Service")
+    assert service["spec"]["selector"]["carp-role-inside"] == "master"
+    assert service["spec"]["externalIPs"] == ["192.0.2.100", "192.0.2.101", "10.0.0.1"]
+    [service] = rendered(CASES["workload pods elsewhere"], "Service")
+    assert service["spec"]["selector"] == {"app": "web", "carp-role": "master"}

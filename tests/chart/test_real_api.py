@@ -1,0 +1,205 @@
+"""Against a real kube-apiserver: it takes everything, upgrades keep what they must, and nothing is left behind."""
+
+import base64
+import json
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import yaml
+
+from carpsidecar.cli import one_master
+from tests.chart.apiserver import TOKEN, TOKEN_WITHOUT_RIGHTS, ApiServer, MissingError, running
+from tests.chart.cases import CASES, VIP, WORKLOAD
+from tests.chart.conftest import Select
+from tests.chart.helm import CHART, NAMESPACE, RELEASE, ROOT, Helm3, Values
+
+DOCUMENTS = sorted((ROOT / "docs/kubernetes").glob("*.yaml"))
+OURS = "app.kubernetes.io/name=carpsidecar,app.kubernetes.io/instance=carp"
+KINDS = "daemonset,configmap,secret,serviceaccount,role,rolebinding,service,pod,clusterrole,clusterrolebinding"
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[ApiServer]:
+    try:
+        with running() as server:
+            for namespace in (NAMESPACE, "web", "carp"):
+                server.kubectl("create", "namespace", namespace)
+            yield server
+    except MissingError as error:
+        pytest.skip(str(error))
+
+
+@dataclass
+class Release:
+    """One that Helm 3 installs; nothing runs, since there is only the API server."""
+
+    api: ApiServer
+    helm: str
+
+    def deploy(self, values: Values) -> str:
+        """Install or upgrade, and return what NOTES.txt says."""
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+            yaml.safe_dump(dict(values), file)
+            file.flush()
+            return self.run("upgrade", "--install", RELEASE, str(CHART), "--values", file.name).partition("NOTES:")[
+                2
+            ]
+
+    def run(self, *arguments: str) -> str:
+        command = [self.helm, "--kubeconfig", str(self.api.kubeconfig), "--namespace", NAMESPACE, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
+    def get(self, kind: str, name: str = "carp-carpsidecar") -> dict[str, Any]:
+        said = self.api.kubectl("get", kind, name, "-n", NAMESPACE, "-o", "json")
+        found: dict[str, Any] = json.loads(said.stdout)
+        return found
+
+    @property
+    def strategy(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.get("daemonset")["spec"]["updateStrategy"]
+        return found
+
+
+@pytest.fixture
+def release(api: ApiServer, helm3: Helm3) -> Iterator[Release]:
+    made = Release(api, helm3.binary)
+    yield made
+    made.run("uninstall", RELEASE)
+    left = api.kubectl("get", KINDS, "-A", "-l", "app.kubernetes.io/instance=carp", "-o", "name")
+    assert left.stdout == ""
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_it_takes_what_the_chart_makes(api: ApiServer, rendered: Select, case: str) -> None:
+    manifests = [m for m in rendered(CASES[case], "") if not m["apiVersion"].startswith("monitoring.coreos.com/")]
+    done = api.kubectl("apply", "--dry-run=server", "-f", "-", text=yaml.safe_dump_all(manifests))
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_it_takes_the_documents(api: ApiServer, path: Any) -> None:
+    done = api.kubectl("apply", "--dry-run=server", "-f", str(path))
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_passphrase_is_kept_over_upgrades(release: Release) -> None:
+    def passphrase() -> str:
+        return str(release.get("secret", "carp-carpsidecar-passphrase")["data"]["passphrase"])
+
+    release.deploy(VIP)
+    first = passphrase()
+    assert len(base64.b64decode(first)) == 19
+    release.deploy({**VIP, "preempt": True})
+    assert passphrase() == first
+
+
+def test_another_list_of_addresses_replaces_all_pods_at_once(release: Release) -> None:
+    release.deploy(VIP)
+    one_by_one = {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}, "type": "RollingUpdate"}
+    all_at_once = {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": "100%"}, "type": "RollingUpdate"}
+    assert release.strategy == one_by_one
+    more = {"vip": ["192.0.2.100", "192.0.2.101"]}
+    assert "all pods are replaced at once" in release.deploy(more)
+    assert release.strategy == all_at_once
+    assert "at once" not in release.deploy({**more, "preempt": True})
+    assert release.strategy == one_by_one
+
+
+def test_where_ready_means_elected_the_notes_say_how_to_replace_pods(release: Release) -> None:
+    values = {**VIP, **WORKLOAD}
+    assert "delete pods" not in release.deploy(values)
+    assert release.strategy == {"type": "OnDelete"}
+    said = release.deploy({**values, "preempt": True})
+    assert said.index("carp-role!=master") < said.index("carp-role=master")
+
+
+def test_notes_name_the_commands(release: Release) -> None:
+    said = release.deploy({"vip": "192.0.2.100/24", "workload": {"selector": "app=web"}})
+    assert "floats 192.0.2.100 over the nodes" in said
+    assert f"kubectl -n {NAMESPACE} get pods -l {OURS},carp-role=master -o wide" in said
+    assert f"helm test {RELEASE} -n {NAMESPACE}" in said
+    assert "carpsidecar.io/elected" in said
+
+
+@dataclass
+class Pods:
+    api: ApiServer
+
+    def make(self, name: str, role: str, elected: str = "") -> None:
+        labels = {"app.kubernetes.io/name": "carpsidecar", "app.kubernetes.io/instance": "carp", "carp-role": role}
+        spec = {"containers": [{"name": "carpsidecar", "image": "carpsidecar"}], "nodeName": name}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": spec}
+        self.api.kubectl("-n", NAMESPACE, "apply", "-f", "-", text=json.dumps(pod))
+        if elected:
+            condition = {"type": "carpsidecar.io/elected", "status": elected}
+            patch = json.dumps({"status": {"conditions": [condition]}})
+            self.api.kubectl("-n", NAMESPACE, "patch", "pod", name, "--subresource=status", "-p", patch)
+
+    def remove(self) -> None:
+        done = self.api.kubectl("-n", NAMESPACE, "delete", "pods", "--all", "--force", "--grace-period=0")
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def pods(api: ApiServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[Pods]:
+    """With an account in place, as the test's pod has it."""
+    (tmp_path / "token").write_text(TOKEN)
+    certificate = api.kubeconfig.parent / "certificates/apiserver.crt"
+    (tmp_path / "ca.crt").write_bytes(certificate.read_bytes())
+    monkeypatch.setattr("carpsidecar.reporter.kubernetes.credentials.SERVICE_ACCOUNT", tmp_path)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", api.url.rpartition(":")[2])
+    made = Pods(api)
+    yield made
+    made.remove()
+
+
+def one_master_says(capsys: pytest.CaptureFixture[str], *, groups: int = 1) -> tuple[int, str]:
+    status = one_master.main([NAMESPACE, OURS, str(groups), "0"])
+    return status, "".join(capsys.readouterr())
+
+
+def test_helm_test_is_content_with_one_master(pods: Pods, capsys: pytest.CaptureFixture[str]) -> None:
+    pods.make("node-a", "master", "True")
+    pods.make("node-b", "backup", "False")
+    status, said = one_master_says(capsys)
+    assert status == 0, said
+    assert "node-a on node-a: carp-role=master" in said
+
+
+@pytest.mark.parametrize(
+    ("roles", "groups", "word"),
+    [
+        ([], 1, "no pods match"),
+        ([("backup", "False")], 1, "carp-role: 0 masters, not one"),
+        ([("master", "True"), ("master", "True")], 1, "carp-role: 2 masters, not one: node-0, node-1"),
+        ([("master", "False")], 1, "its condition carpsidecar.io/elected is not True"),
+        ([("master", "True")], 2, "1 of 2 groups are seen"),
+    ],
+)
+def test_helm_test_says_what_is_wrong(
+    pods: Pods, capsys: pytest.CaptureFixture[str], roles: list[tuple[str, str]], groups: int, word: str
+) -> None:
+    for index, (role, elected) in enumerate(roles):
+        pods.make(f"node-{index}", role, elected)
+    status, said = one_master_says(capsys, groups=groups)
+    assert status == 1
+    assert word in said
+
+
+def test_helm_test_says_which_right_is_missing(
+    pods: Pods, capsys: pytest.CaptureFixture[str], tmp_path: Any
+) -> None:
+    (tmp_path / "token").write_text(TOKEN_WITHOUT_RIGHTS)
+    status, said = one_master_says(capsys)
+    assert status == 1
+    assert f"not allowed to list pods in namespace {NAMESPACE}" in said
+
+
+def test_one_master_without_arguments_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert one_master.main([]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
