@@ -1,0 +1,173 @@
+"""As a platform engineer: the master's pod goes, its node, the API. Address, label and traffic follow."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from carpsidecar.lab.commands import run
+from carpsidecar.lab.holders import HolderWatch
+from carpsidecar.lab.probe import Probe
+from tests.cluster.harness import HANDOVER_S, NAMESPACE, OURS, ROOT, SOON_S, VIP, Cluster
+from tests.cluster.measure import record
+
+MASTER = f"{OURS},carp-role=master"
+
+
+def test_one_value_is_enough(installed: Cluster, probe: Probe, watch: HolderWatch) -> None:
+    [master] = installed.pods(MASTER)
+    node = master["spec"]["nodeName"]
+    assert watch.holders_now() == {node}
+    probe.wait_until_answered_by(node, SOON_S)
+    assert installed.condition(master, "carpsidecar.io/elected") == "True"
+    annotations = master["metadata"]["annotations"]
+    assert annotations["carpsidecar.io/addresses"] == VIP
+    assert annotations["carpsidecar.io/reason"]
+    assert annotations["carpsidecar.io/since"]
+    for name in set(installed.nodes) - {node}:
+        assert installed.condition(installed.pod_on(name), "carpsidecar.io/elected") == "False"
+    assert all(installed.condition(pod, "Ready") == "True" for pod in installed.pods())
+    assert any(event["regarding"]["name"] == master["metadata"]["name"] for event in installed.events("CarpMaster"))
+
+
+def test_the_masters_pod_is_deleted(installed: Cluster, probe: Probe, watch: HolderWatch) -> None:
+    master = installed.wait_for_one_master()
+    probe.wait_until_answered_by(master, SOON_S)
+    since = time.monotonic()
+    installed.kubectl(
+        "delete", "pod", "-n", NAMESPACE, installed.pod_on(master)["metadata"]["name"], "--wait=false"
+    )
+    label_s = installed.wait_for(lambda: _master_elsewhere(installed, master), "the label to follow")
+    installed.wait_for_one_master()
+    assert watch.two_holders_s(since) < HANDOVER_S
+    outage_s = probe.longest_outage_s(since)
+    record("pod deleted", without_answer=outage_s, label_followed=label_s)
+    assert outage_s < 1
+
+
+def test_the_masters_node_is_lost(installed: Cluster, probe: Probe, watch: HolderWatch) -> None:
+    master = installed.wait_for_one_master()
+    probe.wait_until_answered_by(master, SOON_S)
+    since = time.monotonic()
+    pod = installed.pod_on(master)["metadata"]["name"]
+    # Its kubelet and containers go on, and reach nobody.
+    installed.nodes[master].cut_off()
+    try:
+        label_s = installed.wait_for(lambda: _master_elsewhere(installed, master), "a new master's label")
+        outage_s = probe.longest_outage_s(since)
+        [stale] = [p for p in installed.pods() if p["metadata"]["name"] == pod]
+        installed.wait_for(lambda: installed.roles().get(master) == "unknown", "the dead master's label")
+        assert installed.condition(stale, "carpsidecar.io/elected") != ""
+    finally:
+        installed.nodes[master].rejoin()
+    rejoined = time.monotonic()
+    installed.wait_for_one_master(120)
+    record(
+        "node lost",
+        without_answer=outage_s,
+        label_followed=label_s,
+        two_holders_after_it_came_back=watch.two_holders_s(rejoined),
+    )
+    assert outage_s < 6
+    assert watch.two_holders_s(rejoined) < 2
+
+
+def test_the_masters_node_is_cordoned(installed: Cluster, probe: Probe, watch: HolderWatch) -> None:
+    master = installed.wait_for_one_master()
+    probe.wait_until_answered_by(master, SOON_S)
+    since = time.monotonic()
+    installed.kubectl("cordon", master)
+    try:
+        label_s = installed.wait_for(lambda: _master_elsewhere(installed, master), "the label to follow")
+        installed.wait_for_one_master()
+        outage_s = probe.longest_outage_s(since)
+        assert watch.two_holders_s(since) < HANDOVER_S
+    finally:
+        installed.kubectl("uncordon", master)
+    settled = installed.wait_for_one_master()
+    assert settled != master, "nobody preempts, so nothing moves back"
+    record("node cordoned", without_answer=outage_s, label_followed=label_s)
+    assert outage_s < 1
+
+
+def test_the_api_server_is_away_and_the_election_does_not_notice(
+    installed: Cluster, probe: Probe, watch: HolderWatch
+) -> None:
+    master = installed.wait_for_one_master()
+    probe.wait_until_answered_by(master, SOON_S)
+    with api_stopped():
+        since = time.monotonic()
+        watch.wait_until_quiet(20, 60)
+        assert watch.holders_now() == {master}
+        assert probe.longest_outage_s(since) < 0.5
+        # And when it is wanted, it works without the API.
+        since = time.monotonic()
+        installed.nodes[master].cut_off()
+        try:
+            watch.wait_until(lambda holders: bool(holders - {master}), SOON_S, "a holder elsewhere")
+            other = next(iter(watch.holders_now() - {master}))
+            probe.wait_until_answered_by(other, SOON_S)
+            outage_s = probe.longest_outage_s(since)
+        finally:
+            installed.nodes[master].rejoin()
+    label_s = installed.wait_for(
+        lambda: installed.roles().get(other) == "master", "the label, once the API is back", 120
+    )
+    installed.wait_for_one_master(120)
+    record("node lost while the API is stopped", without_answer=outage_s, label_after_the_api_is_back=label_s)
+    assert outage_s < 6
+
+
+def test_the_reporter_killed_ten_times_moves_nothing(installed: Cluster, probe: Probe, watch: HolderWatch) -> None:
+    master = installed.wait_for_one_master()
+    probe.wait_until_answered_by(master, SOON_S)
+    since = time.monotonic()
+    changes = len(watch.changes)
+    namespace = installed.nodes[master].ns
+    for _ in range(10):
+        before = _reporters(namespace)
+        assert before
+        for pid in before:
+            installed.nodes[master].run(["kill", "-9", str(pid)])
+        installed.wait_for(partial(_others, namespace, before), "another reporter")
+    assert len(watch.changes) == changes
+    assert installed.wait_for_one_master() == master
+    longest_s = probe.longest_outage_s(since)
+    record("reporter killed ten times", without_answer=longest_s)
+    assert longest_s < 0.5
+
+
+def _master_elsewhere(cluster: Cluster, former: str) -> bool:
+    return any(role == "master" for node, role in cluster.roles().items() if node != former)
+
+
+def _others(namespace: str, before: set[int]) -> bool:
+    return bool(_reporters(namespace) - before)
+
+
+def _reporters(namespace: str) -> set[int]:
+    found = set()
+    for pid in run(["ip", "netns", "pids", namespace]).split():
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"reporter" in words:
+            found.add(int(pid))
+    return found
+
+
+@contextmanager
+def api_stopped() -> Iterator[None]:
+    """The process of the API server hangs, so that connections to it do."""
+    [pid] = [
+        int(line.split()[0]) for line in (ROOT / "pids").read_text().splitlines() if line.split()[1] == "apiserver"
+    ]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
