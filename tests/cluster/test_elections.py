@@ -4,12 +4,13 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 from carpsidecar.lab.commands import run
 from carpsidecar.lab.holders import HolderWatch
+from carpsidecar.lab.node import Node
 from carpsidecar.lab.probe import Probe
 from tests.cluster.harness import HANDOVER_S, NAMESPACE, OURS, ROOT, SOON_S, VIP, Cluster
 from tests.cluster.measure import record
@@ -31,6 +32,19 @@ def test_one_value_is_enough(installed: Cluster, probe: Probe, watch: HolderWatc
         assert installed.condition(installed.pod_on(name), "carpsidecar.io/elected") == "False"
     assert all(installed.condition(pod, "Ready") == "True" for pod in installed.pods())
     assert any(event["regarding"]["name"] == master["metadata"]["name"] for event in installed.events("CarpMaster"))
+
+
+def test_at_rest_it_writes_nothing_and_costs_little(installed: Cluster, watch: HolderWatch) -> None:
+    master = installed.nodes[installed.wait_for_one_master()]
+    installed.wait_for_rollout()
+    watch.wait_until_quiet(5, SOON_S)
+    processes = [pid for role in ("run", "reporter") for pid in _ours(master.ns, role)]
+    assert len(processes) == 2
+    writes, cpu_s, since = _writes(master), sum(map(_cpu_s, processes)), time.monotonic()
+    watch.wait_until_quiet(30, 60)
+    used = (sum(map(_cpu_s, processes)) - cpu_s) / (time.monotonic() - since)
+    assert _writes(master) == writes
+    record("pod at rest", processor_of_one_core=used, memory_mb_pss=sum(map(_pss_mb, processes)))
 
 
 def test_the_masters_pod_is_deleted(installed: Cluster, probe: Probe, watch: HolderWatch) -> None:
@@ -149,15 +163,35 @@ def _others(namespace: str, before: set[int]) -> bool:
 
 
 def _reporters(namespace: str) -> set[int]:
-    found = set()
+    return set(_ours(namespace, "reporter"))
+
+
+def _ours(namespace: str, command: str) -> list[int]:
+    """Our processes there that were started with this command."""
+    found = []
     for pid in run(["ip", "netns", "pids", namespace]).split():
-        try:
+        with suppress(OSError):
             words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if b"reporter" in words:
-            found.add(int(pid))
+            if words[0].endswith(b"/carpsidecar") and words[1:2] == [command.encode()]:
+                found.append(int(pid))
     return found
+
+
+def _writes(node: Node) -> float:
+    """To the API, as the node's own metrics count them."""
+    fetch = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:9112/metrics').read().decode())"
+    lines = node.run(["python3", "-c", fetch]).splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith("carp_api_writes_total"))
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _pss_mb(pid: int) -> float:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("Pss:"))
 
 
 @contextmanager
