@@ -20,6 +20,8 @@ _MODULES = {
     "stability": "bench.stability",
     "attack": "bench.attack",
     "scale": "bench.scale",
+    "kubernetes": "bench.kubernetes",
+    "cluster": "bench.cluster",
 }
 """In the page's order; each has `section(quick: bool) -> Section`."""
 

@@ -1,6 +1,6 @@
 """A real cluster of three nodes, as a client outside of it sees it: what the tests in tests/cluster measured.
 
-`CARPSIDECAR_CLUSTER` names the tool that starts such a cluster (tests/cluster/harness.py); `make image` comes first.
+`CARPSIDECAR_CLUSTER` names the tool that starts such a cluster (tests/cluster/harness.py); it needs `make image`.
 """
 
 import json
@@ -14,8 +14,8 @@ RESULTS = ROOT / "build" / "cluster.json"
 
 WORDS = """\
 Three nodes, each a network namespace with its own containerd and kubelet, on one bridge, with the chart's defaults;
-a client on that bridge asks the address every 2 ms. One run of each; the times of labels and of whole updates include
-what kubectl, the kubelet and the API server take."""
+a client on that bridge asks the address every 2 ms. One run of each; the times of labels and of whole updates
+include what kubectl, the kubelet and the API server take."""
 
 
 def section(quick: bool) -> Section:

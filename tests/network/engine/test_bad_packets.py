@@ -6,8 +6,9 @@ from typing import NamedTuple
 import pytest
 
 from carpsidecar.lab.process import Process
-from tests.network.engine.daemon import FAST, SOON_S, VIP6, Cluster, cluster_of
-from tests.network.engine.wire import Wire, altered, ipv4, ipv6, payload_of
+from tests.network.engine.daemon import FAST, SOON_S, VHID, VIP6, Cluster, cluster_of
+from tests.network.engine.forged import altered, ipv4, ipv6
+from tests.network.tap import Tap, advertises
 
 pytestmark = pytest.mark.network
 
@@ -60,16 +61,15 @@ BAD = [
 
 
 class Victims:
-    def __init__(self, cluster: Cluster, wire: Wire) -> None:
+    def __init__(self, cluster: Cluster, tap: Tap) -> None:
         self.cluster = cluster
-        self.wire = wire
+        self.tap = tap
         both = (*FAST, "--vip", VIP6, "--advskew")
         self.daemons = cluster.start_one_by_one(("a", (*both, "40")), ("b", (*both, "80")))
-        wire.forget()
-        self.good = payload_of(wire.advertisement(cluster["a"].address))
+        self.good = tap.wait_for(advertises(cluster["a"].address), SOON_S, after=tap.mark()).payload
         self.before = [process.log_size for process in self.daemons]
         for bad in BAD:
-            wire.send(bad.frame(wire.mac, self.good))
+            tap.send(bad.frame(tap.mac, self.good))
 
     def news(self) -> list[str]:
         return [process.log[size:] for process, size in zip(self.daemons, self.before, strict=True)]
@@ -77,8 +77,8 @@ class Victims:
 
 @pytest.fixture(scope="module")
 def victims() -> Iterator[Victims]:
-    with cluster_of("a", "b") as cluster, Wire(cluster.lab.node("stranger")) as wire:
-        yield Victims(cluster, wire)
+    with cluster_of("a", "b") as cluster, Tap(cluster.lab.node("stranger")) as tap:
+        yield Victims(cluster, tap)
 
 
 @pytest.mark.parametrize("bad", [bad for bad in BAD if bad.said], ids=lambda bad: f"{bad.name}-{bad.source}")
@@ -100,7 +100,7 @@ def test_none_of_them_changed_anything(victims: Victims) -> None:
 def test_its_own_words_sent_back_are_no_rival_to_the_master(victims: Victims) -> None:
     """Over IPv6, since Linux itself refuses IPv4 packets that carry its own address."""
     link_local = "fe80::ca:ff:fe00:b"
-    victims.wire.send(ipv6(victims.wire.mac, link_local, altered(victims.good, b2=0)))
+    victims.tap.send(ipv6(victims.tap.mac, link_local, altered(victims.good, b2=0)))
     victims.daemons[0].wait_for(f"bad own from {link_local} {CHECK}it carries our own address", SOON_S)
     assert all("became" not in news for news in victims.news())
 
@@ -108,11 +108,13 @@ def test_its_own_words_sent_back_are_no_rival_to_the_master(victims: Victims) ->
 def test_a_flood_is_said_once(victims: Victims) -> None:
     forged = Bad("a forged digest", "10.99.0.90", "bad digest from 10.99.0.90")
     for _ in range(2000):
-        victims.wire.send(forged.frame(victims.wire.mac, victims.good))
+        victims.tap.send(forged.frame(victims.tap.mac, victims.good))
     last = Bad("a forged digest", "10.99.0.91", "bad digest from 10.99.0.91")
-    victims.wire.send(last.frame(victims.wire.mac, victims.good))
     for process in victims.daemons:
-        process.wait_for(last.said, SOON_S)
+        # A flood leaves no room for others at times: once in an interval, until one gets through.
+        while last.said not in process.log:
+            victims.tap.send(last.frame(victims.tap.mac, victims.good))
+            victims.tap.wait_for_more(1, VHID, SOON_S)
         assert process.log.count(forged.said) == 1
     assert all("became" not in news for news in victims.news())
 
@@ -120,5 +122,5 @@ def test_a_flood_is_said_once(victims: Victims) -> None:
 def test_the_same_better_packet_without_a_fault_would_have_won(victims: Victims) -> None:
     """Or else this file proves nothing: the compatible mode believes whatever has a good digest."""
     master: Process = victims.daemons[0]
-    victims.wire.send(ipv4(victims.wire.mac, "10.99.0.92", altered(victims.good, b2=1)))
+    victims.tap.send(ipv4(victims.tap.mac, "10.99.0.92", altered(victims.good, b2=1)))
     master.wait_for("became backup: a better master advertises (10.99.0.92)", SOON_S)

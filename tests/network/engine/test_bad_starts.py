@@ -47,7 +47,7 @@ def start(cluster: Cluster, *argv: str, name: str = "a") -> End:
         ["ip", "netns", "exec", cluster[name].ns, *argv],
         capture_output=True,
         text=True,
-        timeout=10,
+        timeout=30,
         check=False,
         env=environment({"CARP_PASSPHRASE": PASSPHRASE}),
     )

@@ -7,6 +7,7 @@ import pytest
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.probe import Probe
 from carpsidecar.lab.process import Process
+from tests.network.delay import Delay
 from tests.network.engine.daemon import (
     FAST,
     SOON_S,
@@ -19,10 +20,12 @@ from tests.network.engine.daemon import (
     mac_of,
     neighbour,
 )
-from tests.network.engine.wire import Wire, gratuitous_arp, neighbour_advertisement
+from tests.network.engine.forged import gratuitous_arp, neighbour_advertisement
+from tests.network.tap import Tap, announces
 
 pytestmark = pytest.mark.network
 
+AT_ONCE_S = 0.3
 CLAIM = {VIP: gratuitous_arp, VIP6: neighbour_advertisement}
 
 
@@ -35,11 +38,22 @@ class Scene:
         self.master = cluster["a"]
         self.stranger: Node = cluster.lab.node("stranger")
         self.daemon: Process = cluster.start("a", *FAST, "--advskew", "40")
-        cluster.watch.wait_for_holder("a", SOON_S)
+        self.daemon.wait_for("became master", SOON_S)
 
     @property
     def client(self) -> Node:
         return self.cluster.lab.nodes["client2"]
+
+    def claim(self, times: int = 1) -> None:
+        """The stranger says that it has the address, and each time that it has been contradicted, again."""
+        delay, mine, theirs = Delay(self.daemon), mac_of(self.master), mac_of(self.stranger)
+        with Tap(self.stranger) as stranger, Tap(self.client) as client:
+            for _ in range(times):
+                before = client.mark()
+                stranger.send(CLAIM[self.ip](stranger.mac, self.ip))
+                claim = client.wait_for(announces(self.ip, theirs), SOON_S, before)
+                answer = client.wait_for(announces(self.ip, mine), SOON_S, claim.number)
+                assert answer.at_s - claim.at_s < AT_ONCE_S + delay.s
 
 
 @pytest.fixture(scope="module", params=[VIP, VIP6])
@@ -56,38 +70,27 @@ def probe(scene: Scene) -> Iterator[Probe]:
 
 
 def test_a_forged_announcement_is_answered_and_the_client_comes_back(scene: Scene, probe: Probe) -> None:
-    mac, heard = mac_of(scene.stranger), scene.daemon.log_size
-    with Wire(scene.stranger) as stranger, Wire(scene.client) as client:
-        stranger.send(CLAIM[scene.ip](stranger.mac, scene.ip))
-        client.announcement(scene.ip, mac)
-        client.announcement(scene.ip, mac_of(scene.master), 0.5)
+    heard = scene.daemon.log_size
+    scene.claim()
     said = scene.daemon.wait_for("claims", SOON_S, after=heard)
-    assert f"{mac} claims {scene.ip} while we hold it: announced again" in said
-    probe.wait_until_answered_by("a", 1)
+    assert f"{mac_of(scene.stranger)} claims {scene.ip} while we hold it: announced again" in said
+    probe.wait_until_answered_by("a", SOON_S)
     assert neighbour(scene.client, scene.ip) == mac_of(scene.master)
     assert "became" not in scene.daemon.log[heard:]
 
 
 def test_the_last_word_is_ours_however_fast_the_other_talks(scene: Scene, probe: Probe) -> None:
-    mine = mac_of(scene.master)
-    with Wire(scene.stranger) as stranger, Wire(scene.client) as client:
-        for _ in range(3):
-            # Each claim comes right after our answer to the one before.
-            stranger.send(CLAIM[scene.ip](stranger.mac, scene.ip))
-            client.announcement(scene.ip, mac_of(scene.stranger))
-            client.announcement(scene.ip, mine, 0.5)
-    probe.wait_until_answered_by("a", 1)
-    assert neighbour(scene.client, scene.ip) == mine
+    scene.claim(times=3)
+    probe.wait_until_answered_by("a", SOON_S)
+    assert neighbour(scene.client, scene.ip) == mac_of(scene.master)
 
 
 def test_a_host_with_the_address_configured_by_hand_does_not_keep_the_client(scene: Scene, probe: Probe) -> None:
     prefix = "128" if ":" in scene.ip else "24"
     scene.stranger.run(["ip", "address", "add", f"{scene.ip}/{prefix}", "dev", "eth0"])
     try:
-        with Wire(scene.stranger) as stranger, Wire(scene.client) as client:
-            stranger.send(CLAIM[scene.ip](stranger.mac, scene.ip))
-            client.announcement(scene.ip, mac_of(scene.master), 0.5)
-        probe.wait_until_answered_by("a", 1)
+        scene.claim()
+        probe.wait_until_answered_by("a", SOON_S)
         assert neighbour(scene.client, scene.ip) == mac_of(scene.master)
     finally:
         scene.stranger.run(["ip", "address", "del", f"{scene.ip}/{prefix}", "dev", "eth0"])
@@ -98,9 +101,10 @@ def test_a_claim_while_somebody_else_is_master_is_none_of_our_business(scene: Sc
     scene.daemon.stop()
     backup = scene.cluster.start("a", "--advbase", "5")
     backup.wait_for("became backup", SOON_S)
-    with Wire(scene.stranger) as stranger, Wire(scene.client) as client:
+    mine = mac_of(scene.master)
+    with Tap(scene.stranger) as stranger, Tap(scene.client) as client:
         stranger.send(CLAIM[scene.ip](stranger.mac, scene.ip))
         with pytest.raises(TimeoutError):
-            client.announcement(scene.ip, mac_of(scene.master), 0.5)
+            client.wait_for(announces(scene.ip, mine), 0.5)
     assert "claims" not in backup.log
     backup.stop()

@@ -9,6 +9,7 @@ import yaml
 
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
+from tests.network.delay import Delay
 from tests.network.engine.daemon import (
     FAST,
     SOON_S,
@@ -25,8 +26,8 @@ pytestmark = pytest.mark.network
 PREFERRED = (*FAST, "--advskew", "40")
 OTHER = (*FAST, "--advskew", "80")
 STARTS_WITHIN_S = 8
-BUSY_S = 3
-"""What 255 groups may take longer on a machine that tests something else, too; by itself it is half a second."""
+SLACK_S = 3
+"""What 255 groups may take longer than one; where nothing else runs it is half a second."""
 
 
 @pytest.fixture(scope="module")
@@ -64,12 +65,12 @@ def test_ipv6_alone_is_enough() -> None:
         a, b = cluster.start_one_by_one(("a", PREFERRED), ("b", OTHER))
         with client_of(cluster) as client:
             client.wait_until_answered_by("a", SOON_S)
-            since = time.monotonic()
+            since, delay = time.monotonic(), Delay(*cluster["b"].processes)
             assert a.stop() == 0
             b.wait_for("became master: the master bowed out", SOON_S)
             client.wait_until_answered_by("b", SOON_S)
-            assert client.longest_outage_s(since) < 0.5
-            assert cluster.watch.two_holders_s(since) < 0.1
+            assert client.longest_outage_s(since) < 0.5 + delay.s
+            assert cluster.watch.two_holders_s(since) < 0.1 + delay.s
 
 
 def test_with_both_families_equal_machines_agree_on_one_master(cluster: Cluster) -> None:
@@ -124,26 +125,28 @@ def test_255_groups_fail_over_after_a_kill_and_come_back_by_a_bow_out(cluster: C
         process = cluster.start(
             name, "--config", str(file_of_255_groups(tmp_path, advskew)), vip=None, vhid=None, interface=None
         )
+        delay = Delay(process)
         every_group(process, "became backup: started")
-        assert time.monotonic() - since < STARTS_WITHIN_S
+        assert time.monotonic() - since < STARTS_WITHIN_S + delay.s
         return process
 
     a, b = start("a", 0), start("b", 100)
     every_group(a, "became master: no advertisement from the master")
     assert held_of(vips, cluster["a"]) == set(vips)
 
-    since = time.monotonic()
+    since, delay = time.monotonic(), Delay(b)
     a.kill()
     every_group(b, "became master: no advertisement from the master")
-    assert time.monotonic() - since < 3 + 100 / 256 + BUSY_S
+    assert time.monotonic() - since < 3 + 100 / 256 + SLACK_S + delay.s
     assert held_of(vips, cluster["b"]) == set(vips)
     assert held_of(vips, cluster["a"]) == set()
     assert cluster.watch.two_holders_s(since) == 0
 
-    a, since = start("a", 0), time.monotonic()
+    a = start("a", 0)
+    since, delay = time.monotonic(), Delay(a)
     assert b.stop() == 0
     every_group(a, "became master: the master bowed out")
-    assert time.monotonic() - since < BUSY_S
+    assert time.monotonic() - since < SLACK_S + delay.s
     assert held_of(vips, cluster["a"]) == set(vips)
     stop(a)
     assert held_of(vips, cluster["a"]) == set()
@@ -156,4 +159,4 @@ def every_group(process: Process, text: str) -> None:
         said = process.log.splitlines()
         missing -= {line.split(" ", 2)[2] for line in said if line.endswith(text)}
         if missing:
-            process.wait_for(next(iter(missing)), 10)
+            process.wait_for(next(iter(missing)), SOON_S)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.network.interop.peers import Kind, Member, Segment, client_of, needs_ucarp, segment
+from tests.network.interop.peers import SOON_S, Kind, Member, Segment, client_of, needs_ucarp, segment
 
 pytestmark = [pytest.mark.network, needs_ucarp, pytest.mark.at_once]
 
@@ -28,16 +28,16 @@ def all_join(made: Segment, kinds: Kinds) -> list[Member]:
     made.expect_holder(first)
     others = [made.join(kinds[n], NAMES[n], advskew=n * 50) for n in (1, 2)]
     for other in others:
-        other.wait_for_role("backup", 5)
+        other.wait_for_role("backup", SOON_S)
     return [first, *others]
 
 
 def the_one_that_holds(made: Segment, among: list[Member]) -> Member:
     """Wait until one of these holds the address, and no other of these does."""
     names = {member.name for member in among}
-    made.watch.wait_until(lambda holders: len(holders & names) == 1, 8, "one holder of two")
+    made.watch.wait_until(lambda holders: len(holders & names) == 1, SOON_S, "one holder of two")
     # ucarp looks at its clock once an interval, so that the less preferred one may be first, and yield later.
-    made.watch.wait_until_quiet(2.5, 10)
+    made.watch.wait_until_quiet(2.5, SOON_S)
     (name,) = made.watch.holders_now() & names
     return next(member for member in among if member.name == name)
 
@@ -47,10 +47,10 @@ def test_when_the_masters_machine_is_lost_one_of_the_others_holds_the_address(ki
     with segment(*NAMES) as made, client_of(made) as client:
         master, *others = all_join(made, kinds)
         made.expect_peace(master, 2)
-        client.wait_until_answered_by(master.name, 5)
+        client.wait_until_answered_by(master.name, SOON_S)
         master.node.power_off()
         heir = the_one_that_holds(made, others)
-        client.wait_until_answered_by(heir.name, 5)
+        client.wait_until_answered_by(heir.name, SOON_S)
         made.expect_peace(heir)
         made.expect_no_complaints()
 
@@ -59,10 +59,10 @@ def test_when_the_masters_machine_is_lost_one_of_the_others_holds_the_address(ki
 def test_when_the_master_is_stopped_one_of_the_others_holds_the_address_and_it_can_come_back(kinds: Kinds) -> None:
     with segment(*NAMES) as made, client_of(made) as client:
         master, *others = all_join(made, kinds)
-        client.wait_until_answered_by(master.name, 5)
+        client.wait_until_answered_by(master.name, SOON_S)
         master.process.stop()
         heir = the_one_that_holds(made, others)
-        client.wait_until_answered_by(heir.name, 5)
+        client.wait_until_answered_by(heir.name, SOON_S)
         made.rejoin(master)
         made.expect_peace(heir)
         made.expect_no_complaints()

@@ -6,6 +6,7 @@ from carpsidecar.lab.holders import HolderWatch
 from tests.network.interop.peers import (
     OTHER_VIP,
     PASSPHRASE,
+    SOON_S,
     Kind,
     Member,
     Segment,
@@ -36,15 +37,15 @@ def test_another_passphrase_is_told_once_and_changes_nothing(master: Kind, backu
         holder, other = made.join_pair(master, backup)
         # It has no script to add the address with, but it advertises, and announces what it does not have.
         stranger = made.join("ucarp", "stranger", passphrase=PASSPHRASE.upper(), scripts=False)
-        stranger.wait_for_role("master", 8)
-        of_kind(made, "ours").process.wait_for(told, 5)
-        of_kind(made, "ucarp").process.wait_for("Bad digest", 5)
+        stranger.wait_for_role("master", SOON_S)
+        of_kind(made, "ours").process.wait_for(told, SOON_S)
+        of_kind(made, "ucarp").process.wait_for("Bad digest", SOON_S)
         made.expect_peace(holder)
         assert other.transitions == ["backup"]
         assert times_said(of_kind(made, "ours"), told) == 1
         assert stranger.transitions == ["backup", "master"]
         if holder.kind == "ours":
-            client.wait_until_answered_by(holder.name, 2)
+            client.wait_until_answered_by(holder.name, SOON_S)
 
 
 @pytest.mark.parametrize("stranger", ["ours", "ucarp"])
@@ -55,10 +56,10 @@ def test_another_address_list_is_told_by_both_and_each_keeps_its_own(
     with segment(*NAMES) as made, HolderWatch(list(made.nodes.values()), OTHER_VIP) as other_watch:
         holder, other = made.join_pair(master, backup)
         apart = made.join(stranger, "stranger", vip=OTHER_VIP)
-        other_watch.wait_for_holder("stranger", 8)
-        of_kind(made, "ours").process.wait_for("bad digest from 10.99.0.13", 5)
+        other_watch.wait_for_holder("stranger", SOON_S)
+        of_kind(made, "ours").process.wait_for("bad digest from 10.99.0.13", SOON_S)
         if stranger == "ours":
-            apart.process.wait_for(f"bad digest from {holder.node.address}", 5)
+            apart.process.wait_for(f"bad digest from {holder.node.address}", SOON_S)
         made.expect_peace(holder)
         assert other_watch.holders_now() == {"stranger"}
         assert other.transitions == ["backup"]
@@ -70,10 +71,10 @@ def test_hardened_mode_beside_ucarp_is_another_version_to_it_and_no_advertisemen
     with segment(*NAMES) as made, HolderWatch(list(made.nodes.values()), OTHER_VIP) as other_watch:
         ucarp, ours = made.join_pair("ucarp", "ours")
         hardened = made.join("ours", "stranger", "--auth", "hardened", vip=OTHER_VIP)
-        other_watch.wait_for_holder("stranger", 8)
-        ucarp.process.wait_for("Bad version: [3]", 5)
-        ours.process.wait_for("bad version from 10.99.0.13", 5)
-        hardened.process.wait_for("bad version from 10.99.0.11", 5)
+        other_watch.wait_for_holder("stranger", SOON_S)
+        ucarp.process.wait_for("Bad version: [3]", SOON_S)
+        ours.process.wait_for("bad version from 10.99.0.13", SOON_S)
+        hardened.process.wait_for("bad version from 10.99.0.11", SOON_S)
         made.expect_peace(ucarp)
         assert other_watch.holders_now() == {"stranger"}
         assert hardened.transitions == ["backup", "master"]

@@ -7,7 +7,8 @@ from ipaddress import ip_address
 import pytest
 
 from tests.network.interop.peers import PASSPHRASE, VHID, VIP, Kind, segment
-from tests.network.interop.wire import CHECKSUM_GOOD, Recording, needs_tshark
+from tests.network.interop.wire import BOW_OUT, CHECKSUM_GOOD, Recording, needs_tshark
+from tests.network.tap import Tap
 
 pytestmark = [pytest.mark.network, needs_tshark, pytest.mark.at_once]
 
@@ -99,11 +100,13 @@ def test_hardened_mode_is_not_taken_for_carp_version_2() -> None:
 
 def test_the_last_words_of_a_master_that_stops_are_a_bow_out() -> None:
     with segment("speaker", "witness") as made:
-        recording = Recording(made.nodes["witness"], made.lab.directory, packets=2)
-        speaker = made.join("ours", "speaker")
-        made.expect_holder(speaker)
-        assert speaker.process.stop() == 0
-        first, last = recording.packets()
-    assert (first["carp.adver_int"], first["carp.advskew"]) == ("1", "0")
+        witness = made.nodes["witness"]
+        recording = Recording(witness, made.lab.directory, packets=1, only=BOW_OUT)
+        with Tap(witness) as tap:
+            speaker = made.join("ours", "speaker")
+            made.expect_holder(speaker)
+            assert speaker.process.stop() == 0
+            (last,) = recording.packets()
+            assert [heard.is_bow_out for heard in tap.advertisements[-2:]] == [False, True]
     assert (last["carp.adver_int"], last["carp.advskew"]) == ("255", "255")
     assert last["carp.hmac"].replace(":", "") == digest(last, VIP)

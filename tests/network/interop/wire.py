@@ -9,6 +9,7 @@ import pytest
 
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
+from tests.network.interop.peers import SOON_S
 
 TSHARK = shutil.which("tshark", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
 needs_tshark = pytest.mark.skipif(TSHARK is None, reason="tshark is not installed (Debian: tshark)")
@@ -20,18 +21,19 @@ _FIELDS = (
     *("vrrp.version",),
 )
 CHECKSUM_GOOD = "1"
+BOW_OUT = "ip proto 112 and ip[22] = 255 and ip[25] = 255"
 
 
 class Recording:
-    """The next so many packets of protocol 112 that this machine hears."""
+    """The next so many packets of protocol 112 that this machine hears, or only those of which this is true."""
 
-    def __init__(self, node: Node, directory: Path, packets: int) -> None:
+    def __init__(self, node: Node, directory: Path, packets: int, only: str = "proto 112 or ip6 proto 112") -> None:
         self._file = directory / f"{node.name}.pcap"
         argv = ["tcpdump", "-i", "eth0", "-n", "-Z", "root", "--immediate-mode", "-U", "-c", str(packets)]
-        self._tcpdump: Process = node.start([*argv, "-w", str(self._file), "proto 112 or ip6 proto 112"])
-        self._tcpdump.wait_for("listening on", 5)
+        self._tcpdump: Process = node.start([*argv, "-w", str(self._file), only])
+        self._tcpdump.wait_for("listening on", SOON_S)
 
-    def packets(self, timeout_s: float = 15) -> list[dict[str, str]]:
+    def packets(self, timeout_s: float = SOON_S) -> list[dict[str, str]]:
         """Wait for them; each by tshark's names of fields, those it does not find left out."""
         assert self._tcpdump.wait(timeout_s) == 0, self._tcpdump.log
         # Protocol 112 is VRRP to tshark unless it looks closer.

@@ -76,7 +76,7 @@ def test_ctrl_c_cleans_up() -> None:
     while "node3" not in process.stdout.readline():
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=10)
+    _, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert not [path for path in NAMESPACES.iterdir() if path.name.startswith(f"carp{process.pid}")]

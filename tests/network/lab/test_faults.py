@@ -14,6 +14,7 @@ from carpsidecar.lab.node import Node
 pytestmark = pytest.mark.network
 
 PORT = 5005
+SOON_S = 15.0
 
 
 @pytest.fixture
@@ -34,10 +35,10 @@ def witness(lab: Lab) -> Node:
     return lab.nodes["witness"]
 
 
-def answers(client: Node, address: IPv4Address | IPv6Address) -> bool:
+def answers(client: Node, address: IPv4Address | IPv6Address, within_s: float = SOON_S) -> bool:
     try:
         # Without the flush a ping that finds no answer keeps the next one waiting for ARP's second try.
-        client.shell(f"ip neigh flush nud all; ping -c1 -W0.3 {address}")
+        client.shell(f"ip neigh flush nud all; ping -c1 -W{within_s} {address}")
     except LabError:
         return False
     return True
@@ -48,7 +49,7 @@ def frames_heard(sender: Node, receiver: Node, count: int = 1) -> int:
     udp = lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)  # noqa: E731
     with run_in(sender.ns, udp) as source, run_in(receiver.ns, udp) as sink:
         sink.bind(("", PORT))
-        sink.settimeout(0.2)
+        sink.settimeout(0.5)
         source.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         heard = 0
         for _ in range(count):
@@ -69,7 +70,7 @@ def carrier(node: Node, interface: str = "eth0") -> str:
 def test_a_pulled_cable_takes_the_carrier_and_a_plugged_one_brings_it_back(struck: Node, witness: Node) -> None:
     struck.pull_cable()
     assert carrier(struck) == "0"
-    assert not answers(witness, struck.address)
+    assert not answers(witness, struck.address, 0.3)
     struck.plug_cable()
     assert carrier(struck) == "1"
     assert answers(witness, struck.address)
@@ -97,7 +98,7 @@ def test_a_node_that_is_cut_off_keeps_its_carrier_but_nothing_passes(lab: Lab, s
 
 def test_one_segment_can_be_cut_off_alone(struck: Node, witness: Node) -> None:
     struck.cut_off(link=1)
-    assert not answers(witness, struck.links[1].address)
+    assert not answers(witness, struck.links[1].address, 0.3)
     assert answers(witness, struck.address)
 
 
@@ -131,7 +132,7 @@ def test_two_nodes_losses_do_not_disturb_each_other(lab: Lab, struck: Node, witn
     lab.nodes["other"].cut_off()
     lab.nodes["other"].rejoin()
     assert answers(witness, lab.nodes["other"].address)
-    assert not answers(witness, struck.address)
+    assert not answers(witness, struck.address, 0.3)
 
 
 def test_a_deleted_interface_is_gone_and_comes_back_as_it_was(struck: Node, witness: Node) -> None:
@@ -139,7 +140,7 @@ def test_a_deleted_interface_is_gone_and_comes_back_as_it_was(struck: Node, witn
     struck.run(["ip", "addr", "add", "10.99.0.100/32", "dev", "eth0"])
     struck.delete_interface()
     assert "eth0" not in struck.run(["ip", "link"])
-    assert not answers(witness, struck.address)
+    assert not answers(witness, struck.address, 0.3)
     struck.create_interface()
     assert answers(witness, struck.address)
     assert answers(witness, struck.address6)
@@ -148,13 +149,13 @@ def test_a_deleted_interface_is_gone_and_comes_back_as_it_was(struck: Node, witn
 
 def test_a_machine_without_power_runs_nothing_holds_nothing_and_says_nothing(struck: Node, witness: Node) -> None:
     daemon = struck.start(["sh", "-c", "setsid sleep 1000 & echo ready; sleep 1000"])
-    daemon.wait_for("ready", 5)
+    daemon.wait_for("ready", SOON_S)
     struck.run(["ip", "addr", "add", "10.99.0.100/24", "dev", "eth0"])
     struck.power_off()
     assert daemon.returncode == -9
     assert run(["ip", "netns", "pids", struck.ns]) == ""
     assert "10.99.0.100" not in struck.run(["ip", "addr"])
-    assert not answers(witness, struck.address)
+    assert not answers(witness, struck.address, 0.3)
     struck.power_on()
     assert answers(witness, struck.address)
     assert answers(witness, struck.links[1].address6)

@@ -61,9 +61,9 @@ def start_a_lab(then: str = "time.sleep(1000)") -> tuple[subprocess.Popen[str], 
 def test_nodes_reach_each_other_over_both_families_from_the_first_moment_on() -> None:
     with Lab() as lab:
         one, two = lab.node("one"), lab.node("two")
-        two.run(["ping", "-c1", "-W1", str(one.address)])
-        two.run(["ping", "-c1", "-W1", str(one.address6)])
-        two.run(["ping", "-c1", "-W1", "fe80::ca:ff:fe00:b%eth0"])
+        two.run(["ping", "-c1", "-W5", str(one.address)])
+        two.run(["ping", "-c1", "-W5", str(one.address6)])
+        two.run(["ping", "-c1", "-W5", "fe80::ca:ff:fe00:b%eth0"])
         assert [str(one.address), str(two.address)] == ["10.99.0.11", "10.99.0.12"]
         assert [str(one.address6), str(two.address6)] == ["fd99::b", "fd99::c"]
 
@@ -73,7 +73,7 @@ def test_a_lab_of_sixteen_nodes_with_two_links_is_up_in_no_time() -> None:
     with Lab() as lab:
         nodes = [lab.node(f"node{number}", links=2) for number in range(16)]
         assert time.monotonic() - begin < 10, "0.3 s on an idle machine"
-        nodes[0].run(["ping", "-c1", "-W1", str(nodes[-1].links[1].address)])
+        nodes[0].run(["ping", "-c1", "-W5", str(nodes[-1].links[1].address)])
         assert str(nodes[-1].links[1].address) == "10.98.0.26"
 
 
@@ -102,7 +102,7 @@ def test_two_labs_of_one_process_do_not_meet() -> None:
         first.node("server").run(["ip", "addr", "add", "10.99.0.100/32", "dev", "eth0"])
         second.node("client").cut_off()
         second.node("server").power_off()
-        client.run(["ping", "-c1", "-W1", "10.99.0.100"])
+        client.run(["ping", "-c1", "-W5", "10.99.0.100"])
     assert traces_of(os.getpid()) == []
 
 
@@ -113,7 +113,7 @@ def test_a_lab_leaves_those_alone_whose_process_lives() -> None:
             assert len(traces_of(process.pid)) == 4
     finally:
         process.terminate()
-        process.communicate(timeout=10)
+        process.communicate(timeout=30)
 
 
 def test_nothing_is_left_after_an_exception() -> None:
@@ -134,7 +134,7 @@ def test_nothing_is_left_after_an_exception() -> None:
 def test_nothing_is_left_after_a_signal(number: signal.Signals) -> None:
     process, inode = start_a_lab()
     process.send_signal(number)
-    process.communicate(timeout=10)
+    process.communicate(timeout=30)
     assert process.returncode in (128 + number, -number)
     assert traces_of(process.pid) == []
     assert processes_in_namespace(inode) == []
@@ -142,7 +142,7 @@ def test_nothing_is_left_after_a_signal(number: signal.Signals) -> None:
 
 def test_nothing_is_left_of_a_lab_that_was_not_closed() -> None:
     process, inode = start_a_lab(then="Lab().__enter__().node('open'); sys.exit(3)")
-    process.communicate(timeout=10)
+    process.communicate(timeout=30)
     assert process.returncode == 3
     assert traces_of(process.pid) == []
     assert processes_in_namespace(inode) == []
@@ -151,7 +151,7 @@ def test_nothing_is_left_of_a_lab_that_was_not_closed() -> None:
 def test_what_a_killed_lab_leaves_is_removed_by_the_next() -> None:
     process, inode = start_a_lab()
     process.kill()
-    process.communicate(timeout=10)
+    process.communicate(timeout=30)
     assert len(traces_of(process.pid)) == 4
     with Lab():
         assert traces_of(process.pid) == []

@@ -23,7 +23,7 @@ with Lab() as lab:
     server = lab.nodes["server"]
     server.cut_off(); server.rejoin(); server.pull_cable(); server.plug_cable()
     with Probe(lab.node("client"), server.address) as probe:
-        print(probe.wait_until_answered(5), was)
+        print(probe.wait_until_answered(15), was)
 """
 
 

@@ -3,13 +3,14 @@
 import socket
 from collections.abc import Iterator
 from ipaddress import IPv4Address
+from pathlib import Path
 
 import pytest
 
-from carpsidecar.linux.carp_socket import CarpSocket
-from carpsidecar.linux.claims import ClaimWatch
+from carpsidecar.linux.carp_socket import CarpSocket, Received
+from carpsidecar.linux.claims import Claim, ClaimWatch
 from carpsidecar.linux.frames import gratuitous_arp, ipv4_packet
-from tests.network.linux.helpers import Node, carp_payload, two_nodes
+from tests.network.linux.helpers import Node, carp_payload, gather, two_nodes
 
 pytestmark = pytest.mark.network
 
@@ -24,11 +25,20 @@ def nodes() -> Iterator[tuple[Node, Node]]:
         yield pair
 
 
-def flood(node: Node, frame: bytes) -> None:
+def flood(node: Node, frame: bytes) -> int:
+    """How many of the flood arrive: a busy kernel may have no room for some before it looks for their sockets."""
+    before = overflowed()
     with node.inside(), socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as sender:
         sender.bind(("net0", 0))
         for _ in range(FLOOD):
             sender.send(frame)
+    return FLOOD - (overflowed() - before)
+
+
+def overflowed() -> int:
+    """Frames dropped from the queues of this machine's processors (softnet_stat, the second column)."""
+    lines = Path("/proc/net/softnet_stat").read_text().splitlines()
+    return sum(int(line.split()[1], 16) for line in lines)
 
 
 def test_advertisements_read_and_unread_are_all_of_them(nodes: tuple[Node, Node]) -> None:
@@ -37,14 +47,20 @@ def test_advertisements_read_and_unread_are_all_of_them(nodes: tuple[Node, Node]
         carp = CarpSocket("net0", left.index, 4)
     carp.join(IPv4Address("224.0.0.18"))
     packet = ipv4_packet(112, IPv4Address("10.0.0.2"), IPv4Address("224.0.0.18"), carp_payload())
-    flood(right, bytes.fromhex("01005e000012") + right.mac + b"\x08\x00" + packet)
+    arrived = flood(right, bytes.fromhex("01005e000012") + right.mac + b"\x08\x00" + packet)
 
-    assert len(carp.receive(FLOOD)) == carp.taken
-    unread = carp.unread()
+    unread = 0
+
+    def all_of_them(received: list[Received]) -> bool:
+        nonlocal unread
+        unread += carp.unread()
+        return len(received) + unread >= arrived
+
+    received = gather(carp, lambda: carp.receive(FLOOD), all_of_them)
     carp.close()
-    assert carp.taken > 1000
+    assert len(received) == carp.taken > 1000
     assert unread > 0
-    assert carp.taken + unread == FLOOD
+    assert arrived <= carp.taken + unread <= FLOOD
 
 
 def test_claims_read_and_unread_are_all_of_them(nodes: tuple[Node, Node]) -> None:
@@ -52,13 +68,19 @@ def test_claims_read_and_unread_are_all_of_them(nodes: tuple[Node, Node]) -> Non
     with left.inside():
         watch = ClaimWatch(left.index, left.mac)
         watch.watch([VIP])
-    flood(right, gratuitous_arp(FOREIGN, VIP)[0])
+    arrived = flood(right, gratuitous_arp(FOREIGN, VIP)[0])
 
     assert len(watch.receive(64)) == 64
     assert watch.flooded
-    rest = len(watch.receive(FLOOD))
+    unread = 0
+
+    def all_of_them(rest: list[Claim]) -> bool:
+        nonlocal unread
+        unread += watch.unread()
+        return 64 + len(rest) + unread >= arrived
+
+    rest = gather(watch, lambda: watch.receive(FLOOD), all_of_them)
     assert not watch.flooded
-    unread = watch.unread()
     watch.close()
     assert unread > 0
-    assert 64 + rest + unread == FLOOD
+    assert arrived <= 64 + len(rest) + unread <= FLOOD

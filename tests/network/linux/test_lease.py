@@ -11,6 +11,7 @@ import pytest
 from carpsidecar.linux.lease import Lease, left_over, take_off
 from carpsidecar.linux.monitor import AddressRemoved, Monitor
 from carpsidecar.linux.netlink import IPInterface, Netlink, NetlinkError
+from tests.network.delay import Delay
 from tests.network.linux.helpers import Node, gather, two_nodes
 
 pytestmark = pytest.mark.network
@@ -55,7 +56,8 @@ def test_renew_adds_what_is_missing_and_release_removes_it(node: Node, netlink: 
         assert not held.permanent
         assert not held.tentative
         assert held.leased
-        assert held.valid_s in (29, 30)
+        assert held.valid_s is not None
+        assert 20 < held.valid_s <= 30
     lease.release()
     assert left_over(netlink, [VIP, VIP6]) == []
 
@@ -63,14 +65,14 @@ def test_renew_adds_what_is_missing_and_release_removes_it(node: Node, netlink: 
 def test_renew_prolongs(node: Node, netlink: Netlink) -> None:
     Lease(netlink, node.index, [VIP, VIP6], 5).renew()
     Lease(netlink, node.index, [VIP, VIP6], 50).renew()
-    assert [held.valid_s in (49, 50) for held in left_over(netlink, [VIP, VIP6])] == [True, True]
+    assert [(held.valid_s or 0) > 40 for held in left_over(netlink, [VIP, VIP6])] == [True, True]
 
 
 def test_a_lease_that_is_not_renewed_runs_out_by_itself(node: Node, netlink: Netlink) -> None:
     with node.inside():
         monitor = Monitor()
+    began, delay = time.monotonic(), Delay()
     Lease(netlink, node.index, [VIP, VIP6], 1).renew()
-    began = time.monotonic()
     events = gather(
         monitor,
         monitor.read,
@@ -78,16 +80,16 @@ def test_a_lease_that_is_not_renewed_runs_out_by_itself(node: Node, netlink: Net
     )
     monitor.close()
     assert events
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 4 + delay.s
     assert left_over(netlink, [VIP, VIP6]) == []
 
 
 def test_a_lease_that_is_renewed_outlives_its_lifetime(node: Node, netlink: Netlink) -> None:
     with node.inside():
         monitor = Monitor()
-    lease = Lease(netlink, node.index, [VIP, VIP6], 2)
+    lease = Lease(netlink, node.index, [VIP, VIP6], 3)
     other = Lease(netlink, node.index, [ip_interface("10.0.0.101/32")], 1)
-    for _ in range(3):  # the expiry of another address tells the time
+    for _ in range(4):  # the expiry of another address tells the time
         other.renew()
         lease.renew()
         gather(monitor, monitor.read, lambda got: any(isinstance(e, AddressRemoved) for e in got))

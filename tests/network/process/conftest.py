@@ -6,7 +6,7 @@ import pytest
 
 from carpsidecar.lab.network import Lab
 from carpsidecar.lab.node import Node
-from tests.network.process.wire import Tap
+from tests.network.tap import Tap
 
 
 @pytest.fixture

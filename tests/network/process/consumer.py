@@ -60,6 +60,10 @@ class Consumer:
         now = time.time()
         return self.wait_for(Heartbeat, lambda heartbeat: heartbeat.sent_s >= now)
 
+    def wait_for_log(self, text: str, after: int = 0) -> None:
+        """Look for it after that size of the log, heartbeat by heartbeat."""
+        self.wait_for(Heartbeat, lambda heartbeat: text in self.log[after:])
+
     def ask(self, message: ToEngine) -> None:
         self.connection.send(encode(message))
 

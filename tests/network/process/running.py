@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import json
 import os
+import select
 import shlex
 import signal
 import subprocess
@@ -18,6 +19,8 @@ from carpsidecar.lab.commands import environment
 from carpsidecar.lab.namespace import in_namespace
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
+from tests.network.delay import Delay
+from tests.network.tap import Tap
 
 COMMAND = shlex.split(os.environ.get("CARPSIDECAR_COMMAND", "")) or [sys.executable, "-m", "carpsidecar"]
 PASSPHRASE = "a secret of the lab"
@@ -35,24 +38,25 @@ SLOWER: Mapping[str, Any] = {"advskew": 60, "dead_ratio": 2}
 LATE_S = 0.25
 """The longest gap between two advertisements that is not late: half of a backup's patience."""
 
-
 _numbers = itertools.count(1)
 
 
 class Configuration:
     """A file for `--config`, with a passphrase file beside it; `groups` may be changed and written again."""
 
-    def __init__(self, directory: Path, *groups: Mapping[str, Any]) -> None:
+    def __init__(
+        self, directory: Path, *groups: Mapping[str, Any], beside: Mapping[str, Any] | None = None
+    ) -> None:
         self.path = directory / f"carp-{next(_numbers)}.yaml"
         self.groups: list[dict[str, Any]] = [dict(group) for group in groups]
         passphrase = directory / "passphrase"
         passphrase.touch(0o600)
         passphrase.write_text(PASSPHRASE)
-        self._beside = {"passphrase_file": str(passphrase), **FAST}
+        self.beside = {"passphrase_file": str(passphrase), **FAST, **(beside or {})}
         self.write()
 
     def write(self) -> None:
-        self.path.write_text(yaml.safe_dump({**self._beside, "groups": self.groups}))
+        self.path.write_text(yaml.safe_dump({**self.beside, "groups": self.groups}))
 
     @property
     def flags(self) -> list[str]:
@@ -106,6 +110,12 @@ def json_lines(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
+def expect_no_gap(tap: Tap, delay: Delay, *vhids: int, late_s: float = LATE_S) -> None:
+    """No group fell silent, but for the time in which its engine had no processor."""
+    gaps_s = {vhid: tap.longest_gap_s(vhid) for vhid in vhids or (VHID,)}
+    assert max(gaps_s.values()) < late_s + delay.s, gaps_s
+
+
 def holds(node: Node, address: str = VIP) -> bool:
     return f" {address}/" in node.run(["ip", "-4", "addr", "show"])
 
@@ -116,6 +126,18 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def wait_for_end(pid: int) -> None:
+    """Wait until this process, which need not be our child, has ended."""
+    try:
+        end = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        assert select.select([end], [], [], SOON_S)[0], f"process {pid} lives on"
+    finally:
+        os.close(end)
 
 
 def send(process: Process, number: signal.Signals) -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from carpsidecar.engine.run import LAST_HOOKS_MAX_S
 from carpsidecar.lab.node import Node
+from tests.network.delay import Delay
 from tests.network.process.running import (
     COMMAND,
     LATE_S,
@@ -18,7 +20,7 @@ from tests.network.process.running import (
     SOON_S,
     VIP,
     Configuration,
-    alive,
+    expect_no_gap,
     group,
     holds,
     piped,
@@ -26,8 +28,9 @@ from tests.network.process.running import (
     send,
     start,
     start_master,
+    wait_for_end,
 )
-from tests.network.process.wire import Tap
+from tests.network.tap import Tap, bows_out
 
 pytestmark = pytest.mark.network
 
@@ -54,7 +57,7 @@ def test_each_hook_is_told_what_happened_in_its_arguments_and_environment(node: 
     engine.wait_for(re.compile("TOLD on_backup.*the link is back"), SOON_S)
     told = [line.removeprefix("TOLD ") for line in engine.log.splitlines() if line.startswith("TOLD")]
     facts = "eth0, 100, 10.99.0.100 10.99.0.200"
-    assert told == [
+    assert told[:4] == [
         f"on_backup: eth0 {VIP}; web, backup, {facts}, started",
         f"on_master: eth0 {VIP}; web, master, {facts}, no advertisement from the master",
         f"on_fault: eth0 {VIP}; web, fault, {facts}, the link of eth0 is down",
@@ -80,22 +83,24 @@ def test_the_passphrase_is_not_in_a_hooks_environment(node: Node, tmp_path: Path
 def test_advertisements_go_out_on_time_while_a_hook_sleeps(node: Node, tap: Tap, tmp_path: Path) -> None:
     slow = script(tmp_path, "slow", "echo TOLD asleep; exec sleep 100")
     engine = start(node, Configuration(tmp_path, group(on_master=slow)))
+    delay = Delay(engine)
     engine.wait_for("TOLD asleep", SOON_S)
     tap.wait_for_more(10, 100, SOON_S)
-    assert tap.longest_gap_s(100) < LATE_S
+    expect_no_gap(tap, delay)
     assert holds(node)
 
 
 def test_fifty_hooks_of_fifty_groups_sleep_at_once_and_every_group_advertises_on_time(
     node: Node, tap: Tap, tmp_path: Path
 ) -> None:
-    slow = script(tmp_path, "slow", "echo TOLD asleep; exec sleep 100")
+    slow = script(tmp_path, "slow", "echo TOLD $CARP_GROUP sleeps; exec sleep 100")
     vhids = range(101, 151)
-    engine = start_master(node, Configuration(tmp_path, *(group(vhid, on_master=slow, **SLOWER) for vhid in vhids)))
+    engine = start(node, Configuration(tmp_path, *(group(vhid, on_master=slow, **SLOWER) for vhid in vhids)))
+    delay = Delay(engine)
+    for vhid in vhids:
+        engine.wait_for(f"TOLD vhid-{vhid} sleeps", SOON_S)
     tap.wait_for_more(6, 150, SOON_S)
-    assert engine.log.count("TOLD asleep") == 50
-    gaps = {vhid: tap.longest_gap_s(vhid) for vhid in vhids}
-    assert max(gaps.values()) < 2 * LATE_S, gaps
+    expect_no_gap(tap, delay, *vhids, late_s=2 * LATE_S)
 
 
 def test_a_hook_that_floods_an_output_which_nobody_reads_holds_up_only_itself(
@@ -104,8 +109,9 @@ def test_a_hook_that_floods_an_output_which_nobody_reads_holds_up_only_itself(
     configuration = Configuration(tmp_path, group(on_master=script(tmp_path, "flood", "exec yes")))
     argv = [*COMMAND, "run", *configuration.flags]
     with piped(node, argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as engine:
+        delay = Delay(engine)
         tap.wait_for_more(10, 100, SOON_S)
-        assert tap.longest_gap_s(100) < LATE_S
+        expect_no_gap(tap, delay)
         assert engine.poll() is None
 
 
@@ -142,15 +148,12 @@ trap 'echo TOLD term' TERM
 while :; do wait; done
 """
     hook = script(tmp_path, "stubborn", stubborn)
-    engine = start(node, Configuration(tmp_path, group(on_backup=hook, hook_timeout_s=0.3)))
+    engine = start(node, Configuration(tmp_path, group(on_backup=hook, hook_timeout_s=1.5)))
     child = int(engine.wait_for("TOLD child", SOON_S).split()[-1])
     engine.wait_for("TOLD term", SOON_S)
-    engine.wait_for("on_backup: still running after 0.3 s: ended", SOON_S)
+    engine.wait_for("on_backup: still running after 1.5 s: ended", SOON_S)
     engine.wait_for("became master", SOON_S)
-    deadline = time.monotonic() + SOON_S
-    while alive(child):
-        assert time.monotonic() < deadline, "the hook's child has outlived it"
-        time.sleep(0.05)
+    wait_for_end(child)
 
 
 def test_the_backup_hook_runs_when_a_master_stops_and_is_waited_for(node: Node, tmp_path: Path) -> None:
@@ -163,7 +166,7 @@ def test_the_backup_hook_runs_when_a_master_stops_and_is_waited_for(node: Node, 
 
 def test_the_backup_hook_does_not_run_when_a_backup_stops(node: Node, tmp_path: Path) -> None:
     hook = script(tmp_path, "hook", "echo TOLD $CARP_REASON")
-    engine = start(node, Configuration(tmp_path, group(on_backup=hook)))
+    engine = start(node, Configuration(tmp_path, group(on_backup=hook, advbase=10)))
     engine.wait_for("TOLD started", SOON_S)
     assert engine.stop() == 0
     assert engine.log.count("TOLD") == 1
@@ -179,9 +182,9 @@ def test_the_last_hook_is_not_waited_for_for_ever(node: Node, tap: Tap, tmp_path
     hook = int(engine.wait_for("TOLD", SOON_S).split()[-1])
     assert not holds(node)
     assert engine.wait(SOON_S) == 0
-    assert 1 <= time.monotonic() - begin < 3
-    assert not alive(hook)
-    assert tap.heard[-1].is_bow_out
+    assert 1 <= time.monotonic() - begin < LAST_HOOKS_MAX_S - 1
+    wait_for_end(hook)
+    assert tap.wait_for(bows_out(100), SOON_S) == tap.advertisements[-1]
 
 
 def test_a_second_stop_does_not_wait_for_the_last_hook(node: Node, tmp_path: Path) -> None:
@@ -192,5 +195,5 @@ def test_a_second_stop_does_not_wait_for_the_last_hook(node: Node, tmp_path: Pat
     begin = time.monotonic()
     send(engine, signal.SIGTERM)
     assert engine.wait(SOON_S) == 0
-    assert time.monotonic() - begin < 3
-    assert not alive(hook)
+    assert time.monotonic() - begin < LAST_HOOKS_MAX_S - 1
+    wait_for_end(hook)

@@ -7,6 +7,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,22 +15,36 @@ import pytest
 from carpsidecar.lab.namespace import run_in
 from carpsidecar.lab.node import Node
 from carpsidecar.protocol.packet import header, pack
+from tests.network.delay import Delay
 from tests.network.process.running import (
     COMMAND,
     GROUP,
-    LATE_S,
     PASSPHRASE,
     SOON_S,
     Configuration,
+    expect_no_gap,
     group,
     json_lines,
     piped,
+    send,
     start,
     start_master,
 )
-from tests.network.process.wire import Tap
+from tests.network.tap import Tap, advertises
 
 pytestmark = pytest.mark.network
+
+WITH_A_BUG = """
+import sys
+from carpsidecar.cli import main
+from carpsidecar.engine.engine import Engine
+
+def status_lines(engine):
+    raise ZeroDivisionError("a bug")
+
+Engine.status_lines = status_lines
+sys.exit(main())
+"""
 
 
 def test_people_read_a_line_for_each_change_with_its_reason(node: Node, tmp_path: Path) -> None:
@@ -87,16 +102,18 @@ def test_a_flood_of_bad_packets_fills_no_log_and_holds_up_nothing(
 ) -> None:
     engine = start(node, Configuration(tmp_path, group()), "--log-format", "json")
     tap.wait_for_more(1, 100, SOON_S)
+    delay = Delay(engine)
     flood = run_in(peer.ns, _raw_socket)
     for number in range(20_000):
         source = socket.inet_aton(f"10.99.{number % 200}.{1 + number % 250}")
         flood.sendto(_bad_advertisement(source), ("224.0.0.18", 0))
     flood.close()
     tap.wait_for_more(3, 100, SOON_S)
+    engine.wait_for("bad digest", SOON_S)
     said = [line for line in engine.log.splitlines() if "bad digest" in line]
     assert 1 <= len(said) <= 20
     assert engine.log.count('"role"') == 2
-    assert tap.longest_gap_s(100) < LATE_S
+    expect_no_gap(tap, delay)
     dropped = [line for line in json_lines(engine.log) if line["event"] == "packet_dropped"]
     assert {line["reason"] for line in dropped} == {"digest"}
     assert {line["interface"] for line in dropped} == {"eth0"}
@@ -109,17 +126,37 @@ def test_a_reader_of_the_log_that_is_stopped_holds_up_nothing(node: Node, tap: T
         assert engine.stderr is not None
         fcntl.fcntl(engine.stderr, fcntl.F_SETPIPE_SZ, 4096)
         tap.wait_for_more(1, 109, SOON_S)
+        delay = Delay(engine)
         for _ in range(60):
+            heard = tap.mark()
             for _ in range(20):
                 engine.send_signal(signal.SIGUSR1)
-            tap.wait_for(lambda heard: True, SOON_S)
+            tap.wait_for(advertises(), SOON_S, heard)
         tap.wait_for_more(3, 100, SOON_S)
-        assert tap.longest_gap_s(100) < LATE_S
+        expect_no_gap(tap, delay)
+        heard = tap.mark()
         engine.send_signal(signal.SIGTERM)
-        tap.wait_for(lambda heard: heard.is_bow_out, SOON_S)
+        tap.wait_for(lambda frame: frame.is_bow_out, SOON_S, heard)
         said = engine.stderr.read().decode()
         assert engine.wait(SOON_S) == 0
     assert "became master" in said
+
+
+def test_a_bug_is_one_entry_of_the_log_and_ends_nothing_else(node: Node, tap: Tap, tmp_path: Path) -> None:
+    configuration = Configuration(tmp_path, group())
+    engine = node.start([sys.executable, "-c", WITH_A_BUG, "run", *configuration.flags, "--log-format", "json"])
+    engine.wait_for('"role": "master"', SOON_S)
+    for _ in range(2):
+        after = engine.log_size
+        send(engine, signal.SIGUSR1)
+        (bug,) = json_lines(engine.wait_for('"event": "bug"', SOON_S, after))
+        assert bug["level"] == "error"
+        assert bug["message"].startswith("unexpected, please report it: ")
+        assert "in status_lines" in bug["message"]
+        assert "ZeroDivisionError: a bug" in bug["message"]
+        tap.wait_for_more(2, 100, SOON_S)
+    assert len(json_lines(engine.log)) == 4, "and nothing that is no entry"
+    assert engine.stop() == 0
 
 
 def _raw_socket() -> socket.socket:

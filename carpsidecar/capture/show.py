@@ -1,0 +1,124 @@
+"""A packet as a line for people, and as a JSON object."""
+
+import time
+from typing import Any
+
+from carpsidecar.capture.decode import Packet, Vrrp
+from carpsidecar.capture.verify import Verdict
+from carpsidecar.protocol.packet import Advertisement
+from carpsidecar.protocol.timing import TICKS_PER_S, interval_ticks
+
+
+def line_of(packet: Packet, verdict: Verdict) -> str:
+    """One line: when, where, from whom to whom, what, and what is wrong with it."""
+    words = [_local_time(packet.frame.time_ns)]
+    if packet.frame.interface:
+        words.append(packet.frame.interface)
+    words += [f"{packet.datagram.source} > {packet.datagram.destination}", _what(packet, verdict)]
+    if packet.datagram.vlans:
+        words.insert(-1, "vlan " + "/".join(map(str, packet.datagram.vlans)))
+    if packet.problems:
+        words.append(f"BAD: {', '.join(packet.problems)}")
+    return " ".join(words)
+
+
+def record_of(packet: Packet, verdict: Verdict) -> dict[str, Any]:
+    """The same as a JSON object; what is not known is left out."""
+    frame, datagram = packet.frame, packet.datagram
+    record: dict[str, Any] = {"time_ns": frame.time_ns}
+    if frame.interface:
+        record["interface"] = frame.interface
+    record["outgoing"] = datagram.outgoing
+    for name, mac in (("mac_source", datagram.mac_source), ("mac_destination", datagram.mac_destination)):
+        if mac:
+            record[name] = mac.hex(":")
+    if datagram.vlans:
+        record["vlans"] = list(datagram.vlans)
+    record |= {
+        "source": str(datagram.source),
+        "destination": str(datagram.destination),
+        "ttl": datagram.ttl,
+        "length": datagram.length,
+    }
+    message = packet.message
+    if isinstance(message, Vrrp):
+        record |= _vrrp_record(message, packet.is_bow_out)
+    elif message is not None:
+        record |= _carp_record(message, packet.is_bow_out, verdict)
+    else:
+        record |= {"protocol": "unknown", "payload": datagram.payload[:64].hex()}
+    return record | {"problems": list(packet.problems)}
+
+
+def interval_s(message: Advertisement) -> float:
+    return interval_ticks(message.advbase, message.advskew) / TICKS_PER_S
+
+
+def _what(packet: Packet, verdict: Verdict) -> str:
+    message = packet.message
+    if message is None:
+        return f"protocol 112, {packet.datagram.length} bytes"
+    if isinstance(message, Vrrp):
+        return _vrrp_line(message)
+    mode = {2: "", 3: " hardened"}.get(message.version >> 4, "")
+    words = [f"CARP {message.version >> 4}{mode} vhid {message.vhid}"]
+    words.append(f"advbase {message.advbase} advskew {message.advskew}")
+    words.append("bow-out" if packet.is_bow_out else f"every {interval_s(message):.3f} s")
+    if message.demotion:
+        words.append(f"demotion {message.demotion}")
+    words.append(f"counter {int.from_bytes(message.counter, 'big')} digest {verdict}")
+    return " ".join(words)
+
+
+def _vrrp_line(message: Vrrp) -> str:
+    words = [f"VRRP {message.version} vrid {message.vrid} priority {message.priority}"]
+    words.append("leaves" if message.priority == 0 else f"every {message.interval_cs / 100:.2f} s")
+    if message.auth_type:
+        words.append(f"authentication type {message.auth_type}")
+    words.append("addresses " + (" ".join(map(str, message.addresses)) or "none"))
+    return " ".join(words)
+
+
+def _carp_record(message: Advertisement, bow_out: bool, verdict: Verdict) -> dict[str, Any]:
+    return {
+        "protocol": "carp",
+        "version": message.version >> 4,
+        "type": message.version & 15,
+        "vhid": message.vhid,
+        "advskew": message.advskew,
+        "authlen": message.authlen,
+        "demotion": message.demotion,
+        "advbase": message.advbase,
+        "checksum": message.checksum,
+        "counter": int.from_bytes(message.counter, "big"),
+        "hmac": message.digest.hex(),
+        "interval_s": interval_s(message),
+        "bow_out": bow_out,
+        "digest": str(verdict),
+    }
+
+
+def _vrrp_record(message: Vrrp, bow_out: bool) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "protocol": "vrrp",
+        "version": message.version,
+        "type": message.kind,
+        "vrid": message.vrid,
+        "priority": message.priority,
+        "addresses": [str(address) for address in message.addresses],
+        "interval_s": message.interval_cs / 100,
+        "checksum": message.checksum,
+        "bow_out": bow_out,
+    }
+    if message.auth_type is not None:
+        record["auth_type"] = message.auth_type
+    return record
+
+
+def _local_time(time_ns: int) -> str:
+    seconds, fraction = divmod(time_ns, 1_000_000_000)
+    try:
+        text = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+    except (OverflowError, ValueError, OSError):
+        text = str(seconds)
+    return f"{text}.{fraction // 1000:06d}"

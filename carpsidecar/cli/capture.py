@@ -1,0 +1,231 @@
+"""`carpsidecar capture`: CARP and VRRP on the wire, or in a file, a line a packet."""
+
+import argparse
+import json
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from io import FileIO, RawIOBase
+from ipaddress import ip_interface
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from carpsidecar.cli.errors import FAILED, complain
+from carpsidecar.cli.flags import Parser
+from carpsidecar.config.schema import ConfigError, Given
+
+if TYPE_CHECKING:
+    from carpsidecar.capture.live import LiveSource
+    from carpsidecar.capture.pcap import PcapReader, PcapWriter
+    from carpsidecar.capture.tally import Tally
+    from carpsidecar.capture.verify import Verifier
+
+_PROGRAM = "carpsidecar capture"
+_DESCRIPTION = """\
+Show CARP and VRRP as it is on the wire, before any firewall: a line a packet, with what is wrong with it, until
+Ctrl-C. It sends nothing, and needs no running daemon and no configuration.
+"""
+_EPILOG = """\
+exit status:
+  0    done, or ended by Ctrl-C or TERM
+  1    no right to listen (CAP_NET_RAW), no such interface or file, or a file that is damaged
+  2    the command line can't be used
+
+examples:
+  carpsidecar capture -i eth0
+  carpsidecar capture -i eth0 --passphrase-file /etc/carp.pass --vip 192.0.2.100
+  carpsidecar capture -i eth0 -w report.pcap --count 20
+  carpsidecar capture -r report.pcap --json
+"""
+
+
+class CaptureError(Exception):
+    """Why nothing can be captured: one line that says what was found, and what to do."""
+
+
+def parser() -> Parser:
+    made = Parser(prog=_PROGRAM, description=_DESCRIPTION, epilog=_EPILOG)
+    made.add_argument(
+        "-i", "--interface", metavar="NAME", help="interface to listen on (default: all, in Linux's cooked form)"
+    )
+    made.add_argument("-r", "--read", metavar="FILE", help="read this pcap file instead; - is the standard input")
+    made.add_argument("-w", "--write", metavar="FILE", help="write the packets to this pcap file, too; - is stdout")
+    made.add_argument("--count", metavar="N", type=_positive, help="end after so many packets")
+    made.add_argument(
+        "--passphrase-file", metavar="FILE", help="file whose first line is the passphrase, to verify digests"
+    )
+    made.add_argument(
+        "--vip",
+        metavar="ADDRESS",
+        action="append",
+        help="virtual address that the digests cover; give all of the group",
+    )
+    made.add_argument("--json", action="store_true", help="print a JSON object a line")
+    return made
+
+
+def main(argv: Sequence[str]) -> int:
+    arguments = parser()
+    given = arguments.read(argv)
+    if given["interface"] is not None and given["read"] is not None:
+        arguments.error("--interface and --read: give one of the two")
+    if given["read"] not in (None, "-") and given["read"] == given["write"]:
+        arguments.error("--read and --write: the same file: give another one to write")
+    if bool(given["passphrase_file"]) != bool(given["vip"]):
+        arguments.error("--passphrase-file and --vip: a digest covers both, so give both")
+    verifier = _verifier(given)
+    with ExitStack() as stack:
+        try:
+            return _capture(given, verifier, stack)
+        except CaptureError as error:
+            sys.stdout.flush()
+            complain(str(error), _PROGRAM)
+            return FAILED
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or not text.isascii() or not 0 < int(text[:12]) < 10**11:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of packets: give 1 or more")
+    return int(text)
+
+
+def _verifier(given: dict[str, Any]) -> "Verifier | None":
+    """Raises: ConfigError where the passphrase can't be read, or an address is none."""
+    if given["passphrase_file"] is None:
+        return None
+    from carpsidecar.capture.verify import Verifier
+    from carpsidecar.config.passphrase import read_passphrase
+
+    addresses = []
+    for text in given["vip"]:
+        try:
+            addresses.append(ip_interface(text).ip)
+        except ValueError:
+            raise ConfigError(f"--vip: {text!r} is no IP address: give one such as 192.0.2.100") from None
+    # Of any length: which mode the speakers use is seen only in their packets.
+    passphrase = read_passphrase(
+        {"passphrase_file": Given(given["passphrase_file"], "--passphrase-file")}, "hardened"
+    )
+    if passphrase.warning:
+        complain(f"warning: {passphrase.warning}", _PROGRAM)
+    return Verifier(passphrase.secret, addresses)
+
+
+def _capture(given: dict[str, Any], verifier: "Verifier | None", stack: ExitStack) -> int:
+    """Raises: CaptureError."""
+    from carpsidecar.capture.tally import Tally
+    from carpsidecar.linux.capabilities import keep_only
+
+    source = _source(given, stack)
+    output = _output(given["write"], stack)
+    # Before the first packet is looked at: whoever sent it may not mean well.
+    keep_only((), bounding=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    tally = Tally()
+    try:
+        _follow(source, _writer(output, source, given), verifier, tally, given)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        sys.stdout.flush()
+        for line in tally.lines(source.lost()):
+            print(line, file=sys.stderr)
+    return 0
+
+
+def _follow(
+    source: "LiveSource | PcapReader",
+    writer: "PcapWriter | None",
+    verifier: "Verifier | None",
+    tally: "Tally",
+    given: dict[str, Any],
+) -> None:
+    """Show packet after packet. Raises: CaptureError."""
+    from carpsidecar.capture.decode import decode
+    from carpsidecar.capture.pcap import PcapError
+    from carpsidecar.capture.show import line_of, record_of
+    from carpsidecar.capture.verify import verdict_of
+
+    frames = source.frames()
+    while tally.packets != given["count"]:
+        try:
+            frame = next(frames, None)
+        except PcapError as error:
+            raise CaptureError(str(error)) from None
+        except OSError as error:
+            raise CaptureError(f"can't listen any more: {error.strerror}") from None
+        if frame is None:
+            return
+        packet = decode(frame)
+        if packet is None:
+            continue
+        verdict = verdict_of(packet, verifier)
+        tally.add(packet, verdict)
+        if writer is not None:
+            with _written(given):
+                writer.write(frame)
+        if given["write"] != "-":
+            line = json.dumps(record_of(packet, verdict)) if given["json"] else line_of(packet, verdict)
+            print(line, flush=given["read"] is None)
+
+
+def _source(given: dict[str, Any], stack: ExitStack) -> "LiveSource | PcapReader":
+    """Raises: CaptureError."""
+    name = given["read"]
+    if name is None:
+        from carpsidecar.capture.live import LiveSource
+
+        try:
+            source = LiveSource(given["interface"])
+        except OSError as error:
+            raise CaptureError(error.strerror or str(error)) from None
+        stack.callback(source.close)
+        print(f"{_PROGRAM}: listening on {given['interface'] or 'all interfaces'}: Ctrl-C ends it", file=sys.stderr)
+        return source
+    from carpsidecar.capture.pcap import PcapError, PcapReader
+
+    try:
+        if name == "-":
+            return PcapReader(sys.stdin.buffer, "the standard input")
+        return PcapReader(stack.enter_context(Path(name).open("rb")), name)
+    except PcapError as error:
+        raise CaptureError(str(error)) from None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "no path"
+        raise CaptureError(f"--read: {name!r} can't be read ({why}): give a pcap file") from None
+
+
+def _output(name: str | None, stack: ExitStack) -> RawIOBase | None:
+    """Opened while there still is the right to. Raises: CaptureError."""
+    if name is None:
+        return None
+    if name == "-" and sys.stdout.isatty():
+        raise CaptureError("--write: - is this terminal: send it to a file or another program")
+    try:
+        return stack.enter_context(FileIO(1 if name == "-" else name, "wb", closefd=name != "-"))
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "no path"
+        raise CaptureError(f"--write: {name!r} can't be written ({why}): give another file") from None
+
+
+def _writer(
+    output: RawIOBase | None, source: "LiveSource | PcapReader", given: dict[str, Any]
+) -> "PcapWriter | None":
+    from carpsidecar.capture.pcap import PcapWriter
+
+    if output is None:
+        return None
+    with _written(given):
+        return PcapWriter(output, source.link_type)
+
+
+@contextmanager
+def _written(given: dict[str, Any]) -> Iterator[None]:
+    """Raises: CaptureError where what is done inside can't be written."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise CaptureError(f"--write: {given['write']!r} can't be written ({error.strerror})") from None

@@ -1,0 +1,81 @@
+"""`carpsidecar doctor`: what is wrong on this machine and on the wire, and how to mend it."""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+
+from carpsidecar.cli.errors import FAILED, complain
+from carpsidecar.cli.flags import PRECEDENCE, Parser, add_settings, source_of
+from carpsidecar.config.sources import load
+
+_PROGRAM = "carpsidecar doctor"
+LISTEN_MAX_S = 3600.0
+_DESCRIPTION = """\
+Look for what keeps the group from working: rights, interface, kernel settings, firewall, commands, peers, digests,
+numbers, and who holds the address. Give it the settings of `carpsidecar run`. It works before, during and without a
+running daemon, and does not disturb one: it sends no advertisement and claims no address.
+"""
+_EPILOG = f"""\
+{PRECEDENCE}  0    no problem, though perhaps warnings
+  1    a problem was found: each says what to do
+  2    the command line or the configuration can't be used
+
+examples:
+  carpsidecar doctor --config /etc/carpsidecar.yaml
+  carpsidecar doctor --vip 192.0.2.100 --passphrase-file /etc/carp.pass --listen 10 --json
+"""
+
+
+def parser() -> Parser:
+    made = Parser(prog=_PROGRAM, description=_DESCRIPTION, epilog=_EPILOG)
+    made.add_argument("--json", action="store_true", help="print one JSON object")
+    made.add_argument(
+        "--listen",
+        metavar="SECONDS",
+        type=_seconds,
+        help="how long to listen on each interface (default: 3 x (advbase + 1))",
+    )
+    add_settings(made)
+    return made
+
+
+def main(argv: Sequence[str]) -> int:
+    given = parser().read(argv)
+    as_json, listen_s = given.pop("json"), given.pop("listen")
+    config = load(*source_of(given))
+    # Late, so that a configuration that can't be used is told at once.
+    from carpsidecar.doctor.examination import default_listen_s, examine
+    from carpsidecar.doctor.finding import exit_status
+    from carpsidecar.doctor.show import document, table
+
+    def say(text: str) -> None:
+        print(f"{_PROGRAM}: {text}", file=sys.stderr)
+
+    try:
+        findings = examine(config, default_listen_s(config) if listen_s is None else listen_s, say)
+    except OSError as error:
+        complain(f"the kernel can't be asked: {error.strerror or error}", _PROGRAM)
+        return FAILED
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    if as_json:
+        print(json.dumps(document(findings), indent=2))
+    else:
+        terminal = sys.stdout.isatty()
+        colour = terminal and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+        width = shutil.get_terminal_size().columns if terminal else None
+        for line in table(findings, colour=colour, width=width):
+            print(line)
+    return exit_status(findings)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= LISTEN_MAX_S:
+        raise argparse.ArgumentTypeError(f"{text!r} can't be used: give seconds, at most {LISTEN_MAX_S:g}")
+    return value

@@ -1,0 +1,77 @@
+"""Who else uses protocol 112 on the segment: other groups, VRRP, and what is damaged."""
+
+from collections.abc import Iterator
+from itertools import islice
+
+from carpsidecar.doctor.digests import fits
+from carpsidecar.doctor.finding import Finding, Status
+from carpsidecar.doctor.hearing import Hearing
+from carpsidecar.doctor.peers import heard, unexplained
+from carpsidecar.doctor.scene import Subject
+
+_TOLD_MAX = 16
+
+
+@heard("vhid")
+def numbers(subject: Subject, hearing: Hearing) -> Iterator[Finding]:
+    """Whether another group, or a VRRP router, has our number; and whether ours has another one elsewhere."""
+    vhid = subject.config.vhid
+    fine = True
+    for speaker in unexplained(subject, hearing):
+        fine = False
+        yield Finding(
+            "vhid",
+            Status.PROBLEM,
+            f"{speaker.source} uses vhid {vhid} too, and neither our passphrase nor our addresses",
+            "if it is of another group, give one of the two another --vhid; if of this one, see digest",
+            subject.name,
+        )
+    routers = {(speaker.source, router.version, router.vrid) for speaker, router in hearing.vrrp()}
+    for source, version, vrid in sorted(routers, key=str)[:_TOLD_MAX]:
+        if vrid == vhid:
+            fine = False
+            yield Finding(
+                "vhid",
+                Status.PROBLEM,
+                f"{source} speaks VRRP {version} with virtual router id {vrid}, our vhid:"
+                " its master falls silent at times when it hears CARP with its number",
+                "give the group another --vhid, or the router another id",
+                subject.name,
+            )
+    for speaker in hearing.carp():
+        message = speaker.advertisement
+        if message is None or message.vhid == vhid:
+            continue
+        if fits(message, speaker.last.datagram, subject.config.passphrase.secret, subject.addresses):
+            fine = False
+            yield Finding(
+                "vhid",
+                Status.PROBLEM,
+                f"{speaker.source} has our passphrase and addresses, but vhid {message.vhid}, not {vhid}",
+                "give all nodes of the group one --vhid",
+                subject.name,
+            )
+    if fine:
+        others = sorted({f"vhid {s.advertisement.vhid}" for s in hearing.carp() if s.advertisement})
+        others += sorted({f"VRRP {vrid}" for _, _, vrid in routers})
+        others = [other for other in others if other != f"vhid {vhid}"]
+        beside = f"; beside it here: {', '.join(others[:_TOLD_MAX])}" if others else ""
+        yield Finding("vhid", Status.OK, f"{vhid} is used by nobody else{beside}", about=subject.name)
+
+
+@heard("packets")
+def damaged(subject: Subject, hearing: Hearing) -> Iterator[Finding]:
+    for source, packet in islice(hearing.damaged.items(), _TOLD_MAX):
+        what = ", ".join(packet.problems)
+        routed = packet.datagram.ttl != 255
+        yield Finding(
+            "packets",
+            Status.WARNING,
+            f"{source} sends protocol 112 that is bad: {what}",
+            "a router must not pass CARP on: have all nodes on one segment"
+            if routed
+            else f"see `carpsidecar capture -i {subject.interface}`; a card that spoils checksums: ethtool -K",
+            subject.name,
+        )
+    if not hearing.damaged:
+        yield Finding("packets", Status.OK, "none was damaged", about=subject.name)

@@ -1,0 +1,79 @@
+"""Who answers for the addresses of the group: the master that we hear, nobody, or a foreign machine."""
+
+from collections.abc import Iterator
+
+from carpsidecar.doctor.finding import Finding, Status
+from carpsidecar.doctor.hearing import Hearing
+from carpsidecar.doctor.peers import heard
+from carpsidecar.doctor.scene import Subject
+from carpsidecar.linux.netlink import IPAddress
+
+_VIRTUAL_MAC = bytes.fromhex("00005e0001")
+"""The BSDs answer with this and the vhid; so does VRRP."""
+
+
+@heard("holder")
+def holder(subject: Subject, hearing: Hearing) -> Iterator[Finding]:
+    if hearing.unprobed:
+        found = f"nobody could be asked on {subject.interface}: {hearing.unprobed}"
+        yield Finding("holder", Status.SKIPPED, found, about=subject.name)
+        return
+    masters = _masters(subject, hearing)
+    held = {own.interface.ip for own in subject.netlink.addresses()}
+    for address in subject.addresses:
+        yield _of(subject, address, hearing.claims.get(address, set()), masters, address in held)
+
+
+def _masters(subject: Subject, hearing: Hearing) -> dict[bytes, set[IPAddress]]:
+    """The senders of advertisements of this vhid behind each MAC address."""
+    found: dict[bytes, set[IPAddress]] = {}
+    for speaker in hearing.carp(subject.config.vhid):
+        virtual = _VIRTUAL_MAC + bytes([subject.config.vhid])
+        for mac in (virtual, speaker.last.datagram.mac_source, *hearing.claims.get(speaker.source, ())):
+            found.setdefault(mac, set()).add(speaker.source)
+    return found
+
+
+def _of(
+    subject: Subject, address: IPAddress, macs: set[bytes], masters: dict[bytes, set[IPAddress]], here: bool
+) -> Finding:
+    def finding(status: Status, found: str, remedy: str = "") -> Finding:
+        return Finding("holder", status, found, remedy, subject.name)
+
+    foreign = sorted(mac.hex(":") for mac in macs if mac not in masters)
+    if foreign and (here or len(macs) > 1):
+        others = "this machine" if here else "another one"
+        return finding(
+            Status.PROBLEM,
+            f"{address} is held by {', '.join(foreign)} and by {others} at once",
+            "take it off one: it is configured there by hand, or two masters do not hear each other (IGMP snooping,"
+            " VLAN, firewall): run this there, too",
+        )
+    if foreign:
+        return finding(
+            Status.PROBLEM,
+            f"{address} is held by {foreign[0]}, from which no advertisement of this vhid comes",
+            "a foreign machine: take the address off there, or give the group another one; a node of the group: its"
+            " advertisements get lost (IGMP snooping without a querier, VLAN, its firewall): run this there, too",
+        )
+    names = _names(set().union(*(masters[mac] for mac in macs)), address)
+    if macs and here:
+        return finding(Status.PROBLEM, f"{address} is held here and by {names} at once", "see peers")
+    if macs:
+        return finding(Status.OK, f"{address} is held by the master, {names}")
+    if here:
+        return finding(Status.OK, f"{address} is held by this machine, and nobody else answers for it")
+    if masters:
+        senders = _names(set().union(*masters.values()), address)
+        return finding(
+            Status.WARNING,
+            f"{senders} advertises, but nobody answers for {address}",
+            "run this there: the address is not on it (scripts of ucarp?), or its arp_ignore keeps it silent",
+        )
+    return finding(Status.OK, f"{address} is held by nobody")
+
+
+def _names(senders: set[IPAddress], address: IPAddress) -> str:
+    """A master that speaks both families by its address of this one."""
+    alike = {sender for sender in senders if sender.version == address.version}
+    return ", ".join(sorted(map(str, alike or senders)))

@@ -1,0 +1,121 @@
+"""Kernel settings of the interface (sysctl) that keep an address from being found, or packets from arriving.
+
+Source: Documentation/networking/ip-sysctl.rst. Of `all` and the interface's own, the higher value counts.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from carpsidecar.doctor.finding import Finding, Status
+from carpsidecar.doctor.scene import Subject
+from carpsidecar.linux.netlink import IPAddress
+
+_STRICT = 1
+
+
+def answers_arp(subject: Subject) -> Iterator[Finding]:
+    """`arp_ignore`: addresses are held with scope host, which 3 leaves unanswered, and 8 answers nothing at all."""
+    value = effective("arp_ignore", subject.interface)
+    if value is None or not any(ip.version == 4 for ip in subject.addresses):
+        return
+    if value in (3, 8):
+        yield Finding(
+            "arp_ignore",
+            Status.PROBLEM,
+            f"it is {value}: this machine does not answer ARP for the group's addresses",
+            f"sysctl -w net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.{subject.interface}.arp_ignore=1, or 0",
+            subject.name,
+        )
+    else:
+        yield Finding("arp_ignore", Status.OK, f"it is {value}", about=subject.name)
+
+
+def asks_by_arp(subject: Subject) -> Iterator[Finding]:
+    """`arp_announce`: any value will do, since an address of scope host is never chosen as a sender's."""
+    value = effective("arp_announce", subject.interface)
+    if value is not None:
+        yield Finding("arp_announce", Status.OK, f"it is {value}", about=subject.name)
+
+
+def reverse_path(subject: Subject) -> Iterator[Finding]:
+    """`rp_filter` 1 drops what comes by another interface than the answer would take."""
+    value = effective("rp_filter", subject.interface)
+    if value is None or 4 not in subject.config.families or subject.link is None:
+        return
+    elsewhere = []
+    if value == _STRICT:
+        heard = subject.hearing.carp(subject.config.vhid) if subject.hearing else ()
+        others = {speaker.source for speaker in heard} | set(_a_neighbour(subject))
+        elsewhere = sorted(str(ip) for ip in others if ip.version == 4 and not _routed_here(subject, ip))
+    if elsewhere:
+        yield Finding(
+            "rp_filter",
+            Status.PROBLEM,
+            f"it is 1 (strict), and the route to {', '.join(elsewhere)} is by another interface:"
+            " their advertisements are dropped",
+            f"sysctl -w net.ipv4.conf.{subject.interface}.rp_filter=2, or have one interface in that network",
+            subject.name,
+        )
+    else:
+        yield Finding("rp_filter", Status.OK, f"it is {value}", about=subject.name)
+
+
+def secondaries(subject: Subject) -> Iterator[Finding]:
+    """`promote_secondaries` 0: when the primary address goes, all secondary ones of its network go too."""
+    value = effective("promote_secondaries", subject.interface)
+    if value is None or subject.link is None:
+        return
+    second = [own.interface for own in subject.netlink.addresses(subject.link.index) if own.secondary]
+    second = [interface for interface in second if interface.version == 4]
+    if value == 0 and second:
+        yield Finding(
+            "promote_secondaries",
+            Status.WARNING,
+            f"it is 0, and {', '.join(map(str, second))} would go with the primary address of {subject.interface}",
+            f"sysctl -w net.ipv4.conf.{subject.interface}.promote_secondaries=1",
+            subject.name,
+        )
+    else:
+        yield Finding("promote_secondaries", Status.OK, f"it is {value}", about=subject.name)
+
+
+def ipv6(subject: Subject) -> Iterator[Finding]:
+    if not any(ip.version == 6 for ip in subject.addresses):
+        return
+    if read(f"ipv6/conf/{subject.interface}/disable_ipv6") == 1:
+        yield Finding(
+            "disable_ipv6",
+            Status.PROBLEM,
+            f"it is 1 on {subject.interface}: no IPv6 address can be added there",
+            f"sysctl -w net.ipv6.conf.{subject.interface}.disable_ipv6=0",
+            subject.name,
+        )
+
+
+def effective(name: str, interface: str) -> int | None:
+    """The value that counts; None where it can't be read."""
+    values = [read(f"ipv4/conf/{scope}/{name}") for scope in ("all", interface)]
+    if not interface or values[1] is None:
+        return None
+    return max(value for value in values if value is not None)
+
+
+def read(name: str) -> int | None:
+    with suppress(OSError, ValueError):
+        return int((Path("/proc/sys/net") / name).read_text())
+    return None
+
+
+def _a_neighbour(subject: Subject) -> Iterator[IPAddress]:
+    """An address beside our own, whether somebody has it or not."""
+    for held in subject.netlink.addresses(subject.link.index if subject.link else None):
+        own = held.interface
+        if own.ip == subject.sources.get(4) and own.network.num_addresses >= 4:
+            first = own.network.network_address + 1
+            yield first if first != own.ip else first + 1
+
+
+def _routed_here(subject: Subject, ip: IPAddress) -> bool:
+    route = subject.netlink.route(ip)
+    return route is None or route.local or subject.link is None or route.index == subject.link.index

@@ -1,0 +1,117 @@
+"""In Kubernetes: whether every right is there that the reporter uses, and whether the labels tell the truth.
+
+Source: SelfSubjectAccessReview of authorization.k8s.io/v1, which needs no right of its own. Imported only where
+`kubernetes` is configured.
+"""
+
+import json
+from collections.abc import Iterator
+
+from carpsidecar.doctor.finding import Finding, Status
+from carpsidecar.doctor.scene import Scene, Subject
+from carpsidecar.messages import KubernetesSettings
+from carpsidecar.reporter.kubernetes.client import Api, ApiError, Request, Timing
+from carpsidecar.reporter.kubernetes.desired import suffixes
+from carpsidecar.reporter.kubernetes.objects import ROLE_LABEL, Pod
+from carpsidecar.reporter.kubernetes.pods import find, list_some
+from carpsidecar.reporter.kubernetes.rbac import Rule, rules
+from carpsidecar.reporter.stats import ApiStats
+
+_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+_ASK = Rule("create", "selfsubjectaccessreviews", "", "authorization.k8s.io")
+
+
+def cluster(scene: Scene, settings: KubernetesSettings) -> Iterator[Finding]:
+    api = Api(settings.kubeconfig, ApiStats(), Timing())
+    try:
+        yield from _permissions(api, settings)
+        yield from _labels(api, settings, scene)
+    except ApiError as error:
+        remedy = "check the service account, the network policy and the API server's address"
+        yield Finding("kubernetes", Status.PROBLEM, str(error), remedy)
+    finally:
+        api.close()
+
+
+def _permissions(api: Api, settings: KubernetesSettings) -> Iterator[Finding]:
+    """Raises: ApiError."""
+    needed = rules(settings)
+    missing = [rule for rule in needed if not _is_allowed(api, rule)]
+    for rule in missing:
+        yield Finding("permissions", Status.PROBLEM, f"not allowed to {rule}", rule.advice)
+    if not missing:
+        yield Finding("permissions", Status.OK, f"all {len(needed)} that are used are there")
+
+
+def _is_allowed(api: Api, rule: Rule) -> bool:
+    resource, _, subresource = rule.resource.partition("/")
+    attributes = {
+        "verb": rule.verb,
+        "group": rule.api_group,
+        "resource": resource,
+        "subresource": subresource,
+        "namespace": rule.namespace,
+    }
+    body = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": attributes},
+    }
+    answer = api.call(Request("POST", _REVIEWS, _ASK, body=body))
+    try:
+        return json.loads(answer)["status"]["allowed"] is True
+    except (ValueError, KeyError, TypeError):
+        raise ApiError("other", f"{_ASK}: an answer that can't be read") from None
+
+
+def _labels(api: Api, settings: KubernetesSettings, scene: Scene) -> Iterator[Finding]:
+    """Raises: ApiError."""
+    own = find(api, settings.pod_namespace, settings.pod_name)
+    if own is None:
+        yield Finding(
+            "label",
+            Status.PROBLEM,
+            f"there is no pod {settings.pod_name} in namespace {settings.pod_namespace}",
+            "give its own name by CARP_POD_NAME and CARP_POD_NAMESPACE (the downward API)",
+        )
+        return
+    pods = [own]
+    if settings.pod_selector:
+        pods = list_some(api, settings.pod_namespace, {"labelSelector": settings.pod_selector})
+    names = suffixes(subject.name for subject in scene.subjects)
+    for subject in scene.subjects:
+        yield from _label(subject, own, pods, f"{ROLE_LABEL}{names[subject.name]}")
+
+
+def _label(subject: Subject, own: Pod, pods: list[Pod], label: str) -> Iterator[Finding]:
+    masters = sorted(pod.name for pod in pods if pod.labels.get(label) == "master")
+    role = own.labels.get(label, "none")
+    here = subject.daemon is not None and any(
+        address.interface.ip in subject.addresses for address in subject.netlink.addresses()
+    )
+    if role == "master" and not here:
+        yield Finding(
+            "label",
+            Status.PROBLEM,
+            f"pod {own.name} bears {label}=master, and this machine is not master: the label is stale",
+            f"restart the pod; until then: kubectl label pod {own.name} -n {own.namespace} {label}-",
+            subject.name,
+        )
+    elif len(masters) > 1:
+        yield Finding(
+            "label",
+            Status.PROBLEM,
+            f"several pods bear {label}=master: {', '.join(masters)}",
+            "run this on each of their nodes: where it calls the label stale, restart the pod",
+            subject.name,
+        )
+    elif here and role != "master":
+        yield Finding(
+            "label",
+            Status.WARNING,
+            f"this machine is master, and pod {own.name} bears {label}={role}",
+            "see permissions, and whether the reporter runs: its log says what it could not write",
+            subject.name,
+        )
+    else:
+        yield Finding("label", Status.OK, f"{label}={role}, as it should be", about=subject.name)

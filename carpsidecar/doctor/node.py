@@ -1,0 +1,106 @@
+"""The machine itself: rights, kernel, clock, the daemon, and what the configuration has to say."""
+
+import ctypes
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from carpsidecar.doctor.finding import Finding, Status
+from carpsidecar.doctor.scene import CAPABILITIES, Scene, Subject
+
+KERNEL_LEAST = (4, 18)
+_YOUNG_S = 60.0
+_CLOCK_JUMP_S = 0.1
+_TIME_ERROR = 5
+
+
+def configuration(scene: Scene) -> Iterator[Finding]:
+    for warning in scene.config.warnings:
+        found, _, remedy = warning.rpartition(": ")
+        yield Finding("configuration", Status.WARNING, found or warning, remedy if found else "")
+    if not scene.config.warnings:
+        yield Finding("configuration", Status.OK, f"groups: {', '.join(s.name for s in scene.subjects)}")
+
+
+def privileges(scene: Scene) -> Iterator[Finding]:
+    if scene.lacking:
+        yield Finding(
+            "privileges",
+            Status.PROBLEM,
+            f"{' and '.join(scene.lacking)} are missing here, so that half of the checks are left out",
+            "run it as root; the daemon needs the same: in a pod, capabilities NET_ADMIN and NET_RAW, hostNetwork",
+        )
+    else:
+        yield Finding("privileges", Status.OK, f"{' and '.join(CAPABILITIES)} are there")
+
+
+def kernel(scene: Scene) -> Iterator[Finding]:
+    release = os.uname().release
+    match = re.match(r"(\d+)\.(\d+)", release)
+    if match and (int(match[1]), int(match[2])) < KERNEL_LEAST:
+        least = ".".join(map(str, KERNEL_LEAST))
+        yield Finding("kernel", Status.PROBLEM, f"Linux {release}", f"{least} or newer is needed: upgrade it")
+    else:
+        yield Finding("kernel", Status.OK, f"Linux {release}")
+    wants_ipv6 = any(6 in subject.config.families for subject in scene.subjects)
+    if wants_ipv6 and not Path("/proc/net/if_inet6").exists():
+        yield Finding("kernel", Status.PROBLEM, "IPv6 is switched off", "boot without ipv6.disable=1")
+
+
+def clock(scene: Scene) -> Iterator[Finding]:
+    """Only the hardened mode cares: its counter is the wall clock's time."""
+    if not any(subject.config.auth == "hardened" for subject in scene.subjects):
+        yield Finding("clock", Status.SKIPPED, "auth is carp, which does not use the clock")
+        return
+    if abs(scene.clock_jump_s) > _CLOCK_JUMP_S:
+        yield Finding(
+            "clock",
+            Status.WARNING,
+            f"the clock was set by {scene.clock_jump_s:+.1f} s while this ran",
+            "let NTP slew it (chronyd, systemd-timesyncd), and see what else sets it",
+        )
+    if _is_unsynchronized():
+        yield Finding(
+            "clock",
+            Status.WARNING,
+            "the kernel's clock is not synchronized",
+            "run chronyd or systemd-timesyncd: after a restart with a clock set back, a node is not heard at first",
+        )
+    elif abs(scene.clock_jump_s) <= _CLOCK_JUMP_S:
+        yield Finding("clock", Status.OK, "synchronized, and was not set meanwhile")
+
+
+def daemon(subject: Subject) -> Iterator[Finding]:
+    running = subject.daemon
+    if running is None:
+        yield Finding("daemon", Status.OK, "none runs for this group here", about=subject.name)
+        return
+    who = f"process {running.pid} serves it" if running.pid is not None else "one serves it"
+    if running.age_s is None:
+        yield Finding("daemon", Status.OK, who, about=subject.name)
+    elif running.age_s < _YOUNG_S:
+        yield Finding(
+            "daemon",
+            Status.WARNING,
+            f"{who}, since {running.age_s:.0f} s ago only",
+            "if nobody started it just now, see why it ended:"
+            " `journalctl -u carpsidecar` or `kubectl logs --previous`",
+            subject.name,
+        )
+    else:
+        yield Finding("daemon", Status.OK, f"{who}, for {span(running.age_s)} now", about=subject.name)
+
+
+def _is_unsynchronized() -> bool:
+    """Source: adjtimex(2): TIME_ERROR says so. Where it may not be asked, nothing is known."""
+    # struct timex has 208 bytes; its first field, modes, is 0: nothing is set.
+    return bool(ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(512)) == _TIME_ERROR)
+
+
+def span(seconds: float) -> str:
+    """A length of time in words."""
+    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 1.5 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,61 @@
+"""The findings as a table for people, and as JSON (its schema: docs/troubleshooting.md)."""
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from carpsidecar.doctor.finding import Finding, Status, exit_status
+
+SCHEMA_VERSION = 1
+_COLOURS = {Status.OK: "32", Status.WARNING: "33", Status.PROBLEM: "1;31", Status.SKIPPED: "2"}
+_NARROWEST = 60
+
+
+def table(findings: Sequence[Finding], *, colour: bool, width: int | None) -> Iterator[str]:
+    """Lines; `width` is None where nobody needs them to be broken."""
+    columns = [max(len(str(value)) for value in column) for column in zip(*map(_cells, findings), strict=True)]
+    start = sum(columns) + 2 * len(columns)
+    for finding in findings:
+        cells = [f"{cell:<{size}}" for cell, size in zip(_cells(finding), columns, strict=True)]
+        if colour:
+            cells[0] = f"\x1b[{_COLOURS[finding.status]}m{cells[0]}\x1b[0m"
+        first, *more = _broken(finding.found, start, width)
+        yield "  ".join([*cells, first])
+        for line in more:
+            yield " " * start + line
+        if finding.remedy:
+            first, *more = _broken(finding.remedy, start + 3, width)
+            yield f"{'':{start}}-> {first}"
+            for line in more:
+                yield " " * (start + 3) + line
+    counts = Counter(finding.status for finding in findings)
+    yield ", ".join(f"{counts[status]} {status}" for status in Status if counts[status])
+
+
+def document(findings: Sequence[Finding]) -> dict[str, Any]:
+    """What --json prints."""
+    return {
+        "version": SCHEMA_VERSION,
+        "exit_status": exit_status(findings),
+        "findings": [
+            {
+                "check": finding.check,
+                "status": str(finding.status),
+                "about": finding.about,
+                "found": finding.found,
+                "remedy": finding.remedy,
+            }
+            for finding in findings
+        ],
+    }
+
+
+def _cells(finding: Finding) -> tuple[str, str, str]:
+    return str(finding.status), finding.check, finding.about
+
+
+def _broken(text: str, start: int, width: int | None) -> list[str]:
+    if width is None:
+        return [text]
+    return textwrap.wrap(text, max(width - start, _NARROWEST), break_on_hyphens=False) or [""]

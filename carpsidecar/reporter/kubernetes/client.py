@@ -1,0 +1,286 @@
+"""The way to the API server: the official client's configuration, credentials and connections, with plain JSON.
+
+Its typed models cost more memory than all the rest of the reporter, so they are left out.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import urllib3
+from kubernetes.client.api_client import ApiClient
+from kubernetes.client.exceptions import ApiException
+from kubernetes.client.rest import RESTResponse
+from kubernetes.config import ConfigException
+from urllib3.exceptions import HTTPError, NewConnectionError
+from urllib3.exceptions import TimeoutError as HTTPTimeoutError
+
+from carpsidecar.reporter.kubernetes.credentials import SERVICE_ACCOUNT, configuration
+from carpsidecar.reporter.kubernetes.objects import read_status
+from carpsidecar.reporter.kubernetes.rbac import Rule
+from carpsidecar.reporter.stats import ApiFailure, ApiStats
+
+STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+_ANSWER_MAX = 32 << 20
+_REFUSAL_MAX = 1 << 16
+_LINE_MAX = 8 << 20
+_FAILURES: Mapping[int, ApiFailure] = {
+    401: "unauthorized",
+    403: "forbidden",
+    408: "timeout",
+    409: "conflict",
+    429: "throttled",
+    504: "timeout",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds."""
+
+    connect_s: float = 3.0
+    answer_s: float = 5.0
+    """For a whole answer."""
+    watch_s: float = 120.0
+    """The server ends a watch after this; one that ends later than that hangs."""
+    watch_grace_s: float = 10.0
+    backoff_max_s: float = 30.0
+    forbidden_s: float = 10.0
+    """How long to wait at least for somebody to add a right."""
+    mark_after_s: float = 0.5
+    """A master that hands over says so itself within this time."""
+    settle_s: float = 1.0
+    """One that was marked as lost may need this long to learn that it is no master any more."""
+
+
+class ApiError(Exception):
+    """A request that was not answered, or refused.
+
+    `status` is HTTP's, 0 where there was no answer; `retry_after_s` what the server asks for, 0 where it does not;
+    `verb` what was tried.
+    """
+
+    def __init__(
+        self, failure: ApiFailure, text: str, status: int = 0, retry_after_s: float = 0.0, verb: str = ""
+    ) -> None:
+        super().__init__(text)
+        self.verb = verb
+        self.failure = failure
+        self.status = status
+        self.retry_after_s = retry_after_s
+
+    @property
+    def of_all(self) -> bool:
+        """Whether another request would fare no better now."""
+        return self.failure in ("unreachable", "timeout", "unauthorized", "throttled") or self.status in (502, 503)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """`rule` is what RBAC must allow for it."""
+
+    method: str
+    path: str
+    rule: Rule
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: Mapping[str, Any] | None = None
+    content_type: str = "application/json"
+
+
+class Api:
+    """Sends requests, from any thread, and counts what becomes of them.
+
+    Args:
+        kubeconfig: a file; empty: the pod's service account.
+        came_back: called, in any thread, when the server answers after it did not.
+    """
+
+    def __init__(
+        self,
+        kubeconfig: str,
+        stats: ApiStats,
+        timing: Timing,
+        came_back: Callable[[], None] = lambda: None,
+        service_account: Path = SERVICE_ACCOUNT,
+    ) -> None:
+        self._kubeconfig = kubeconfig
+        self._service_account = service_account
+        self._stats = stats
+        self._timing = timing
+        self._came_back = came_back
+        self._lock = threading.Lock()
+        self._client: ApiClient | None = None
+        # Its warnings are about what is counted and said here.
+        logging.getLogger("urllib3").setLevel(logging.CRITICAL)
+
+    def call(self, request: Request) -> bytes:
+        """The whole answer. Raises: ApiError."""
+        response = self._send(request, self._timing.answer_s)
+        deadline = time.monotonic() + self._timing.answer_s
+        answer = bytearray()
+        try:
+            for chunk in response.response.stream(1 << 16, decode_content=True):
+                answer += chunk
+                if len(answer) > _ANSWER_MAX:
+                    raise self._failed(ApiError("other", f"{request.rule}: an answer of over {_ANSWER_MAX} bytes"))
+                if time.monotonic() > deadline:
+                    raise self._failed(ApiError("timeout", f"{request.rule}: the answer does not end"))
+        except (HTTPError, OSError) as error:
+            response.response.close()
+            raise self._failed(_unanswered(request, error)) from None
+        except ApiError:
+            response.response.close()
+            raise
+        return bytes(answer)
+
+    def stream(self, request: Request, silence_max_s: float) -> "Stream":
+        """An answer without an end, line by line. Raises: ApiError."""
+        return Stream(request, self._send(request, silence_max_s), self._failed)
+
+    def close(self) -> None:
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            client.rest_client.close()
+
+    def _send(self, request: Request, silence_max_s: float) -> RESTResponse:
+        try:
+            return self._send_once(request, silence_max_s)
+        except ApiError as error:
+            if error.failure != "unauthorized" or not error.status:
+                raise
+            # A token that was rotated meanwhile.
+            self._forget_credentials()
+            return self._send_once(request, silence_max_s)
+
+    def _send_once(self, request: Request, silence_max_s: float) -> RESTResponse:
+        try:
+            client = self._connected()
+            headers = {"Accept": "application/json"}
+            if request.body is not None:
+                headers["Content-Type"] = request.content_type
+            method, url, headers, body, _ = client.param_serialize(
+                request.method,
+                request.path,
+                query_params=list(request.query.items()),
+                header_params=headers,
+                body=request.body,
+                auth_settings=["BearerToken"],
+            )
+            timeouts = (self._timing.connect_s, silence_max_s)
+            response = client.call_api(method, url, headers, body, _request_timeout=timeouts)
+        except (ConfigException, OSError, ValueError, TypeError, LookupError) as error:
+            raise self._failed(_without_credentials(error)) from None
+        except ApiException as error:
+            # Only for TLS; the server's certificate may be of an authority that has changed meanwhile.
+            self._forget_credentials()
+            raise self._failed(ApiError("unreachable", f"{request.rule}: TLS: {_one_line(error.reason)}")) from None
+        except HTTPError as error:
+            raise self._failed(_unanswered(request, error)) from None
+        if 200 <= response.status < 300:
+            self._answered()
+            return response
+        raise self._failed(_refused(request, response))
+
+    def _connected(self) -> ApiClient:
+        with self._lock:
+            if self._client is None:
+                self._client = ApiClient(
+                    configuration(self._kubeconfig, self._service_account, self._timing.answer_s)
+                )
+                self._client.user_agent = "carpsidecar"
+            return self._client
+
+    def _forget_credentials(self) -> None:
+        """Read them again for the next request; what is under way goes on as it is."""
+        with self._lock:
+            self._client = None
+
+    def _answered(self) -> None:
+        with self._lock:
+            back, self._stats.reachable = not self._stats.reachable, True
+        if back:
+            self._came_back()
+
+    def _failed(self, error: ApiError) -> ApiError:
+        with self._lock:
+            self._stats.failures[error.failure] += 1
+            self._stats.reachable = error.status > 0
+        return error
+
+
+class Stream:
+    """The lines of an answer; `close` may be called from another thread, and ends them."""
+
+    def __init__(self, request: Request, response: RESTResponse, failed: Callable[[ApiError], ApiError]) -> None:
+        self._request = request
+        self._response: urllib3.BaseHTTPResponse = response.response
+        self._failed = failed
+        self._closed = False
+
+    def lines(self) -> Iterator[bytes]:
+        """Until the server ends it or `close` does. Raises: ApiError."""
+        rest = b""
+        try:
+            for chunk in self._response.stream(None, decode_content=False):
+                *lines, rest = (rest + chunk).split(b"\n")
+                yield from (line for line in lines if line)
+                if len(rest) > _LINE_MAX:
+                    raise self._failed(ApiError("other", f"{self._request.rule}: a line of over {_LINE_MAX} bytes"))
+        except (HTTPError, OSError, AttributeError, ValueError) as error:
+            # Closed from another thread, it may also miss what it has closed.
+            if not self._closed:
+                raise self._failed(_unanswered(self._request, error)) from None
+        finally:
+            self._response.close()
+
+    def close(self) -> None:
+        self._closed = True
+        try:
+            self._response.shutdown()
+        except (OSError, ValueError, RuntimeError):
+            self._response.close()
+
+
+def _refused(request: Request, response: RESTResponse) -> ApiError:
+    status = int(response.status)
+    try:
+        _, message = read_status(response.response.read(_REFUSAL_MAX, decode_content=True))
+    except (HTTPError, OSError):
+        message = ""
+    text = f"{request.rule}: HTTP {status}: {_one_line(message or response.reason)}"
+    if status == 403 and (not message or " cannot " in message):
+        text = f"not allowed to {request.rule}: {request.rule.advice}"
+    failure = _FAILURES.get(status) or ("server" if status >= 500 else "other")
+    return ApiError(failure, text, status, _retry_after_s(response.headers.get("Retry-After")), request.rule.verb)
+
+
+def _retry_after_s(header: str | None) -> float:
+    """Only the number of seconds, which is what an API server gives."""
+    return float(header) if header and header.isascii() and header.isdecimal() else 0.0
+
+
+def _unanswered(request: Request, error: Exception) -> ApiError:
+    # One that is refused counts as one that timed out with urllib3.
+    if isinstance(error, HTTPTimeoutError | TimeoutError) and not isinstance(error, NewConnectionError):
+        return ApiError("timeout", f"{request.rule}: no answer in time")
+    # urllib3 puts the connection, as Python shows objects, before the words.
+    words = str(error).rpartition(">: ")[2] or str(error)
+    return ApiError("unreachable", f"{request.rule}: {_one_line(words) or type(error).__name__}")
+
+
+def _without_credentials(error: Exception) -> ApiError:
+    return ApiError(
+        "unauthorized",
+        f"no way to the API server: {_one_line(str(error)) or type(error).__name__}: run it in a pod with a service"
+        " account, or give a kubeconfig",
+    )
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text or "").split())[:500]

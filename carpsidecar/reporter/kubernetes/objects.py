@@ -1,0 +1,234 @@
+"""What is kept of pods and nodes: the few fields that are needed, whatever else the API sends."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct, field
+
+ROLE_LABEL = "carp-role"
+ANNOTATIONS = "carpsidecar.io/"
+ELECTED = "carpsidecar.io/elected"
+DRAIN_ANNOTATION = "carpsidecar.io/drain"
+
+
+class BadObject(Exception):
+    """An answer that is not what Kubernetes sends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    status: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pod:
+    """Labels, annotations and conditions are only those that are ours."""
+
+    namespace: str
+    name: str
+    uid: str
+    version: str
+    """The resourceVersion."""
+    node: str = ""
+    host_ips: tuple[str, ...] = ()
+    phase: str = ""
+    leaving: bool = False
+    """It is being deleted."""
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    annotations: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    conditions: Mapping[str, Condition] = dataclasses.field(default_factory=dict)
+    containers: Mapping[str, bool] = dataclasses.field(default_factory=dict)
+    """Whether each is ready. That doesn't depend on readiness gates, as the pod's own readiness does."""
+    containers_ready: bool = False
+    ready: bool = False
+
+    @property
+    def finished(self) -> bool:
+        return self.phase in ("Succeeded", "Failed")
+
+    def newer_than(self, other: "Pod") -> bool:
+        """Resource versions of one resource are numbers that rise (Kubernetes 1.35; in fact always)."""
+        if self.version.isdecimal() and other.version.isdecimal():
+            return (len(self.version), self.version) > (len(other.version), other.version)
+        return self.version != other.version
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    name: str
+    unschedulable: bool
+    labels: Mapping[str, str]
+
+
+class _Metadata(Struct, rename="camel"):
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    deletion_timestamp: str | None = None
+
+
+class _Condition(Struct):
+    type: str
+    status: str
+    reason: str | None = None
+    message: str | None = None
+
+
+class _Container(Struct):
+    name: str
+    ready: bool = False
+
+
+class _HostIP(Struct):
+    ip: str = ""
+
+
+class _PodSpec(Struct, rename="camel"):
+    node_name: str | None = None
+
+
+class _PodStatus(Struct, rename="camel"):
+    phase: str | None = None
+    conditions: list[_Condition] | None = None
+    container_statuses: list[_Container] | None = None
+    host_ip: str | None = field(name="hostIP", default=None)
+    host_ips: list[_HostIP] | None = field(name="hostIPs", default=None)
+
+
+class _Pod(Struct):
+    metadata: _Metadata
+    spec: _PodSpec = field(default_factory=_PodSpec)
+    status: _PodStatus = field(default_factory=_PodStatus)
+
+
+class _NodeSpec(Struct):
+    unschedulable: bool | None = None
+
+
+class _Node(Struct):
+    metadata: _Metadata
+    spec: _NodeSpec = field(default_factory=_NodeSpec)
+
+
+class _ListMetadata(Struct, rename="camel"):
+    resource_version: str = ""
+    continue_: str | None = field(name="continue", default=None)
+
+
+class _List(Struct):
+    metadata: _ListMetadata
+    items: list[msgspec.Raw] | None = None
+
+
+class _WatchEvent(Struct):
+    type: str
+    object: msgspec.Raw
+
+
+class _Status(Struct):
+    message: str | None = None
+    code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a list; `more` is what to ask the next one with."""
+
+    items: list[bytes]
+    version: str
+    more: str
+
+
+@dataclass(frozen=True, slots=True)
+class WatchEvent:
+    kind: str
+    object: bytes
+
+
+_pod = msgspec.json.Decoder(_Pod)
+_node = msgspec.json.Decoder(_Node)
+_list = msgspec.json.Decoder(_List)
+_event = msgspec.json.Decoder(_WatchEvent)
+_status = msgspec.json.Decoder(_Status)
+
+
+def read_pod(data: bytes) -> Pod:
+    """Raises: BadObject."""
+    pod = _decoded(_pod, data)
+    metadata, status = pod.metadata, pod.status
+    conditions = {c.type: Condition(c.status, c.reason or "", c.message or "") for c in status.conditions or ()}
+    listed = tuple(host.ip for host in status.host_ips or () if host.ip)
+    return Pod(
+        namespace=metadata.namespace,
+        name=metadata.name,
+        uid=metadata.uid,
+        version=metadata.resource_version,
+        node=pod.spec.node_name or "",
+        host_ips=listed or ((status.host_ip,) if status.host_ip else ()),
+        phase=status.phase or "",
+        leaving=metadata.deletion_timestamp is not None,
+        labels={key: value for key, value in (metadata.labels or {}).items() if key.startswith(ROLE_LABEL)},
+        annotations={
+            key: value for key, value in (metadata.annotations or {}).items() if key.startswith(ANNOTATIONS)
+        },
+        conditions={key: value for key, value in conditions.items() if key.startswith(ELECTED)},
+        containers={container.name: container.ready for container in status.container_statuses or ()},
+        containers_ready=_is_true(conditions.get("ContainersReady")),
+        ready=_is_true(conditions.get("Ready")),
+    )
+
+
+def read_node(data: bytes) -> Node:
+    """Raises: BadObject."""
+    node = _decoded(_node, data)
+    return Node(node.metadata.name, bool(node.spec.unschedulable), dict(node.metadata.labels or {}))
+
+
+def read_page(data: bytes) -> Page:
+    """Raises: BadObject."""
+    page = _decoded(_list, data)
+    return Page(
+        [bytes(item) for item in page.items or ()], page.metadata.resource_version, page.metadata.continue_ or ""
+    )
+
+
+def read_event(line: bytes) -> WatchEvent:
+    """Raises: BadObject."""
+    event = _decoded(_event, line)
+    return WatchEvent(event.type, bytes(event.object))
+
+
+def version_of(data: bytes) -> str:
+    """The resourceVersion, which a bookmark has, too. Raises: BadObject."""
+    return _decoded(_node, data).metadata.resource_version
+
+
+def read_status(data: bytes) -> tuple[int, str]:
+    """The code and the message of a refusal; what can't be read is taken as it stands."""
+    try:
+        status = _decoded(_status, data)
+    except BadObject:
+        return 0, data[:200].decode(errors="replace").strip()
+    return status.code or 0, status.message or ""
+
+
+def _is_true(condition: Condition | None) -> bool:
+    return condition is not None and condition.status == "True"
+
+
+_T = TypeVar("_T")
+
+
+def _decoded(decoder: "msgspec.json.Decoder[_T]", data: bytes) -> _T:
+    try:
+        return decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadObject(f"not what Kubernetes sends: {error}") from None

@@ -1,0 +1,120 @@
+"""Workload pods of the same node, which carry the label and the condition, and whose readiness demotes."""
+
+from typing import Any
+
+from carpsidecar.messages import SetDemotion
+from tests.kubernetes.proxy import wait_until
+from tests.kubernetes.scene import WORKLOAD, Running, Scene, condition_of, role_of
+
+UNREADY = SetDemotion(cause="unready", amount=100, bow_out=True)
+READY = SetDemotion(cause="unready", amount=0)
+
+
+def start(scene: Scene, **settings: Any) -> Running:
+    scene.pod("carp-1")
+    running = scene.start(scene.settings(workload_selector="app=web", **settings))
+    running.snapshot("master")
+    return running
+
+
+def test_those_of_this_node_that_match_follow_and_no_others(scene: Scene) -> None:
+    scene.pod("web-1", labels=WORKLOAD)
+    scene.pod("web-2", node="n2", labels=WORKLOAD)
+    scene.pod("db-1", labels={"app": "db"})
+    running = start(scene)
+    pod = scene.wait_role("web-1", "master")
+    condition = condition_of(pod)
+    assert condition is not None
+    assert condition["status"] == "True"
+    assert pod["metadata"].get("annotations") is None
+    running.snapshot("backup")
+    scene.wait_role("web-1", "backup")
+    scene.pod("web-3", labels=WORKLOAD)
+    scene.wait_role("web-3", "backup")
+    for name in ("web-2", "db-1"):
+        assert role_of(scene.read(name)) is None
+        assert condition_of(scene.read(name)) is None
+
+
+def test_one_that_matches_no_more_and_all_at_the_end_are_as_they_were(scene: Scene) -> None:
+    for name in ("web-1", "web-2"):
+        scene.pod(name, labels=WORKLOAD)
+    running = start(scene)
+    for name in ("web-1", "web-2"):
+        scene.wait_role(name, "master")
+    scene.admin.patch(f"{scene.pods}/web-1", {"metadata": {"labels": {"app": "other"}}})
+    pod = scene.wait_role("web-1", None)
+    assert condition_of(pod) is None
+    running.state.engine_gone(1_800_000_000.0)
+    running.reporter.stop(5.0)
+    pod = scene.read("web-2")
+    assert pod["metadata"]["labels"] == WORKLOAD
+    assert condition_of(pod) is None
+    assert role_of(scene.read("carp-1")) == "init"
+
+
+def test_they_may_be_in_other_namespaces(scene: Scene) -> None:
+    namespaces = [scene.add_namespace(), scene.add_namespace()]
+    for namespace in (*namespaces, ""):
+        scene.pod("web-1", labels=WORKLOAD, namespace=namespace)
+    start(scene, workload_namespaces=namespaces)
+    for namespace in namespaces:
+        scene.wait_role("web-1", "master", namespace)
+    assert role_of(scene.read("web-1")) is None
+
+
+def test_a_pod_that_is_deleted_costs_nothing(scene: Scene) -> None:
+    for number in range(3):
+        scene.pod(f"web-{number}", labels=WORKLOAD)
+    running = start(scene)
+    scene.wait_role("web-0", "master")
+    scene.admin.delete(f"{scene.pods}/web-1")
+    running.snapshot("backup")
+    for name in ("web-0", "web-2", "carp-1"):
+        scene.wait_role(name, "backup")
+    assert running.stats.failures.keys() <= {"other", "conflict"}
+
+
+def test_a_container_beside_ours_that_is_not_ready_demotes_until_it_is(scene: Scene) -> None:
+    scene.pod("carp-1", containers=("carpsidecar", "web"))
+    running = scene.start(scene.settings(unready_demotion=100))
+    running.wait(READY)
+    scene.status("carp-1", {"carpsidecar": False, "web": True})
+    scene.status("carp-1", {"carpsidecar": True, "web": False})
+    running.wait(UNREADY)
+    scene.wait_event("CarpDemoted", "demoted by 100: not ready: container web")
+    running.asked.clear()
+    scene.status("carp-1", {"carpsidecar": True, "web": True})
+    running.wait(READY)
+
+
+def test_a_workload_pod_that_is_not_ready_demotes_until_it_is_and_our_gate_does_not(scene: Scene) -> None:
+    scene.pod("web-1", labels=WORKLOAD)
+    running = start(scene, unready_demotion=100)
+    running.wait(READY)
+    not_elected = {"type": "Ready", "status": "False", "reason": "ReadinessGatesNotReady"}
+    scene.admin.patch(f"{scene.pods}/web-1/status", {"status": {"conditions": [not_elected]}})
+    scene.status("web-1", {"carpsidecar": False})
+    running.wait(UNREADY)
+    running.asked.clear()
+    scene.status("web-1", {"carpsidecar": True})
+    running.wait(READY)
+    assert UNREADY not in running.asked
+    scene.status("web-1", {"carpsidecar": False})
+    running.wait(UNREADY)
+    running.asked.clear()
+    scene.admin.delete(f"{scene.pods}/web-1")
+    running.wait(READY)
+
+
+def test_what_was_asked_stays_while_the_api_is_away(scene: Scene) -> None:
+    scene.pod("web-1", labels=WORKLOAD, ready={"carpsidecar": False})
+    running = start(scene, unready_demotion=100)
+    running.wait(UNREADY)
+    scene.proxy.go_away()
+    running.asked.clear()
+    scene.status("web-1", {"carpsidecar": True})
+    wait_until(lambda: running.stats.failures["unreachable"] > 3, "it tries")
+    assert running.asked == []
+    scene.proxy.come_back()
+    running.wait(READY)

@@ -1,0 +1,150 @@
+"""What is wrong between this machine and the others of its group, planted and found."""
+
+import time
+from ipaddress import ip_address
+
+import pytest
+
+from carpsidecar.lab.process import Process
+from carpsidecar.protocol.auth import HardenedAuth
+from carpsidecar.protocol.packet import VERSION_HARDENED, header, pack
+from tests.network.doctor.clinic import HERE, MASTER, PASSPHRASE, THERE, VIP, VIP6, Clinic, repeating
+from tests.network.engine.forged import ipv4
+from tests.network.tap import Tap
+from tests.unit.capture.packets import carp
+
+pytestmark = pytest.mark.network
+
+
+def test_a_group_that_is_well(clinic: Clinic, master: Process) -> None:
+    report = clinic.examine()
+    assert (report.exit_status, report.problems) == (0, set()), str(report)
+    assert {one["check"] for one in report.findings if one["status"] == "warning"} <= {"clock"}
+    assert report.one("peers", "ok").startswith(f"{MASTER} is master: every 0.0781 s, advskew 20")
+    assert report.one("digest", "ok") == f"that of {MASTER} fits"
+    assert report.one("delivery", "ok") == f"what {MASTER} sends reaches programs"
+    assert report.one("holder", "ok") == f"{VIP} is held by the master, {MASTER}"
+    assert report.one("vhid", "ok") == "42 is used by nobody else"
+    assert report.one("multicast", "ok") == "224.0.0.18 can be joined, and comes back"
+
+
+def test_it_disturbs_nobody(clinic: Clinic, master: Process) -> None:
+    """No advertisement and no claim leaves the machine: what leaves it asks, from no address."""
+    with Tap(clinic.there) as tap:
+        clinic.examine("--vip", VIP6)
+        ours = [frame.data for frame in tap.heard if frame.data[6:12] == bytes.fromhex("02ca0000000c")]
+    assert ours, "it has asked for the address"
+    assert [frame for frame in ours if frame[12:14] == b"\x08\x00" and frame[23] == 112] == []
+    arp = [frame for frame in ours if frame[12:14] == b"\x08\x06"]
+    assert {frame[28:32] for frame in arp if frame[20:22] == b"\0\1"} == {bytes(4)}
+    assert "became" not in master.log[master.log.index("became master") + 13 :]
+
+
+@pytest.mark.parametrize(
+    ("passphrase", "words"),
+    [
+        ("another one", "nor does anything near our settings: most likely its passphrase is another"),
+        (f"{PASSPHRASE}\n", "its passphrase has no blanks or line ends around it"),
+        (f'"{PASSPHRASE}"', "its passphrase has no quotes around it"),
+        (PASSPHRASE + " yes", "its passphrase is ours cut after 15 bytes"),
+        (PASSPHRASE[:-1], "nor does anything near our settings"),
+    ],
+    ids=["another", "line feed", "quotes", "longer", "shorter"],
+)
+def test_a_wrong_passphrase(clinic: Clinic, master: Process, passphrase: str, words: str) -> None:
+    report = clinic.examine(passphrase=passphrase)
+    found = report.one("digest", "problem")
+    assert found.startswith(f"that of {MASTER} does not fit")
+    assert words in found
+    assert passphrase not in str(report)
+
+
+@pytest.mark.parametrize(
+    ("flags", "vip", "words"),
+    [
+        (("--vip", "10.99.0.101"), VIP, f"its addresses are {VIP}: 10.99.0.101 is missing there"),
+        (("--vip", VIP6), VIP, f"its addresses are {VIP}: {VIP6} is missing there"),
+        ((), "10.99.0.109", f"its only address is {VIP}"),
+    ],
+    ids=["one more", "one family more", "another"],
+)
+def test_other_addresses(clinic: Clinic, master: Process, flags: tuple[str, ...], vip: str, words: str) -> None:
+    assert words in clinic.examine(*flags, vip=vip).one("digest", "problem")
+
+
+def test_the_other_mode(clinic: Clinic, master: Process) -> None:
+    found = clinic.examine("--auth", "hardened").one("digest", "problem")
+    assert found == f"{MASTER} uses auth carp, and this configuration hardened"
+
+
+def test_the_other_mode_and_another_address(clinic: Clinic, master: Process) -> None:
+    found = clinic.examine("--auth", "hardened", vip="10.99.0.109").one("digest", "problem")
+    assert found == f"{MASTER} uses auth carp, and this configuration hardened; its only address is {VIP}"
+
+
+def test_another_vhid(clinic: Clinic, master: Process) -> None:
+    report = clinic.examine(vhid=43)
+    assert report.one("vhid", "problem") == f"{MASTER} has our passphrase and addresses, but vhid 42, not 43"
+    assert report.one("peers", "warning").startswith("no master was heard in")
+
+
+def test_equal_priorities(clinic: Clinic, master: Process) -> None:
+    found = clinic.examine(advskew=20).one("priority", "warning")
+    assert found == f"{MASTER} has advbase 0 and advskew 20, as we have"
+
+
+def test_intervals_that_do_not_fit(clinic: Clinic, master: Process) -> None:
+    found = clinic.examine("--advbase", "9").one("priority", "problem")
+    assert found.startswith(f"this machine advertises every 9.2 s, longer than {MASTER} waits for a master")
+
+
+def test_a_running_daemon_that_was_configured_otherwise(clinic: Clinic, master: Process) -> None:
+    report = clinic.examine("--vip", "10.99.0.101", node=clinic.master)
+    found = report.one("digest", "problem")
+    assert found.startswith(f"that of this machine's own daemon ({MASTER}) does not fit: its addresses are {VIP}")
+    assert "send the daemon HUP" in report.of("digest")[0]["remedy"]
+
+
+def test_the_master_itself(clinic: Clinic, master: Process) -> None:
+    report = clinic.examine(node=clinic.master, advskew=20)
+    assert report.problems == set(), str(report)
+    assert report.one("peers", "ok") == "this machine is master, and no other one is"
+    assert report.one("addresses", "ok") == f"this machine holds {VIP}"
+    assert report.one("holder", "ok") == f"{VIP} is held by this machine, and nobody else answers for it"
+    assert "serves it, since" in report.one("daemon", "warning")
+
+
+def test_two_masters_at_once(clinic: Clinic, master: Process) -> None:
+    """The other one hears nothing, and takes over; both are heard here."""
+    clinic.there.drop_incoming()
+    try:
+        second = clinic.run_master(clinic.there, advskew=60)
+        report = clinic.examine()
+        assert report.one("peers", "problem") == f"{MASTER}, {THERE} are masters at once"
+        again = clinic.examine(node=clinic.master)
+        assert again.one("peers", "problem") == f"this machine is master, and so is {THERE}: two at once"
+        assert second.stop() == 0
+    finally:
+        clinic.there.rejoin()
+
+
+def test_our_own_packets_come_back(clinic: Clinic, master: Process) -> None:
+    with Tap(clinic.there) as tap, repeating(tap, lambda: ipv4(tap.mac, HERE, carp())):
+        found = clinic.examine().one("reflection", "problem")
+    assert found == f"advertisements from our own address {HERE} come in on eth0"
+
+
+@pytest.mark.parametrize(("off_s", "words"), [(7200, "2 hours ahead of"), (-300, "5 minutes behind")])
+def test_a_clock_that_is_off(clinic: Clinic, off_s: int, words: str) -> None:
+    """Hardened: the counter is the clock's time, so an authentic one from the past or the future tells it."""
+    authentic = HardenedAuth(PASSPHRASE.encode(), 44, [ip_address(VIP)])
+    head = header(VERSION_HARDENED, 44, 40, 0)
+
+    def advertisement() -> bytes:
+        counter = authentic.next_counter(int((time.time() + off_s) * 1e6))
+        return ipv4(tap.mac, THERE, pack(head, counter, authentic.digest(head, ip_address(THERE), counter)))
+
+    with Tap(clinic.there) as tap, repeating(tap, advertisement):
+        report = clinic.examine("--auth", "hardened", vhid=44)
+    assert report.one("counter", "warning") == f"the counter of {THERE} is {words} this machine's clock"
+    assert report.of("clock")

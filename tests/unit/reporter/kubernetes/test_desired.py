@@ -1,0 +1,103 @@
+"""What a pod is to carry, and the patch that leads there."""
+
+from dataclasses import replace
+
+from carpsidecar.reporter.kubernetes.desired import NOTHING, Marks, own, patch, unknown, workload
+from carpsidecar.reporter.kubernetes.objects import Condition, Pod
+from tests.unit.reporter.kubernetes.samples import pod, snapshot
+
+SINCE = "2027-01-15T08:00:00.250000Z"
+
+
+def carrying(marks: Marks, **values: object) -> Pod:
+    return pod(labels=marks.labels, annotations=marks.annotations, conditions=marks.conditions, **values)
+
+
+def test_a_first_write_says_all_and_only_for_this_version_of_the_pod() -> None:
+    assert patch(pod(), own([snapshot(role="master", reason="no advertisement from the master")])) == {
+        "metadata": {
+            "resourceVersion": "100",
+            "labels": {"carp-role": "master"},
+            "annotations": {
+                "carpsidecar.io/since": SINCE,
+                "carpsidecar.io/reason": "no advertisement from the master",
+                "carpsidecar.io/addresses": "10.77.0.100",
+            },
+        },
+        "status": {
+            "conditions": [
+                {
+                    "type": "carpsidecar.io/elected",
+                    "status": "True",
+                    "reason": "Master",
+                    "message": "no advertisement from the master",
+                    "lastTransitionTime": SINCE,
+                }
+            ]
+        },
+    }
+
+
+def test_there_is_nothing_to_write_where_all_is_as_it_should_be() -> None:
+    marks = own([snapshot(), snapshot(group="mail", role="master")])
+    assert patch(carrying(marks), marks) is None
+    assert patch(pod(), NOTHING) is None
+
+
+def test_only_what_changed_is_written() -> None:
+    before = own([snapshot(role="backup", reason="started")])
+    body = patch(carrying(before), own([snapshot(role="backup", reason="demoted")]))
+    assert body == {
+        "metadata": {"resourceVersion": "100", "annotations": {"carpsidecar.io/reason": "demoted"}},
+        "status": {
+            "conditions": [
+                {"type": "carpsidecar.io/elected", "status": "False", "reason": "Backup", "message": "demoted"}
+            ]
+        },
+    }
+
+
+def test_names_of_others_stay_and_ours_go() -> None:
+    marks = own([snapshot(), snapshot(group="mail")])
+    before = carrying(marks)
+    before = replace(
+        before,
+        labels={**before.labels, "carp-roles": "x"},
+        annotations={**before.annotations, "carpsidecar.io/drain": "true", "carpsidecar.io/sincere": "x"},
+    )
+    body = patch(before, own([snapshot()]))
+    assert body == {
+        "metadata": {
+            "resourceVersion": "100",
+            "labels": {"carp-role-mail": None},
+            "annotations": {f"carpsidecar.io/{word}-mail": None for word in ("since", "reason", "addresses")},
+        },
+        "status": {"conditions": [{"type": "carpsidecar.io/elected-mail", "$patch": "delete"}]},
+    }
+
+
+def test_a_workload_pod_gets_no_annotations_and_loses_all_in_the_end() -> None:
+    marks = workload([snapshot(role="master")])
+    assert marks.annotations == {}
+    assert patch(carrying(marks), NOTHING) == {
+        "metadata": {"resourceVersion": "100", "labels": {"carp-role": None}},
+        "status": {"conditions": [{"type": "carpsidecar.io/elected", "$patch": "delete"}]},
+    }
+
+
+def test_one_group_is_marked_unknown_and_the_other_stays() -> None:
+    before = carrying(own([snapshot(role="master"), snapshot(group="mail", role="master")]))
+    body = patch(before, unknown(before, "", "carp-2 became master", 1_800_000_001.0))
+    assert body is not None
+    assert body["metadata"]["labels"] == {"carp-role": "unknown"}
+    assert body["metadata"]["annotations"] == {"carpsidecar.io/reason": "carp-2 became master"}
+    (condition,) = body["status"]["conditions"]
+    assert condition["type"] == "carpsidecar.io/elected"
+    assert condition["status"] == "Unknown"
+
+
+def test_a_condition_whose_status_stays_keeps_its_time() -> None:
+    elected = {"carpsidecar.io/elected": Condition("False", "Init", "started")}
+    body = patch(pod(conditions=elected), Marks(conditions=own([snapshot()]).conditions))
+    assert body is not None
+    assert "lastTransitionTime" not in body["status"]["conditions"][0]
