@@ -142,7 +142,7 @@ class Engine:
                     self._tell,
                     former,
                 )
-                undo.callback(interface.remove, group)
+                undo.callback(self._let_go_of_interface, group)
                 interface.add(group)
                 if interface.link is None:
                     interface.set_link(self._link_named(config.interface))
@@ -160,16 +160,19 @@ class Engine:
     def _remove(self, group: Group) -> None:
         group.stop()
         group.close()
-        group.interface.remove(group)
-        if not group.interface.groups:
-            group.interface.close()
-            del self._interfaces[group.interface.name]
+        self._let_go_of_interface(group)
         del self._groups[group.config.name]
         self._locks.pop(group.config.name).close()
         if not group.hooks.idle:
             self._leaving[group.config.name] = group.hooks.runner
         log(INFO, "removed", "no longer configured so", group=group.config.name)
         self._tell(GroupGone(group=group.config.name))
+
+    def _let_go_of_interface(self, group: Group) -> None:
+        group.interface.remove(group)
+        if not group.interface.groups:
+            group.interface.close()
+            del self._interfaces[group.interface.name]
 
     # The kernel.
 

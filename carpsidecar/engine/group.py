@@ -47,8 +47,8 @@ _CANNOT_HOLD = "addresses"
 
 
 _AUTO_ADVSKEWS, _AUTO_ADVSKEW_STEP = 32, 4
-"""More would make the last nodes advertise ever more slowly. Smaller steps are lost in a busy machine's delays, and then
-two backups take over at once."""
+"""More would make the last nodes advertise ever more slowly. Smaller steps are lost in a busy machine's delays, and
+then two backups take over at once."""
 
 
 def advskew_of(source: IPAddress) -> int:

@@ -93,12 +93,8 @@ class Holding:
         """At once, or after the rest, and again at growing intervals."""
         self.stop_announcing()
         now = self._loop.time()
-        times = [now + after_s for after_s in ANNOUNCE_AGAIN_AFTER_S]
-        if now >= self._rests_until:
-            self._announce_once()
-        else:
-            times.append(self._rests_until)
-        self._again = [self._loop.call_at(at, self._announce_once) for at in times]
+        self._again = [self._loop.call_at(now + after_s, self._announce) for after_s in ANNOUNCE_AGAIN_AFTER_S]
+        self._announce()
 
     def defend(self, now: float) -> None:
         """Announce against a foreign claim: at once, or when the gap is over, so that the last word is ours."""
@@ -116,6 +112,12 @@ class Holding:
         if self._defending is not None:
             self._defending.cancel()
             self._defending = None
+
+    def _announce(self) -> None:
+        if self._loop.time() >= self._rests_until:
+            self._announce_once()
+        else:
+            self._again.append(self._loop.call_at(self._rests_until, self._announce))
 
     def _defend(self) -> None:
         self._defending = None

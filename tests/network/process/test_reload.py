@@ -115,6 +115,11 @@ def test_an_interface_is_left_with_its_last_group(lab: Lab, tmp_path: Path) -> N
     reload(engine)
     one_card = open_sockets(engine)
     assert {table: 2 * count for table, count in one_card.items()} == two_cards
+    configuration.groups.append(group(101, **inside, source="10.98.0.77"))
+    configuration.write()
+    reload(engine, "10.98.0.77 is no address of this machine")
+    assert open_sockets(engine) == one_card, "one that can't start leaves nothing open"
+    del configuration.groups[1]
     configuration.groups.append(group(101, **inside))
     configuration.write()
     after = engine.log_size

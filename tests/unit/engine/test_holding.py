@@ -228,3 +228,25 @@ def test_an_announcement_that_took_long_is_followed_by_a_rest(
     bench.loop.until(lambda: len(bench.kernel.announced) == 2)
     first, second = bench.kernel.announced
     assert second - first >= module.ANNOUNCING_REST * took_s
+
+
+def test_the_repeats_keep_the_rest_too(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    took_s = 0.02
+    quick, loop = bench.kernel.announce, bench.loop.asyncio
+    began, took = loop.time(), 0.0
+    real = loop.time
+
+    def slow(addresses: list[IPAddress]) -> None:
+        nonlocal took
+        quick(addresses)
+        took += took_s
+
+    monkeypatch.setattr(bench.kernel, "announce", slow)
+    monkeypatch.setattr(bench.kernel, "now", lambda: real() + took)
+    monkeypatch.setattr(loop, "time", lambda: real() + took)
+    monkeypatch.setattr(module, "ANNOUNCE_AGAIN_AFTER_S", (0.05, 0.1, 0.3))
+    bench.holding.announce()
+    bench.loop.until(lambda: loop.time() > began + 1.0)
+    times = bench.kernel.announced
+    assert len(times) >= 3
+    assert all(later - earlier >= module.ANNOUNCING_REST * took_s for earlier, later in itertools.pairwise(times))
