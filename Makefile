@@ -1,5 +1,7 @@
 # Two commands do everything: `make demo` and `make test`. See README.md for the others.
 PYTHON = .venv/bin/python
+# Most tests wait rather than work, so three parts run beside each other; see tests/conftest.py.
+TOGETHER = -n 3 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: demo test lint format bench bench-quick soak chart manifests clean
 
@@ -8,7 +10,7 @@ demo:
 	@$(PYTHON) -m carpsidecar demo $(ARGS)
 
 test: lint
-	@$(PYTHON) -m pytest $(ARGS)
+	@$(PYTHON) -m pytest $(if $(ARGS),$(ARGS),$(TOGETHER))
 
 lint:
 	@.ci/setup test
@@ -52,7 +54,7 @@ clean:
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What people without Python get: one file, an image, a package, and all of them for a release. See docs/install.md.
-.PHONY: binary image lock
+.PHONY: binary image deb release release-test lock
 
 binary:
 	@.ci/binary
@@ -67,3 +69,17 @@ lock:
 		--custom-compile-command "make lock" requirements.in --output-file requirements.txt
 	cd packaging/release && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--custom-compile-command "make lock" requirements.in --output-file requirements.txt
+
+deb: binary
+	@.ci/binary release
+	@build/venv/bin/python packaging/deb/build.py dist/carpsidecar dist
+
+# All that a release has, in dist/.
+release: deb image
+	@build/venv/bin/python packaging/release/build.py dist
+
+# The binary, the image and the package: their own tests, and the interoperability suite run by the binary.
+release-test: deb image
+	@.ci/binary test
+	@CARPSIDECAR_REBUILD=1 $(PYTHON) -m pytest tests/binary $(ARGS)
+	@CARPSIDECAR_COMMAND=$(CURDIR)/dist/carpsidecar $(PYTHON) -m pytest tests/network/interop $(ARGS)
