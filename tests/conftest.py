@@ -1,5 +1,5 @@
-"""Which tests run beside each other: `make test` has a worker for the soak, one for the network tests, which mostly wait
-too, and one for the others. Alone, in one process, they run one after the other.
+"""Which tests run beside each other: `make test` has a worker for the soak, one for the network tests, which mostly
+wait too, and one for the others. Alone, in one process, they run one after the other.
 """
 
 from pathlib import Path

@@ -1,0 +1,162 @@
+"""Builds the tree: the program, its interpreter and every shared library it needs, the C library too.
+
+usage: tree.py FOLDER    (which must not be there yet)
+
+Nothing of the machine that it will run on is used: the executable names the C library's loader by the path that the
+tree will have, which is /usr/lib/carpsidecar; the binary's launcher writes another one there. Two builds of one
+commit are equal byte for byte.
+"""
+
+import ast
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+SOURCE = HERE.parent.parent
+SPEC = SOURCE / "cmd" / "carpsidecar" / "carpsidecar.spec"
+WORK = SOURCE / "build" / "binary"
+INSTALLED = "/usr/lib/carpsidecar"
+LIBRARIES = ("cryptography", "h11", "kubernetes", "msgspec", "prometheus-client", "pyroute2", "pyyaml")
+
+
+def main() -> int:
+    if len(sys.argv) != 2:
+        print("usage: tree.py FOLDER", file=sys.stderr)
+        return 2
+    build(Path(sys.argv[1]), f"{INSTALLED}/_internal/{Path(system_libraries()[0]).name}")
+    return 0
+
+
+def build(folder: Path, loader_path: str) -> str:
+    """Build the tree for a loader that will be found at this path, and return the loader's name."""
+    shutil.rmtree(WORK, ignore_errors=True)
+    WORK.mkdir(parents=True)
+    facts = WORK / "built-from.json"
+    facts.touch()
+    loader, libc = system_libraries()
+    environment = {
+        **os.environ,
+        "PYTHONHASHSEED": "1",
+        "SOURCE_DATE_EPOCH": str(commit_time()),
+        "PYINSTALLER_CONFIG_DIR": str(WORK / "cache"),
+        "CARPSIDECAR_BUILT_FROM": str(facts),
+        "CARPSIDECAR_LOADER": loader,
+        "CARPSIDECAR_LIBC": libc,
+    }
+    command = [sys.executable, "-m", "PyInstaller", "--noconfirm", "--clean", "--log-level", "ERROR"]
+    command += ["--distpath", str(WORK / "dist"), "--workpath", str(WORK / "work"), str(SPEC)]
+    run(command, env=environment)
+    tree = WORK / "dist" / "carpsidecar"
+    name = Path(loader).name
+    forget_build_machine(tree)
+    check_imports(tree, name)
+    (tree / "_internal" / facts.name).write_text(json.dumps(built_from(), indent=2) + "\n")
+    make_independent(tree / "carpsidecar", loader_path)
+    shutil.copytree(tree, folder, symlinks=True)
+    return name
+
+
+def built_from() -> dict[str, object]:
+    """What `carpsidecar version` tells, and what a list of parts is made from."""
+    return {
+        "commit": os.environ.get("CARPSIDECAR_COMMIT") or git("describe", "--always", "--dirty", "--abbrev=12"),
+        "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
+        "python": platform.python_version(),
+        "packages": python_packages(),
+        "system": system_packages(),
+    }
+
+
+def python_packages() -> dict[str, str]:
+    """The packages of which the tree has a module."""
+    contents = ast.literal_eval((WORK / "work" / "carpsidecar" / "PYZ-00.toc").read_text())[1]
+    modules = {name.partition(".")[0] for name, _, _ in contents}
+    modules |= {path.name.partition(".")[0] for path in (WORK / "dist" / "carpsidecar" / "_internal").iterdir()}
+    owners = importlib.metadata.packages_distributions()
+    names = {owner for module in modules for owner in owners.get(module, ())} - {"setuptools"}
+    return {name: importlib.metadata.version(name) for name in sorted(names)}
+
+
+def system_packages() -> dict[str, str]:
+    """The packages of this machine that the other shared libraries are from, where it is a Debian or its like."""
+    taken = ast.literal_eval((WORK / "work" / "carpsidecar" / "COLLECT-00.toc").read_text())[0]
+    files = {
+        str(Path(file).resolve()) for _, file, kind in taken if kind == "BINARY" and "/site-packages/" not in file
+    }
+    found = {}
+    for file in sorted(files):
+        # The package's own list may have it below /lib where it is now below /usr/lib.
+        for path in (file, file.removeprefix("/usr")):
+            for line in output("dpkg-query", "--search", path).splitlines():
+                name = line.partition(": ")[0]
+                found[name.partition(":")[0]] = output("dpkg-query", "--show", "--showformat", "${Version}", name)
+    return dict(sorted(found.items()))
+
+
+def commit_time() -> int:
+    return int(os.environ.get("SOURCE_DATE_EPOCH") or git("log", "-1", "--format=%ct") or 0)
+
+
+def git(*arguments: str) -> str:
+    return output("git", "-C", str(SOURCE), *arguments)
+
+
+def output(*command: str) -> str:
+    """What it printed; nothing where it failed, or is not there."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    except FileNotFoundError:
+        return ""
+
+
+def system_libraries() -> tuple[str, str]:
+    """The loader and the C library that this Python runs on."""
+    command = [patchelf(), "--print-interpreter", sys.executable]
+    interpreter = subprocess.run(command, capture_output=True, text=True, check=False)
+    loader = interpreter.stdout.strip()
+    mapped = re.search(r"^.* (/\S*/libc\.so\.6|/\S*/libc-2\.\d+\.so)$", Path("/proc/self/maps").read_text(), re.M)
+    if interpreter.returncode or mapped is None:
+        sys.exit(f"{sys.executable}: not a Python on the GNU C library: give one, such as Debian's")
+    return loader, mapped[1]
+
+
+def check_imports(tree: Path, loader: str) -> None:
+    """Run the second executable that the specification makes, in the tree and on its libraries."""
+    checker = tree / "imports"
+    shutil.copy2(WORK / "work" / "carpsidecar" / "imports", checker)
+    internal = tree / "_internal"
+    run([str(internal / loader), "--library-path", str(internal), str(checker)])
+    checker.unlink()
+
+
+def forget_build_machine(tree: Path) -> None:
+    """Take out of the libraries where the build's Python has its own: nothing is to be looked for there."""
+    for library in sorted(path for path in tree.rglob("*.so*") if not path.is_symlink()):
+        if output(patchelf(), "--print-rpath", str(library)).startswith("/"):
+            run([patchelf(), "--remove-rpath", str(library)])
+
+
+def make_independent(executable: Path, loader: str) -> None:
+    where = "$ORIGIN/_internal"
+    run([patchelf(), "--set-interpreter", loader, "--force-rpath", "--set-rpath", where, str(executable)])
+
+
+def patchelf() -> str:
+    return str(Path(sys.executable).parent / "patchelf")
+
+
+def run(command: list[str], **how: object) -> None:
+    done = subprocess.run(command, check=False, **how)
+    if done.returncode:
+        sys.exit(f"{Path(command[0]).name} failed: exit status {done.returncode}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

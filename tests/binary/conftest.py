@@ -1,0 +1,51 @@
+"""The artefacts under test: those in dist/, and the binary is built where it is not there.
+
+What takes minutes to build, the image and the package, is tested where it has been built: `make release-test` does.
+"""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from carpsidecar.lab.namespace import has_privileges
+from carpsidecar.lab.network import Lab
+
+SOURCE = Path(__file__).resolve().parent.parent.parent
+DIST = SOURCE / "dist"
+BUILD_TIMEOUT_S = 600
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker(pytest.mark.timeout(BUILD_TIMEOUT_S))
+
+
+@pytest.fixture(scope="session")
+def binary() -> Path:
+    path = DIST / "carpsidecar"
+    if not path.exists():
+        built = subprocess.run(["make", "-C", SOURCE, "binary"], capture_output=True, text=True, check=False)
+        if built.returncode and "could not be installed" in built.stderr:
+            pytest.skip(f"the binary can't be built here: {built.stderr.strip()}")
+        assert built.returncode == 0, built.stdout + built.stderr
+    return path
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    if not has_privileges():
+        pytest.skip("needs network namespaces: run `sudo make test`")
+    with Lab() as lab:
+        yield lab
+
+
+def built(pattern: str) -> Path:
+    """What was built under this name; the test is skipped where nothing was."""
+    found = sorted(DIST.glob(pattern))
+    if not found:
+        pytest.skip(f"dist/{pattern} has not been built: make release-test")
+    return found[-1]

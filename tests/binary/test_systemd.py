@@ -1,0 +1,134 @@
+"""The Debian package, on a Debian that systemd runs: installed, held by the watchdog, upgraded, purged."""
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from carpsidecar.lab.network import Lab
+from carpsidecar.lab.process import Process
+from tests.binary.conftest import SOURCE, built
+from tests.binary.machine import Machine, booted, make_tree
+
+UNITS = sorted((SOURCE / "packaging" / "systemd").glob("*.service"))
+EXPOSURE_MAX = 2.0
+SOON_S = 30.0
+VIP = "10.99.0.100"
+SECRET = "only for this lab"
+SETTINGS = f"vip: {VIP}\nvhid: 100\nadvbase: 0\nadvskew: 20\npreempt: true\n"
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
+@pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
+def test_little_is_exposed(unit: Path, tmp_path: Path) -> None:
+    # An instance, since a template is no unit.
+    copy = tmp_path / unit.name.replace("@", "@one")
+    shutil.copy(unit, copy)
+    command = ["systemd-analyze", "security", "--offline=true", f"--threshold={EXPOSURE_MAX * 10:g}", "--no-pager"]
+    judged = subprocess.run([*command, str(copy)], capture_output=True, text=True, check=False)
+    if "unrecognized option" in judged.stderr:
+        pytest.skip("this systemd-analyze can't look at a file")
+    assert judged.returncode == 0, judged.stdout.splitlines()[-1]
+
+
+@pytest.fixture
+def machine(lab: Lab, tmp_path: Path) -> Iterator[Machine]:
+    package = built("carpsidecar_*.deb")
+    if os.geteuid() != 0 or not shutil.which("systemd-nspawn") or not shutil.which("mmdebstrap"):
+        pytest.skip("needs root, systemd-nspawn and mmdebstrap")
+    root = tmp_path / "debian"
+    make_tree(SOURCE / "build" / "debian.tar", root)
+    shutil.copy(package, root / "root" / "carpsidecar.deb")
+    with booted(lab.node("debian"), root) as machine:
+        yield machine
+
+
+def eventually(holds: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + SOON_S
+    while not (true := holds()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return true
+
+
+def start_backup(lab: Lab, binary: Path) -> Process:
+    node = lab.node("backup")
+    flags = ["--vip", VIP, "--vhid", "100", "--interface", "eth0", "--advbase", "0", "--advskew", "60"]
+    return node.start([str(binary), "run", *flags], env={"CARP_PASSPHRASE": SECRET})
+
+
+def configure(machine: Machine) -> None:
+    folder = machine.root / "etc" / "carpsidecar"
+    (folder / "carpsidecar.yaml").write_text(SETTINGS)
+    (folder / "passphrase").touch(0o600)
+    (folder / "passphrase").write_text(SECRET)
+
+
+def test_from_installation_to_purge(lab: Lab, machine: Machine, binary: Path) -> None:
+    before = files_of(machine)
+    machine.run("dpkg --install /root/carpsidecar.deb")
+    assert machine.show("carpsidecar", "ActiveState") == "inactive"
+    configure(machine)
+    machine.run("systemctl enable --now carpsidecar")
+    assert machine.show("carpsidecar", "Type") == "notify"
+    assert "became master" in wait_for_log(machine, "became master")
+    assert eventually(lambda: VIP in machine.show("carpsidecar", "StatusText") + held(lab))
+    backup = start_backup(lab, binary)
+    backup.wait_for("became backup", SOON_S)
+
+    engine = machine.show("carpsidecar", "MainPID")
+    status = machine.run(f"cat /proc/{engine}/status")
+    assert capabilities(status) == 1 << 12 | 1 << 13
+    assert "\nUid:\t0\t" not in status
+    assert SECRET not in machine.run("journalctl --unit carpsidecar")
+
+    # A hang is the watchdog's, and a crash is mended at once.
+    machine.run(f"kill -STOP {engine}")
+    assert eventually(lambda: machine.show("carpsidecar", "MainPID") not in (engine, "0"))
+    assert eventually(lambda: machine.show("carpsidecar", "ActiveState") == "active")
+    engine = machine.show("carpsidecar", "MainPID")
+    machine.run(f"kill -KILL {engine}")
+    assert eventually(lambda: machine.show("carpsidecar", "MainPID") not in (engine, "0"))
+    assert eventually(lambda: machine.show("carpsidecar", "ActiveState") == "active")
+    assert eventually(lambda: VIP in held(lab))
+
+    seen = backup.log_size
+    machine.run("dpkg --install /root/carpsidecar.deb")
+    assert eventually(lambda: machine.show("carpsidecar", "ActiveState") == "active")
+    assert eventually(lambda: VIP in held(lab))
+    # To the backup by a bow-out, and back when the preferred one is there again.
+    assert backup.log[seen:].count("became master") <= 1
+
+    machine.run("dpkg --remove carpsidecar")
+    assert eventually(lambda: VIP not in held(lab))
+    machine.run("dpkg --purge carpsidecar")
+    assert files_of(machine) == before
+    assert backup.stop() == 0
+
+
+def held(lab: Lab) -> str:
+    return lab.nodes["debian"].run(["ip", "address", "show"])
+
+
+def wait_for_log(machine: Machine, wanted: str) -> str:
+    log = ""
+
+    def there() -> bool:
+        nonlocal log
+        log = machine.run("journalctl --unit carpsidecar --no-pager", check=False)
+        return wanted in log
+
+    eventually(there)
+    return log
+
+
+def capabilities(status: str) -> int:
+    return next(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff"))
+
+
+def files_of(machine: Machine) -> list[str]:
+    """What has our name on it, but for logs."""
+    return machine.run("find / -xdev -name '*carpsidecar*' -not -path '/var/log/*' -not -path '/root/*'").split()
