@@ -12,13 +12,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from logging import INFO, WARNING
 
+from carpsidecar.linux.child import end_of
 from carpsidecar.logs import log
 
 _KILL_AFTER_S = 2.0
 
 
 class HookRunner:
-    """Starts commands, waits for them by pidfd, and ends them when their time is up.
+    """Starts commands, waits for them, and ends them when their time is up.
 
     Args:
         name: of the group, for the log.
@@ -73,9 +74,9 @@ class HookRunner:
             )
             self._loop.call_soon(self.finished, label)
             return
-        self._running = _Running(process, label, os.pidfd_open(process.pid))
+        self._running = _Running(process, label, end_of(process.pid))
         self._running.timer = self._loop.call_later(self.timeout_s, self._time_is_up, self._running)
-        self._loop.add_reader(self._running.pidfd, self._ended, self._running)
+        self._loop.add_reader(self._running.end, self._ended, self._running)
 
     def _time_is_up(self, running: "_Running") -> None:
         running.timed_out = True
@@ -89,8 +90,8 @@ class HookRunner:
         running.timer = self._loop.call_later(_KILL_AFTER_S, running.signal, signal.SIGKILL)
 
     def _ended(self, running: "_Running") -> None:
-        self._loop.remove_reader(running.pidfd)
-        os.close(running.pidfd)
+        self._loop.remove_reader(running.end)
+        os.close(running.end)
         if running.timer is not None:
             running.timer.cancel()
         if running.timed_out:
@@ -114,10 +115,10 @@ class HookRunner:
 class _Running:
     """A command that has been started and has not ended."""
 
-    def __init__(self, process: subprocess.Popen[bytes], label: str, pidfd: int) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], label: str, end: int) -> None:
         self.process = process
         self.label = label
-        self.pidfd = pidfd
+        self.end = end
         self.timer: asyncio.TimerHandle | None = None
         self.timed_out = False
 

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Sequence
 from logging import DEBUG
 
+from carpsidecar.linux.child import end_of
 from carpsidecar.logs import in_words, log
 
 _LINE_MAX = 200
@@ -64,18 +65,18 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 async def _exit_of(process: subprocess.Popen[bytes]) -> None:
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[None] = loop.create_future()
-    pidfd = os.pidfd_open(process.pid)
+    descriptor = end_of(process.pid)
 
     def tell() -> None:
-        loop.remove_reader(pidfd)
+        loop.remove_reader(descriptor)
         ended.set_result(None)
 
-    loop.add_reader(pidfd, tell)
+    loop.add_reader(descriptor, tell)
     try:
         await ended
     finally:
-        loop.remove_reader(pidfd)
-        os.close(pidfd)
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
 
 
 class _Output:

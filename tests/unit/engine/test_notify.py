@@ -77,7 +77,7 @@ def test_without_a_manager_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> N
     ("timeout_us", "pid", "interval_s"),
     [
         ("30000000", None, 15.0),
-        ("1000", str(os.getpid()), 0.0005),
+        ("1000", "ours", 0.0005),
         ("30000000", "1", None),
         ("0", None, None),
         ("", None, None),
@@ -89,7 +89,10 @@ def test_without_a_manager_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_watchdog_is_answered_twice_as_often_as_it_asks(
     monkeypatch: pytest.MonkeyPatch, timeout_us: str | None, pid: str | None, interval_s: float | None
 ) -> None:
-    for name, value in (("WATCHDOG_USEC", timeout_us), ("WATCHDOG_PID", pid)):
+    for name, value in (
+        ("WATCHDOG_USEC", timeout_us),
+        ("WATCHDOG_PID", str(os.getpid()) if pid == "ours" else pid),
+    ):
         if value is None:
             monkeypatch.delenv(name, raising=False)
         else:
