@@ -1,7 +1,7 @@
 # Two commands do everything: `make demo` and `make test`. See README.md for the others.
 PYTHON = .venv/bin/python
 # Most tests wait rather than work, so three parts run beside each other; see tests/conftest.py.
-TOGETHER = -n 3 --dist loadgroup --no-loadscope-reorder
+TOGETHER = -n 3 --no-loadscope-reorder
 
 .PHONY: demo test lint format bench bench-quick soak chart manifests clean
 

@@ -2,22 +2,30 @@
 wait too, and one for the others. Alone, in one process, they run one after the other.
 """
 
-from pathlib import Path
-
 import pytest
+from xdist.scheduler.loadscope import LoadScopeScheduling
 
-_HERE = Path(__file__).parent
 _ORDER = ("soak", "network", "binary", "kubernetes", "chart", "simulation", "unit", "cluster")
 """The longest first. A worker has two of these from the start, and then takes the next one: kubernetes follows the
 soak."""
 
 
-def _part(item: pytest.Item) -> str:
-    return "soak" if item.get_closest_marker("soak") else item.path.relative_to(_HERE).parts[0]
+def _part(nodeid: str) -> str:
+    """The folder under tests/, but for the soak, which has minutes of its own."""
+    return "soak" if nodeid.startswith("tests/network/soak/test_soak.py") else nodeid.split("/")[1]
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: _ORDER.index(_part(item)))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_part(item)))
+    items.sort(key=lambda item: _ORDER.index(_part(item.nodeid)))
+
+
+class _PartByPart(LoadScopeScheduling):  # type: ignore[misc]
+    """All tests of a part run in one worker."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _part(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
+    return _PartByPart(config, log)
