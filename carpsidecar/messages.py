@@ -1,8 +1,9 @@
 """What the engine and the reporter tell each other, over one socket pair (`SOCK_SEQPACKET`: a message a packet).
 
 The engine sends its `ReporterSettings` first, then a `GroupSnapshot` on every change, a `Notice` of what deserves
-one, and a `Heartbeat` each second; the reporter sends demotions and commands. Messages are JSON with a type and a
-version. One that can't be read is dropped and counted.
+one, and a `Heartbeat` each second; where it only replaces the reporter, the settings of the next one come last. The
+reporter sends demotions and commands. Messages are JSON with a type and a version. One that can't be read is
+dropped and counted.
 """
 
 import time

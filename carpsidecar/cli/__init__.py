@@ -17,8 +17,12 @@ COMMANDS = {
     "version": ("carpsidecar.cli.version", "print the version"),
 }
 
-INTERNAL = {"reporter": "carpsidecar.cli.reporter", "one-master": "carpsidecar.cli.one_master"}
-"""What only our own processes, and the chart's test, start."""
+INTERNAL = {
+    "reporter": "carpsidecar.cli.reporter",
+    "one-master": "carpsidecar.cli.one_master",
+    "unmark": "carpsidecar.cli.unmark",
+}
+"""What only our own processes, and the chart's hooks, start."""
 
 
 def usage() -> str:

@@ -1,6 +1,6 @@
 """The reporter as the engine sees it: a child that may be slow, crash or be killed, and is started again.
 
-Nothing here waits for it: its end is told by a descriptor (pidfd_open(2)), and a new one gets everything anew.
+Nothing here waits for it: its end is told by a descriptor, and a new one gets everything anew.
 """
 
 import asyncio
@@ -14,7 +14,10 @@ import sys
 from collections.abc import Callable, Iterable
 from logging import ERROR, INFO
 
+from msgspec.structs import replace
+
 from carpsidecar.engine.pipe import Pipe
+from carpsidecar.linux.child import end_of
 from carpsidecar.logs import in_words, log
 from carpsidecar.messages import GroupGone, GroupSnapshot, Heartbeat, Notice, ReporterSettings, ToEngine
 
@@ -47,7 +50,7 @@ class ReporterProcess:
         self._newest = newest
         self._pipe: Pipe | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._pidfd = -1
+        self._end_of_it = -1
         self._started_at = 0.0
         self._wait_s = RESTART_MIN_S
         self._again: asyncio.TimerHandle | None = None
@@ -71,13 +74,13 @@ class ReporterProcess:
         with theirs:
             try:
                 self._process = subprocess.Popen(_command(theirs.fileno()), pass_fds=[theirs.fileno()])
-                self._pidfd = os.pidfd_open(self._process.pid)
+                self._end_of_it = end_of(self._process.pid)
             except OSError as error:
                 ours.close()
                 log(ERROR, "reporter_failed", f"the reporter can't be started: {in_words(error)}")
                 self._start_later()
                 return
-        self._loop.add_reader(self._pidfd, self._ended)
+        self._loop.add_reader(self._end_of_it, self._ended)
         self._pipe = Pipe(self._loop, ours, self._asked)
         self._pipe.send_now(self._settings)
         for snapshot in self._newest():
@@ -85,7 +88,10 @@ class ReporterProcess:
 
     def reconfigure(self, settings: ReporterSettings | None) -> None:
         """Start another one, when the old one has taken back what it wrote elsewhere; none where it is None."""
-        self._settings = settings
+        before, self._settings = self._settings, settings
+        if self._pipe is not None and before is not None:
+            # So it knows that we live on, and what it can leave as it is.
+            self._pipe.send_now(settings or replace(before, http="", checks=[], kubernetes=None))
         if not self.gone:
             self._end()
         elif self._again is None:
@@ -141,8 +147,8 @@ class ReporterProcess:
             self._loop.call_later(STOP_MAX_S, self._kill, self._process)
 
     def _forget(self) -> None:
-        self._loop.remove_reader(self._pidfd)
-        os.close(self._pidfd)
+        self._loop.remove_reader(self._end_of_it)
+        os.close(self._end_of_it)
         self._process = None
         if self._pipe is not None:
             self._bad_messages_before += self._pipe.bad_messages

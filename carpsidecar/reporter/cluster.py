@@ -17,4 +17,5 @@ class PodView:
     """When that began: RFC 3339, in UTC; empty where it is not known."""
     ready: bool
     alive: bool
-    """False where its node is lost, or its label is older than its node's last sign of life."""
+    """False where it does not run, where a new master marked it as lost, and where Kubernetes took its readiness
+    back though its containers are ready, as it does on a node that gives no sign of life."""

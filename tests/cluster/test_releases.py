@@ -2,10 +2,11 @@
 
 import json
 import time
+from functools import partial
 
 from carpsidecar.lab.holders import HolderWatch
 from carpsidecar.lab.probe import Probe
-from tests.cluster.harness import HANDOVER_S, NAMESPACE, OURS, SOON_S, VIP, Cluster
+from tests.cluster.harness import HANDOVER_S, NAMESPACE, OURS, RELEASE, SOON_S, VIP, Cluster
 from tests.cluster.measure import record
 
 WEB = {
@@ -90,25 +91,35 @@ def _ready(cluster: Cluster) -> set[str]:
     return {pod["spec"]["nodeName"] for pod in cluster.pods() if cluster.condition(pod, "Ready") == "True"}
 
 
+def _roles_follow(cluster: Cluster, namespace: str) -> bool:
+    return cluster.roles("app=web", namespace) == cluster.roles()
+
+
 def test_an_uninstall_leaves_nothing_behind(cluster: Cluster, watch: HolderWatch) -> None:
+    cluster.kubectl("create", "namespace", "web")
     cluster.kubectl("apply", "-f", "-", text=json.dumps(WEB))
+    cluster.kubectl("apply", "-f", "-", text=json.dumps(WEB | {"metadata": {"name": "web", "namespace": "web"}}))
     try:
-        cluster.install(f"vip={VIP}", "workload.selector=app=web", "health.unreadyDemotion=0")
+        namespaces = f"workload.namespaces={{{NAMESPACE},web}}"
+        cluster.install(f"vip={VIP}", "workload.selector=app=web", namespaces, "health.unreadyDemotion=0")
         cluster.wait_for_one_master()
-        cluster.wait_for(lambda: cluster.roles("app=web") == cluster.roles(), "the workloads' labels")
+        for namespace in (NAMESPACE, "web"):
+            cluster.wait_for(partial(_roles_follow, cluster, namespace), "the workloads' labels")
         cluster.uninstall()
         cluster.wait_for(lambda: not cluster.pods(), "the end of our pods")
         watch.wait_for_holder(None, SOON_S)
-        assert set(cluster.roles("app=web").values()) == {""}
-        for pod in cluster.pods("app=web"):
-            assert cluster.condition(pod, "carpsidecar.io/elected") == "absent"
-        in_namespace = "daemonsets,configmaps,secrets,services,serviceaccounts,roles,rolebindings"
+        for namespace in (NAMESPACE, "web"):
+            assert set(cluster.roles("app=web", namespace).values()) == {""}
+            for pod in cluster.pods("app=web", namespace):
+                assert cluster.condition(pod, "carpsidecar.io/elected") == "absent"
+        in_namespace = "daemonsets,jobs,pods,configmaps,secrets,services,serviceaccounts,roles,rolebindings"
         everywhere = "clusterroles,clusterrolebindings"
-        left = cluster.get(f"{in_namespace},{everywhere}", "-n", NAMESPACE, "-l", OURS)
-        assert left == []
+        ours = f"app.kubernetes.io/instance={RELEASE}"
+        assert cluster.get(f"{in_namespace},{everywhere}", "-A", "-l", ours) == []
         assert "carp" not in cluster.kubectl("get", "crd", "-o", "name")
     finally:
         cluster.kubectl("delete", "daemonset", "-n", NAMESPACE, "web", "--wait=true")
+        cluster.kubectl("delete", "namespace", "web")
 
 
 def test_the_address_goes_where_the_workload_is_ready(cluster: Cluster, probe: Probe, watch: HolderWatch) -> None:

@@ -33,8 +33,8 @@ class Admin:
     def patch(self, path: str, body: Object, kind: str = "strategic-merge-patch") -> Object:
         return self._ask("PATCH", path, body, f"application/{kind}+json")
 
-    def delete(self, path: str) -> None:
-        self._ask("DELETE", path, {"gracePeriodSeconds": 0})
+    def delete(self, path: str, grace_period_s: int = 0) -> None:
+        self._ask("DELETE", path, {"gracePeriodSeconds": grace_period_s})
 
     def wait(self, path: str, name: str, holds: Callable[[Object], bool], timeout_s: float = 10.0) -> Object:
         """The object, as soon as that holds for it."""

@@ -53,6 +53,20 @@ def test_an_annotation_drains_by_hand(scene: Scene) -> None:
     running.wait(SetDemotion(cause="drain", amount=0))
 
 
+def test_a_pod_that_is_being_deleted_demotes_for_good(scene: Scene) -> None:
+    scene.pod("carp-1")
+    running = scene.start()
+    running.snapshot("master")
+    scene.wait_role("carp-1", "master")
+    scene.admin.delete(f"{scene.pods}/carp-1", grace_period_s=30)
+    terminating = SetDemotion(cause="terminating", amount=240, bow_out=True)
+    running.wait(terminating)
+    scene.wait_event("CarpDemoted", "our pod is being deleted")
+    # The engine forgets what a reporter with other settings asked for.
+    running.reporter.stop(5.0)
+    scene.start().wait(terminating)
+
+
 def test_the_peers_are_the_other_nodes_of_our_kind_in_both_families(scene: Scene) -> None:
     scene.pod("carp-1", host_ips=["192.0.2.11"])
     scene.pod("carp-2", node="n2", host_ips=["192.0.2.12", "2001:db8::12"])

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from carpsidecar.messages import SetDemotion
+from carpsidecar.messages import KubernetesSettings, ReporterSettings, SetDemotion
+from tests.kubernetes.admin import Object
 from tests.kubernetes.proxy import wait_until
 from tests.kubernetes.scene import WORKLOAD, Running, Scene, condition_of, role_of
 
@@ -51,6 +52,63 @@ def test_one_that_matches_no_more_and_all_at_the_end_are_as_they_were(scene: Sce
     assert pod["metadata"]["labels"] == WORKLOAD
     assert condition_of(pod) is None
     assert role_of(scene.read("carp-1")) == "init"
+
+
+def version_of(pod: Object) -> str:
+    return str(pod["metadata"]["resourceVersion"])
+
+
+def hand_over(running: Running, after: KubernetesSettings | None) -> None:
+    """As the engine does it that only replaces the reporter."""
+    running.state.receive(ReporterSettings(software="1", log_format="text", log_level="info", kubernetes=after))
+    running.reporter.stop(5.0)
+
+
+def test_what_the_next_reporter_follows_too_stays_as_it_is(scene: Scene) -> None:
+    for name, tier in (("web-1", "front"), ("web-2", "back"), ("web-3", "front")):
+        scene.pod(name, labels={**WORKLOAD, "tier": tier})
+    running = start(scene)
+    before = [version_of(scene.wait_role(name, "master")) for name in ("carp-1", "web-1", "web-3")]
+    scene.wait_role("web-2", "master")
+    hand_over(running, scene.settings(workload_selector="app in (web, other),tier=front"))
+    assert [version_of(scene.read(name)) for name in ("carp-1", "web-1", "web-3")] == before
+    assert role_of(scene.read("web-2")) is None
+    assert condition_of(scene.read("web-2")) is None
+
+
+def test_nothing_is_written_where_the_next_reporter_follows_the_same(scene: Scene) -> None:
+    scene.pod("web-1", labels=WORKLOAD)
+    running = start(scene)
+    before = [version_of(scene.wait_role(name, "master")) for name in ("carp-1", "web-1")]
+    hand_over(running, scene.settings(workload_selector="app=web", workload_namespaces=[scene.namespace]))
+    assert [version_of(scene.read(name)) for name in ("carp-1", "web-1")] == before
+
+
+def test_one_namespace_less_is_cleaned_up_though_the_next_ones_are_forbidden(scene: Scene) -> None:
+    gone, staying = scene.add_namespace(), scene.add_namespace()
+    for namespace in (gone, staying):
+        scene.pod("web-1", labels=WORKLOAD, namespace=namespace)
+    running = start(scene, workload_namespaces=[gone, staying])
+    for namespace in (gone, staying):
+        scene.wait_role("web-1", "master", namespace)
+    hand_over(
+        running, scene.settings(workload_selector="app=web", workload_namespaces=[staying, scene.add_namespace()])
+    )
+    assert role_of(scene.read("web-1", gone)) is None
+    assert role_of(scene.read("web-1", staying)) == "master"
+
+
+def test_where_the_next_reporter_has_nothing_to_do_with_kubernetes_nothing_is_left(scene: Scene) -> None:
+    scene.pod("web-1", labels=WORKLOAD)
+    running = start(scene)
+    for name in ("carp-1", "web-1"):
+        scene.wait_role(name, "master")
+    hand_over(running, None)
+    for name in ("carp-1", "web-1"):
+        pod = scene.read(name)
+        assert role_of(pod) is None
+        assert condition_of(pod) is None
+        assert not pod["metadata"].get("annotations")
 
 
 def test_they_may_be_in_other_namespaces(scene: Scene) -> None:

@@ -6,12 +6,13 @@ from logging import WARNING
 from carpsidecar.logs import log
 from carpsidecar.reporter.kubernetes.client import Api
 from carpsidecar.reporter.kubernetes.desired import NOTHING, Marks, own, patch, workload
+from carpsidecar.reporter.kubernetes.handover import FindStaying, followed
 from carpsidecar.reporter.kubernetes.masters import Masters
 from carpsidecar.reporter.kubernetes.objects import Pod
 from carpsidecar.reporter.kubernetes.picture import Picture
 from carpsidecar.reporter.kubernetes.pods import PodJob
 from carpsidecar.reporter.kubernetes.retry import TokenBucket
-from carpsidecar.reporter.kubernetes.store import PodStore
+from carpsidecar.reporter.kubernetes.store import Key, PodStore
 from carpsidecar.reporter.kubernetes.writer import Job
 from carpsidecar.reporter.stats import ApiStats
 
@@ -80,23 +81,30 @@ class OwnPod:
                 return None
             if (due_at := self._masters.contest(now)) > now:
                 return due_at
-        return self._carrier.next(self._picture.kind, pod, own(groups), now, blocked)
+        next_one = self._picture.successor
+        nobody_follows = self._picture.stopping and next_one is not None and next_one.kubernetes is None
+        wanted = NOTHING if nobody_follows else own(groups)
+        return self._carrier.next(self._picture.kind, pod, wanted, now, blocked)
 
 
 class WorkloadPods:
     """A source of the writer."""
 
-    def __init__(self, picture: Picture, carrier: Carrier) -> None:
+    def __init__(self, picture: Picture, api: Api, carrier: Carrier) -> None:
         self._picture = picture
+        self._api = api
         self._carrier = carrier
 
     def next(self, now: float, blocked: Blocked) -> Job | float | None:
         picture = self._picture
+        if picture.stopping and (first := self._find_staying(now, blocked)) is not None:
+            return first
         due_at: float | None = None
         for store, usual in self._stores():
             for pod in list(store):
                 wanted = NOTHING if pod.finished else usual
-                if picture.kind.get((pod.namespace, pod.name)) is not None:
+                key = (pod.namespace, pod.name)
+                if picture.kind.get(key) is not None or (picture.staying and key in picture.staying):
                     continue
                 if store is picture.leaving and patch(pod, wanted) is None:
                     store.remove(pod)
@@ -108,6 +116,21 @@ class WorkloadPods:
                 if found is not None:
                     due_at = found if due_at is None else min(due_at, found)
         return due_at
+
+    def _find_staying(self, now: float, blocked: Blocked) -> Job | float | None:
+        """None when it is known, or none stays."""
+        picture = self._picture
+        after = picture.successor.kubernetes if picture.successor else None
+        if after is None or picture.staying is not None:
+            return None
+        if followed(after) == followed(picture.settings):
+            picture.staying = frozenset((pod.namespace, pod.name) for pod in picture.workloads)
+            return None
+        job = FindStaying(self._api, after, picture.node_name, self._stay)
+        return due_at if (due_at := blocked(job.key)) > now else job
+
+    def _stay(self, pods: frozenset[Key]) -> None:
+        self._picture.staying = pods
 
     def _stores(self) -> list[tuple[PodStore, Marks]]:
         """Which pods are to carry what; before the engine's first word nothing is known, and nothing is changed."""

@@ -36,6 +36,9 @@ class Effects:
         if own is not None:
             asked = own.annotations.get(DRAIN_ANNOTATION, "").lower() == "true"
             self._demote("drain", DRAIN_DEMOTION if asked else 0, f"our pod has the annotation {DRAIN_ANNOTATION}")
+            if own.leaving:
+                # Which nobody can take back; the workload beside a native sidecar is told to stop before we are.
+                self._demote("terminating", DRAIN_DEMOTION, "our pod is being deleted")
 
     def _unready(self) -> None:
         picture, settings = self._picture, self._picture.settings

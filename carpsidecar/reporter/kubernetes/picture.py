@@ -3,10 +3,10 @@
 import threading
 from collections.abc import Callable, Mapping
 
-from carpsidecar.messages import GroupSnapshot, KubernetesSettings
+from carpsidecar.messages import GroupSnapshot, KubernetesSettings, ReporterSettings
 from carpsidecar.reporter.kubernetes.desired import suffixes
 from carpsidecar.reporter.kubernetes.objects import ROLE_LABEL, Node, Pod
-from carpsidecar.reporter.kubernetes.store import PodStore
+from carpsidecar.reporter.kubernetes.store import Key, PodStore
 
 
 class Picture:
@@ -27,6 +27,10 @@ class Picture:
         """Those that carried them and are not selected any more."""
         self.node: Node | None = None
         self.stopping = False
+        self.successor: ReporterSettings | None = None
+        """What the next reporter is told, where this one is only replaced."""
+        self.staying: frozenset[Key] | None = None
+        """The workload pods that it follows too; None while that is not known."""
         self.suffixes: Mapping[str, str] = {}
         """What follows each group's names."""
         self._groups: dict[str, GroupSnapshot | None] = {}

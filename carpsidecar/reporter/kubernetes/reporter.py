@@ -17,6 +17,7 @@ from carpsidecar.messages import (
     Heartbeat,
     KubernetesSettings,
     Notice,
+    ReporterSettings,
     ToEngine,
     ToReporter,
 )
@@ -72,7 +73,7 @@ class KubernetesReporter:
         carrier = Carrier(api, stats)
         sources = (
             OwnPod(picture, carrier, self._masters),
-            WorkloadPods(picture, carrier),
+            WorkloadPods(picture, api, carrier),
             self._masters,
             self._events,
         )
@@ -109,6 +110,8 @@ class KubernetesReporter:
                 self._picture.drop_group(message.group)
             elif isinstance(message, Notice):
                 self._transitions.noticed(message)
+            elif isinstance(message, ReporterSettings):
+                self._picture.successor = message
             elif isinstance(message, Heartbeat):
                 was_alive, self._engine_was_alive = self._engine_was_alive, self._picture.engine_alive()
                 if was_alive:
@@ -119,7 +122,8 @@ class KubernetesReporter:
     def stop(self, timeout_s: float) -> None:
         """Write what is to be written last, as far as that succeeds in this time, and end.
 
-        Our own pod says what the engine last said; the workload pods get back to what they were without us.
+        Our own pod says what the engine last said; the workload pods get back to what they were without us. Where a
+        reporter with other settings follows, that holds only for what it will not write itself.
         """
         deadline = time.monotonic() + timeout_s
         with self._picture.lock:

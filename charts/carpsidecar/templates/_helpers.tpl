@@ -107,3 +107,43 @@ host: {{ include "carpsidecar.probeHost" $root | quote }}
 port: {{ $root.Values.http.port }}
 path: {{ last . }}
 {{- end }}
+
+{{/* The labels of a hook's object: never those that select the DaemonSet's pods. Takes the root and the hook's name. */}}
+{{- define "carpsidecar.hookLabels" -}}
+app.kubernetes.io/name: {{ include "carpsidecar.name" (first .) }}-{{ last . }}
+app.kubernetes.io/instance: {{ (first .).Release.Name }}
+{{- end }}
+
+{{/* What the hooks' pods have in common: they ask the API, by the node's network, and may do nothing on the node. */}}
+{{- define "carpsidecar.hookPod" -}}
+hostNetwork: true
+restartPolicy: Never
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+  seccompProfile:
+    type: RuntimeDefault
+{{- end }}
+
+{{- define "carpsidecar.hookContainer" -}}
+image: {{ include "carpsidecar.image" . | quote }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 65534
+  runAsGroup: 65534
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities:
+    drop: [ALL]
+{{- end }}

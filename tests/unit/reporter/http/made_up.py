@@ -137,7 +137,7 @@ def busy_stats() -> Stats:
         results=Counter({("nginx", "good"): 47_010, ("postgres", "good"): 46_800, ("postgres", "bad"): 206}),
     )
     api = ApiStats(reachable=True)
-    api.writes.update({"pod": 7, "pod_status": 7, "event": 9})
+    api.writes.update({"pod_status": 7, "event": 9})
     api.failures["throttled"] = 2
     return Stats(api=api, checks=checks)
 

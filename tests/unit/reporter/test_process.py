@@ -1,0 +1,61 @@
+"""The reporter's process, with a Kubernetes reporter that only notes what it finds at its end."""
+
+import asyncio
+import socket
+from typing import Any
+
+import pytest
+
+from carpsidecar import logs
+from carpsidecar.messages import KubernetesSettings, ReporterSettings, encode
+from carpsidecar.reporter import process
+from carpsidecar.reporter.state import State
+from tests.unit.reporter.kubernetes.samples import snapshot
+
+SETTINGS = ReporterSettings(
+    software="1",
+    log_format="text",
+    log_level="info",
+    kubernetes=KubernetesSettings(pod_name="carp-1", pod_namespace="infra"),
+)
+
+
+@pytest.fixture
+def role_at_the_end(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Of the one group, after these messages and the end of the pipe."""
+    ended: list[str] = []
+
+    class Noting:
+        def __init__(self, settings: KubernetesSettings, state: State, *rest: Any) -> None:
+            self._state = state
+
+        def start(self) -> None:
+            pass
+
+        def stop(self, timeout_s: float) -> None:
+            ended.extend(group.role for group in self._state.groups.values())
+
+    class Log:
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr("carpsidecar.reporter.kubernetes.KubernetesReporter", Noting)
+    monkeypatch.setattr(logs, "start", lambda *settings: Log())
+
+    def run(*messages: Any) -> list[str]:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours:
+            for message in (SETTINGS, *messages):
+                ours.send(encode(message))
+        assert asyncio.run(process._run(theirs)) == 0
+        return ended
+
+    return run
+
+
+def test_an_engine_that_is_gone_holds_nothing(role_at_the_end: Any) -> None:
+    assert role_at_the_end(snapshot(role="master")) == ["init"]
+
+
+def test_one_that_replaces_its_reporter_lives_on(role_at_the_end: Any) -> None:
+    assert role_at_the_end(snapshot(role="master"), SETTINGS) == ["master"]
