@@ -163,6 +163,8 @@ def test_a_watch_that_hangs_is_followed_by_another_that_misses_nothing(scene: Sc
     scene.pod("carp-1")
     running = scene.start(timing=replace(QUICK, watch_s=1.0, watch_grace_s=0.5))
     wait_until(lambda: len(running.reporter.cluster()) == 1, "listed")
+    # The watch after this one is to hang.
+    scene.proxy.wait(lambda seen: any("watch=1" in one.path for one in seen))
     scene.proxy.strike(Fault(watches=True, times=1, hang_s=60.0))
     scene.proxy.cut()
     scene.pod("carp-2", node="n2")

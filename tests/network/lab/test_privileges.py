@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import carpsidecar
+from tests.nobody import let_everybody_in
 
 pytestmark = pytest.mark.network
 
@@ -34,8 +35,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     if python is None or subprocess.run([python, "-c", "import typing; typing.Self"], check=False).returncode:
         pytest.skip("no Python 3.11 that other users can run")
     folder = tmp_path_factory.mktemp("plain")
-    for parent in (folder, folder.parent, folder.parent.parent):
-        parent.chmod(0o755)
+    let_everybody_in(folder)
     source = Path(carpsidecar.__file__).parent
     shutil.copytree(source, folder / "carpsidecar", ignore=shutil.ignore_patterns("__pycache__"))
     return ["env", f"PYTHONPATH={folder}", "PATH=/usr/bin:/bin", python, "-c", PROGRAM]

@@ -16,7 +16,7 @@ from tests.network.process.running import (
     start,
     start_master,
 )
-from tests.nobody import WHY_NOT, can_be_nobody
+from tests.nobody import WHY_NOT, can_be_nobody, let_everybody_in
 
 pytestmark = pytest.mark.network
 
@@ -74,7 +74,8 @@ def test_a_hook_of_a_root_engine_may_do_what_root_may(node: Node, tmp_path: Path
 def test_it_runs_as_nobody_with_ambient_capabilities(node: Node, tmp_path: Path, hooks: bool) -> None:
     commands = {"on_master": "/bin/sh -c 'ip link set dev lo mtu 1400 && echo TOLD $(id -un)'"} if hooks else {}
     configuration = Configuration(tmp_path, group(**commands))
-    for path in (*tmp_path.parents[:2], tmp_path, *tmp_path.iterdir()):
+    let_everybody_in(tmp_path)
+    for path in tmp_path.iterdir():
         path.chmod(0o755)
     engine = start(node, configuration, env={"CARP_PASSPHRASE": PASSPHRASE}, by=AS_NOBODY)
     engine.wait_for("became master", SOON_S)
