@@ -278,8 +278,13 @@ int main(int argc, char **argv)
     if (mount.f_flag & ST_NOEXEC)
         fail(temporary, "mounted noexec");
     sweep(temporary);
+    /* Who is stopped between these two would leave the folder behind: a signal waits that long. */
+    sigset_t all, before;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &before);
     int held = make_folder(temporary);
     start_remover();
+    sigprocmask(SIG_SETMASK, &before, NULL);
     unpack();
     char *program = join(folder, PROGRAM);
     set_loader(program);
