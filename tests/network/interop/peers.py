@@ -30,6 +30,8 @@ SLOWER = 100
 """An advskew that loses against none."""
 SOON_S = 15.0
 """Longer than a takeover on a busy machine: master-down is 3.4 s, and ucarp looks at its clock once an interval."""
+SAID_S = 0.5
+"""What a speaker did to the kernel is in its log by then."""
 DISCOVERED_S = 4.0
 """Longer than any backup waits: a group that rests for so long is at peace."""
 
@@ -141,6 +143,8 @@ class Segment:
     def expect_peace(self, holder: Member, for_s: float = DISCOVERED_S) -> None:
         """This member alone holds the address, and from now on nothing changes for so long."""
         self.watch.wait_until(lambda holders: holders == {holder.name}, SOON_S, f"{holder.name} alone")
+        # The kernel is heard before the log, where a speaker says what it did there.
+        self.watch.wait_until_quiet(SAID_S, SOON_S)
         changes = len(self.watch.changes)
         transitions = [member.transitions for member in self.members]
         self.watch.wait_until_quiet(for_s, for_s)

@@ -57,6 +57,7 @@ def test_another_address_list_is_told_by_both_and_each_keeps_its_own(
         holder, other = made.join_pair(master, backup)
         apart = made.join(stranger, "stranger", vip=OTHER_VIP)
         other_watch.wait_for_holder("stranger", SOON_S)
+        apart.wait_for_role("master", SOON_S)
         of_kind(made, "ours").process.wait_for("bad digest from 10.99.0.13", SOON_S)
         if stranger == "ours":
             apart.process.wait_for(f"bad digest from {holder.node.address}", SOON_S)
@@ -72,6 +73,7 @@ def test_hardened_mode_beside_ucarp_is_another_version_to_it_and_no_advertisemen
         ucarp, ours = made.join_pair("ucarp", "ours")
         hardened = made.join("ours", "stranger", "--auth", "hardened", vip=OTHER_VIP)
         other_watch.wait_for_holder("stranger", SOON_S)
+        hardened.wait_for_role("master", SOON_S)
         ucarp.process.wait_for("Bad version: [3]", SOON_S)
         ours.process.wait_for("bad version from 10.99.0.13", SOON_S)
         hardened.process.wait_for("bad version from 10.99.0.11", SOON_S)
