@@ -10,12 +10,16 @@ Events come in with the time at which they happened, and what is to be done come
              is longer than ours
     BACKUP   the sender bows out, is too slow, or      MASTER    the same, after advskew x 100 us
              has a higher demotion counter
+    BACKUP   promoted by hand, and able to be faster   MASTER    the same, faster than the master that it heard,
+             than the master                                     for as long as it is one
     BACKUP   any other valid advertisement             BACKUP    re-arm
-    MASTER   timer                                     MASTER    renew, advertise
+    MASTER   timer                                     MASTER    advertise, renew
     MASTER   the sender's interval is shorter; or      BACKUP    release, and advertise a last time, so that
              equal and its address lower                         the other one announces itself again
-    MASTER   any other valid advertisement             MASTER    renew, advertise, announce
+    MASTER   any other valid advertisement             MASTER    advertise, renew, announce
     MASTER   lease missed                              BACKUP    release
+
+A master renews with its advertisements where the lease is not young, and between two where it would not last.
 
 Two rules keep this file honest: only this class changes `state`, and nothing here knows a clock, a socket or an
 address of the group. Sources: OpenBSD's ip_carp.c (carp_proto_input_c, carp_setrun), FreeBSD's for the demotion,
@@ -42,7 +46,10 @@ from carpsidecar.protocol.timing import (
 SEND_ERRORS_MAX = 3
 """Failed advertisements in a row that demote, and good ones in a row that undo it (CARP_SENDAD_MAX_ERRORS)."""
 
+NEVER = float("inf")
 TAKEOVER_WAIT_PER_ADVSKEW_S = 100e-6
+RENEWAL_AGE_MIN = 0.25
+"""The part of its lifetime for which a lease is left alone: many advertisements need not mean many renewals."""
 RENEWAL_AGE_MAX = 0.75
 """The part of its lifetime that a lease may be old: Linux drops an address as early as after 0.9 of it."""
 
@@ -52,6 +59,12 @@ REPLY_GAP_MIN_S = 1 / TICKS_PER_S
 To advertise and to announce have a gap each: a rival's last words follow our advertisement by less, and are to make
 us announce.
 """
+
+LOOKOUT_GAP_MIN_S = 1 / 64
+LOOKOUT_AGE_PER_GAP = 400
+"""After a master fell silent, its successor says more often than it must that it is there: the silent one may come
+back any moment and hold the addresses too, until it hears of us. A gap is 1/400 of the time since, so that it costs
+little and ends by itself."""
 
 
 class State(StrEnum):
@@ -70,12 +83,21 @@ class Reason(StrEnum):
     MASTER_BOWED_OUT = "the master bowed out"
     MASTER_TOO_SLOW = "the master advertises too slowly"
     MASTER_DEMOTED = "the master is demoted"
+    PROMOTED = "promoted"
     BETTER_MASTER = "a better master advertises"
     LEASE_MISSED = "the lease ran out before it was renewed"
     LINK_LOST = "the link is lost"
     DEMOTED = "demoted"
     ASKED = "asked to step back"
     STOPPED = "stopped"
+
+
+class Hindrance(Enum):
+    """What keeps a group from being promoted."""
+
+    AWAY = "it takes no part in the election"
+    DEMOTED = "it is demoted"
+    SLOWER = "it can't advertise faster than the master does"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,17 +156,25 @@ class Election:
         self.state = State.INIT
         self.reason = Reason.STOPPED
         self.demotion = 0
-        self.lease_until = 0.0
+        self.lookout_gap_min_s = LOOKOUT_GAP_MIN_S
+        """To be longer where many groups share an interface."""
         self._running = False
         self._link_up = False
-        self._advertise_at: float | None = None
-        self._renew_at: float | None = None
-        self._master_down_at: float | None = None
+        self._advertise_at = NEVER
+        self._renew_at = NEVER
+        self._look_out_at = NEVER
+        self._master_down_at = NEVER
         self._takeover_reason = Reason.MASTER_SILENT
         self._followed: dict[int, IPAddress] = {}
+        self._followed_ticks: int | None = None
+        """The interval of the master that is followed."""
+        self._promoted_advskew: int | None = None
         self._advertised_at = float("-inf")
         self._announced_at = float("-inf")
         self._patience_until = 0.0
+        self._lease_end = 0.0
+        self._renew_from = self._renew_by = 0.0
+        self._silent_since = 0.0
         self._send_errors = 0
         self._send_successes = 0
         self._stepped_back = False
@@ -153,9 +183,8 @@ class Election:
 
     @property
     def advskew(self) -> int:
-        """The advskew that we advertise and compare: the configured one and every demotion."""
-        demotion = self.demotion + (ADVSKEW_DEMOTED if self.send_failing else 0)
-        return demoted_advskew(self.settings.advskew, demotion)
+        """The advskew that we advertise and compare: the configured or promoted one, and every demotion."""
+        return demoted_advskew(self._own_advskew, self._demotion_total)
 
     @property
     def send_failing(self) -> bool:
@@ -173,13 +202,57 @@ class Election:
     @property
     def lifetime_s(self) -> int:
         """The valid lifetime with which the kernel is to hold the addresses."""
-        return lease_lifetime_s(self.settings.advbase, self.settings.advskew, self.settings.dead_ratio)
+        return lease_lifetime_s(self.settings.advbase, self._own_advskew, self.settings.dead_ratio)
+
+    @property
+    def hindrance(self) -> Hindrance | None:
+        """Why `promote` would do nothing; None where this node is, or can become, master."""
+        if self.state is State.INIT:
+            return Hindrance.AWAY
+        if self.state is State.MASTER:
+            return None
+        if self._demotion_total:
+            return Hindrance.DEMOTED
+        return Hindrance.SLOWER if self._winning_advskew is None else None
+
+    @property
+    def lease_until(self) -> float:
+        """Until when a master may think that it is the only one: its lease ends, or its backups' patience."""
+        return min(self._lease_end, self._patience_until)
 
     @property
     def deadline(self) -> float | None:
         """When `timer_expired` wants to be called."""
-        deadlines = (self._advertise_at, self._renew_at, self._master_down_at)
-        return min((at for at in deadlines if at is not None), default=None)
+        deadline = min(self._advertise_at, self._renew_at, self._look_out_at, self._master_down_at)
+        return None if deadline == NEVER else deadline
+
+    @property
+    def _own_advskew(self) -> int:
+        if self._promoted_advskew is None:
+            return self.settings.advskew
+        return min(self.settings.advskew, self._promoted_advskew)
+
+    @property
+    def _demotion_total(self) -> int:
+        return self.demotion + (ADVSKEW_DEMOTED if self.send_failing else 0)
+
+    @property
+    def _winning_advskew(self) -> int | None:
+        """The largest one, up to our own, with which the master that we follow yields to us; None: none does."""
+        if self._followed_ticks is None:
+            return self.settings.advskew
+        ticks = self._followed_ticks - 1
+        if interval_ticks(self.settings.advbase, 0) > ticks and self._wins_ties:
+            ticks += 1
+        advskew = ticks - self.settings.advbase * TICKS_PER_S
+        if advskew < 0 or interval_ticks(self.settings.advbase, advskew) > ticks:
+            return None
+        return min(self.settings.advskew, advskew)
+
+    @property
+    def _wins_ties(self) -> bool:
+        master = self._followed.get(self.source.version)
+        return master is not None and self.source.packed < master.packed
 
     @property
     def _interval_ticks(self) -> int:
@@ -225,14 +298,12 @@ class Election:
 
     def timer_expired(self, now: float) -> Effects:
         """Harmless when it comes early."""
-        if self.state is State.BACKUP and self._master_down_at is not None and now >= self._master_down_at:
+        if self.state is State.BACKUP and now >= self._master_down_at:
             return self._become_master(now, self._takeover_reason)
         if self.state is State.MASTER:
-            advertise_at, renew_at = self._advertise_at, self._renew_at
-            if advertise_at is not None and now >= advertise_at:
+            if now >= self._advertise_at:
                 return self._advertise(now)
-            if advertise_at is not None and renew_at is not None and now >= renew_at:
-                return self._renew(now, advertise_at)
+            return self._between_advertisements(now)
         return ()
 
     def lease_missed(self, now: float) -> Effects:
@@ -253,7 +324,7 @@ class Election:
         self.settings = settings
         self._send_errors = 0
         self._wait_no_longer_than_now(now)
-        return self._advertise(now)
+        return self._advertise(now, renews=True)
 
     def step_back(self, now: float, reason: Reason) -> Effects:
         """Hand over to a backup: because this node can't serve (DEMOTED), or because somebody ASKED.
@@ -264,6 +335,16 @@ class Election:
         if self.state is not State.MASTER:
             return ()
         return (BOW_OUT, Addresses.RELEASE, *self._become_backup(now, reason))
+
+    def promote(self, now: float) -> Effects:
+        """Take over from whoever is master, and stay faster than it, because somebody asked.
+
+        That lasts until this node is no longer master. Nothing happens where there is a `hindrance`.
+        """
+        if self.state is not State.BACKUP or self.hindrance is not None:
+            return ()
+        advskew, master = self._winning_advskew, next(iter(self._followed.values()), None)
+        return self._become_master(now, Reason.PROMOTED, master, advskew)
 
     def advertisement_sent(self, ok: bool) -> None:
         """Three failures in a row demote; then it takes three good ones in a row to undo that.
@@ -289,11 +370,9 @@ class Election:
         lower = source.version == self.source.version and source.packed < self.source.packed
         if demotion == 0 and (theirs < ours or (theirs == ours and lower)):
             farewell = self._advertisement(now)
-            return (
-                Addresses.RELEASE,
-                farewell,
-                *self._become_backup(now, Reason.BETTER_MASTER, source),
-            )
+            became = self._become_backup(now, Reason.BETTER_MASTER, source)
+            self._followed_ticks = theirs
+            return (Addresses.RELEASE, farewell, *became)
         replies = now - self._advertised_at >= REPLY_GAP_MIN_S
         announces = now - self._announced_at >= REPLY_GAP_MIN_S
         if announces:
@@ -313,8 +392,9 @@ class Election:
             return ()
         if leaves:
             self._followed.pop(source.version, None)
+            self._followed_ticks = None
             wait_until = now + self.advskew * TAKEOVER_WAIT_PER_ADVSKEW_S
-            if self._master_down_at is None or wait_until < self._master_down_at:
+            if wait_until < self._master_down_at:
                 self._master_down_at = wait_until
                 self._takeover_reason = (
                     Reason.MASTER_BOWED_OUT
@@ -327,6 +407,7 @@ class Election:
         if preempts:
             return self._become_master(now, Reason.PREEMPTED, source)
         self._followed[source.version] = source
+        self._followed_ticks = theirs
         self._arm_master_down(now)
         return ()
 
@@ -345,12 +426,20 @@ class Election:
         self._arm_master_down(now)
         return (Become(State.BACKUP, reason, peer),)
 
-    def _become_master(self, now: float, reason: Reason, peer: IPAddress | None = None) -> Effects:
+    def _become_master(
+        self, now: float, reason: Reason, peer: IPAddress | None = None, promoted_advskew: int | None = None
+    ) -> Effects:
+        looks_out = reason is Reason.MASTER_SILENT and bool(self._followed)
         self._enter(State.MASTER, reason)
+        self._promoted_advskew = promoted_advskew
         self._stepped_back = False
-        self._announced_at = now
+        self._announced_at = self._silent_since = now
+        said = self._advertisement(now)
+        self._lease(now)
+        if looks_out:
+            self._arm_look_out(now)
         return (
-            self._advertisement(now),
+            said,
             Addresses.TAKE,
             Addresses.ANNOUNCE,
             Become(State.MASTER, reason, peer),
@@ -359,8 +448,9 @@ class Election:
     def _enter(self, state: State, reason: Reason) -> None:
         self.state = state
         self.reason = reason
-        self._advertise_at = self._renew_at = self._master_down_at = None
+        self._advertise_at = self._renew_at = self._look_out_at = self._master_down_at = NEVER
         self._followed.clear()
+        self._followed_ticks = self._promoted_advskew = None
 
     def _arm_master_down(self, now: float) -> None:
         self._master_down_at = now + self.master_down_s
@@ -368,35 +458,53 @@ class Election:
 
     def _wait_no_longer_than_now(self, now: float) -> None:
         """A backup that is well again, or set to be faster, loses the patience that it had before."""
-        if self._master_down_at is not None:
+        if self._master_down_at != NEVER:
             self._master_down_at = min(self._master_down_at, now + self.master_down_s)
 
-    def _advertise(self, now: float) -> Effects:
+    def _advertise(self, now: float, renews: bool = False) -> Effects:
         if self.state is not State.MASTER:
             return ()
         if now >= self.lease_until:
             return self.lease_missed(now)
-        return (Addresses.RENEW, self._advertisement(now))
+        said = self._advertisement(now)
+        if renews or now >= self._renew_from or self._renew_by < self._advertise_at:
+            self._lease(now)
+            return (said, Addresses.RENEW)
+        return (said,)
+
+    def _between_advertisements(self, now: float) -> Effects:
+        renews, looks_out = now >= self._renew_at, now >= self._look_out_at
+        if (renews or looks_out) and now >= self.lease_until:
+            return self.lease_missed(now)
+        effects: list[Effect] = []
+        if looks_out:
+            self._arm_look_out(now)
+            effects.append(Advertise(self.settings.advbase, self.advskew))
+        if renews:
+            self._lease(now)
+            effects.append(Addresses.RENEW)
+        return tuple(effects)
 
     def _advertisement(self, now: float) -> Advertise:
         self._advertised_at = now
         self._advertise_at = now + self.interval_s
         self._patience_until = now + self.master_down_s
-        self._lease(now, self._advertise_at)
+        if self._look_out_at != NEVER:
+            self._arm_look_out(now)
         return Advertise(self.settings.advbase, self.advskew)
 
-    def _renew(self, now: float, advertise_at: float) -> Effects:
-        if now >= self.lease_until:
-            return self.lease_missed(now)
-        self._lease(now, advertise_at)
-        return (Addresses.RENEW,)
+    def _arm_look_out(self, now: float) -> None:
+        gap_s = max(self.lookout_gap_min_s, (now - self._silent_since) / LOOKOUT_AGE_PER_GAP)
+        self._look_out_at = now + gap_s if gap_s < self.interval_s else NEVER
 
-    def _lease(self, now: float, advertise_at: float) -> None:
-        """Until the kernel's lifetime ends, or the backups' patience, where that is shorter."""
-        self.lease_until = min(now + self.lifetime_s, self._patience_until)
+    def _lease(self, now: float) -> None:
+        """From now on for a lifetime, and when it is to be renewed."""
         # The backups' patience counts from our advertisement, the lease from its renewal, so one between two
         # advertisements brings the lease's end closer to their takeover. It comes only where the lease would not
         # last until the next advertisement, and then as early as will do.
         age_max_s = RENEWAL_AGE_MAX * self.lifetime_s
-        needed = now + age_max_s < advertise_at
-        self._renew_at = min(now + age_max_s, advertise_at - age_max_s) if needed else None
+        self._lease_end = now + self.lifetime_s
+        self._renew_from = now + RENEWAL_AGE_MIN * self.lifetime_s
+        self._renew_by = now + age_max_s
+        lasts = self._renew_by >= self._advertise_at
+        self._renew_at = NEVER if lasts else min(self._renew_by, self._advertise_at - age_max_s)

@@ -95,7 +95,8 @@ class Engine:
         self._checks_lease = checks_lease
         self._receiver = Receiver()
         self._authenticator: Authenticator
-        self._lease_until = 0.0
+        self._sure_until = 0.0
+        self._was_master = False
         self._last_counter = 0
         self._timer_at: float | None = None
         self._inbox: deque[Callable[[], None]] = deque()
@@ -190,6 +191,7 @@ class Engine:
                 return
             if not self._perform(cause, effect):
                 return
+        self._sure_until = self.election.lease_until
         if self.election.advskew != advskew:
             self._trouble()
         self.world.monitor.settled(self, cause)
@@ -199,14 +201,18 @@ class Engine:
         """Whether to go on with the effects that follow."""
         election, now = self.election, self.world.now
         if isinstance(effect, Advertise):
+            if self._was_master and self.is_master and self._overtaken:
+                self._act(self._cause("lease"), election.lease_missed(now))
+                return False
             if self.advertises_every_s != self.interval_s:
                 self._trouble()
             self.advertises_every_s = self.interval_s
             election.advertisement_sent(self._transmit(effect))
         elif isinstance(effect, Become):
+            self._was_master = self.is_master
             self.world.monitor.became(self, effect, cause)
         elif effect is Addresses.RENEW:
-            if self._checks_lease and now >= self._lease_until:
+            if self._overtaken:
                 self._act(self._cause("lease"), election.lease_missed(now))
                 return False
             self.world.monitor.renews(self)
@@ -219,8 +225,12 @@ class Engine:
 
     def _lease(self, cause: Cause) -> None:
         self.renewed_at = cause.at
-        self._lease_until = self.election.lease_until
         self.kernel.lease(self.election.lifetime_s)
+
+    @property
+    def _overtaken(self) -> bool:
+        """Stopped in the middle, for so long that somebody may have taken over."""
+        return self._checks_lease and self.world.now >= self._sure_until
 
     @property
     def _wall_clock_us(self) -> int:

@@ -37,6 +37,7 @@ class Faults:
             self._link_lost,
             self._sends_fail,
             self._asked,
+            self._promoted,
             self._demoted,
             self._stopped,
             self._clock_stepped,
@@ -155,6 +156,9 @@ class Faults:
 
     def _asked(self) -> None:
         self._node().step_back()
+
+    def _promoted(self) -> None:
+        self._rng.choice(self._world.nodes).promote()
 
     def _demoted(self) -> None:
         node = self._node()

@@ -42,6 +42,7 @@ CAUSE_OF = {
     Reason.STOPPED: "stop",
     Reason.ASKED: "asked",
     Reason.DEMOTED: "demoted",
+    Reason.PROMOTED: "promoted",
     Reason.BETTER_MASTER: "packet",
     Reason.PREEMPTED: "packet",
     Reason.MASTER_SILENT: "timer",
@@ -118,7 +119,7 @@ class Monitor:
             self._require(
                 cause.at - at <= TAKEOVER_WAIT_MAX_S + self.slack_s, "{}: no reason to '{}'", node, reason
             )
-        if state is State.MASTER and reason is not Reason.MASTER_SILENT:
+        if state is State.MASTER and reason not in (Reason.MASTER_SILENT, Reason.PROMOTED):
             self._no_better_one_was_heard_by(node, cause)
         if reason is Reason.MASTER_SILENT:
             self._nobody_was_heard_by(node, cause)

@@ -2,7 +2,9 @@
 
 from carpsidecar.protocol import election as real
 from carpsidecar.protocol.election import (
+    NEVER,
     Addresses,
+    Advertise,
     Become,
     Effect,
     Effects,
@@ -67,26 +69,23 @@ class NeverMissesItsLease(Election):
     def lease_until(self) -> float:
         return float("inf")
 
-    @lease_until.setter
-    def lease_until(self, until: float) -> None:
-        pass
-
 
 class SlowRenewal(Election):
     """Renews only with its advertisements, however far apart they are."""
 
-    def _lease(self, now: float, advertise_at: float) -> None:
-        super()._lease(now, advertise_at)
-        self._renew_at = None
+    def _lease(self, now: float) -> None:
+        super()._lease(now)
+        self._renew_at = NEVER
 
 
 class RenewsHalfway(Election):
     """Renews once between two advertisements, in the middle: the first version of this engine."""
 
-    def _lease(self, now: float, advertise_at: float) -> None:
-        super()._lease(now, advertise_at)
+    def _lease(self, now: float) -> None:
+        super()._lease(now)
+        advertise_at = self._advertise_at
         long_way = advertise_at - now > 0.9 * self.interval_s and self.interval_s > self.lifetime_s / 2
-        self._renew_at = (now + advertise_at) / 2 if long_way else None
+        self._renew_at = (now + advertise_at) / 2 if long_way else NEVER
 
 
 class NoWaitAfterBowOut(Election):
@@ -159,7 +158,7 @@ class DoesNotRearm(Election):
     """Waits for the master's silence from its start on, whatever it hears."""
 
     def _arm_master_down(self, now: float) -> None:
-        if self._master_down_at is None:
+        if self._master_down_at == NEVER:
             super()._arm_master_down(now)
 
 
@@ -188,8 +187,10 @@ class StaysWithoutLink(Election):
 class SpeaksTooEarly(Election):
     """Says that it is master before it has the address."""
 
-    def _become_master(self, now: float, reason: Reason, peer: IPAddress | None = None) -> Effects:
-        effects: list[Effect] = list(super()._become_master(now, reason, peer))
+    def _become_master(
+        self, now: float, reason: Reason, peer: IPAddress | None = None, promoted_advskew: int | None = None
+    ) -> Effects:
+        effects: list[Effect] = list(super()._become_master(now, reason, peer, promoted_advskew))
         effects.sort(key=lambda effect: not isinstance(effect, Become))
         return effects
 
@@ -205,9 +206,23 @@ class IgnoresItsOwnDemotion(Election):
 class ShortensItsLease(Election):
     """Counts the backups' patience from the renewal, and by a demotion that was undone since it advertised."""
 
-    def _lease(self, now: float, advertise_at: float) -> None:
-        super()._lease(now, advertise_at)
-        self.lease_until = now + min(self.lifetime_s, self.master_down_s)
+    def _lease(self, now: float) -> None:
+        super()._lease(now)
+        self._patience_until = now + self.master_down_s
+
+    def _advertisement(self, now: float) -> Advertise:
+        patience_until = self._patience_until
+        said = super()._advertisement(now)
+        self._patience_until = patience_until
+        return said
+
+
+class PromotedWithoutHaste(Election):
+    """Takes over when it is promoted, and advertises as slowly as before."""
+
+    @property
+    def _own_advskew(self) -> int:
+        return self.settings.advskew
 
 
 class LongLease(Election):
@@ -239,6 +254,7 @@ MUTANTS: tuple[type[Election], ...] = (
     SpeaksTooEarly,
     IgnoresItsOwnDemotion,
     ShortensItsLease,
+    PromotedWithoutHaste,
     LongLease,
     NeverMissesItsLease,
 )

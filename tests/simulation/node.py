@@ -1,4 +1,4 @@
-"""A machine as the world sees it: started, killed, hung, cut off, asked, demoted.
+"""A machine as the world sees it: started, killed, hung, cut off, asked, promoted, demoted.
 
 When its engine starts, it takes off the addresses that a former run left, and bows out for it.
 """
@@ -109,6 +109,15 @@ class Node(Engine):
         self._trouble()
         self.stepped_back = True
         self._act(self._cause("asked"), self.election.step_back(self.world.now, Reason.ASKED))
+
+    def promote(self) -> None:
+        if not self.alive:
+            return
+        self.world.say("{} is promoted ({})", self, self.election.hindrance or "nothing is in the way")
+        self._trouble()
+        self._act(self._cause("promoted"), self.election.promote(self.world.now))
+        # Faster for a while, it gives its lease up sooner.
+        self.shortest_patience_s = min(self.shortest_patience_s, self.election.master_down_s)
 
     def demote(self, demotion: int) -> None:
         """A health check fails, or is well again: 0."""

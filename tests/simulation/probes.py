@@ -17,7 +17,7 @@ RENEWED_PART = 0.75
 
 
 def probe(world: World, rng: random.Random) -> None:
-    """Do something to the master, at a random moment between two advertisements.
+    """Do something to the master, or beside it, at a random moment between two advertisements.
 
     Raises:
         Broken: what was promised for this does not come true.
@@ -34,6 +34,7 @@ def probe(world: World, rng: random.Random) -> None:
         _hung,
         _stopped,
         _asked,
+        _promoted,
         _restarted,
         _unplugged,
         _demoted,
@@ -76,6 +77,19 @@ def _stopped(world: World, rng: random.Random, master: Node) -> None:
 
 def _asked(world: World, rng: random.Random, master: Node) -> None:
     _handed_over(world, master, master.step_back)
+
+
+def _promoted(world: World, rng: random.Random, master: Node) -> None:
+    """Another one is master from then on, if it can be."""
+    others = [n for n in world.nodes if n.alive and n is not master]
+    if not others:
+        return
+    chosen = rng.choice(others)
+    can = chosen.election.hindrance is None
+    chosen.promote()
+    await_peace(world)
+    if chosen.is_master != can:
+        raise Broken(f"at {world.now:.6f} s: {chosen} was promoted, and is {chosen.election.state}")
 
 
 def _restarted(world: World, rng: random.Random, master: Node) -> None:

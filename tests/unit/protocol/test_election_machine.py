@@ -35,6 +35,7 @@ class ElectionMachine(RuleBasedStateMachine):
         self.now = 0.0
         self.held = False
         self.shown = State.INIT
+        self.promoted = False
 
     @initialize(group=GROUP_SETTINGS, link_up=st.booleans())
     def begin(self, group: Settings, link_up: bool) -> None:
@@ -90,6 +91,14 @@ class ElectionMachine(RuleBasedStateMachine):
         self._perform(effects)
         assert self.election.state is not State.MASTER
 
+    @rule()
+    def is_promoted(self) -> None:
+        was, hindrance = self.election.state, self.election.hindrance
+        effects = self.election.promote(self.now)
+        self._perform(effects)
+        assert bool(effects) == (was is State.BACKUP and hindrance is None)
+        assert (self.election.state is State.MASTER) == (hindrance is None)
+
     @rule(ok=st.booleans(), times=st.integers(1, 4))
     def sends_go_well_or_not(self, ok: bool, times: int) -> None:
         for _ in range(times):
@@ -140,8 +149,9 @@ class ElectionMachine(RuleBasedStateMachine):
         assert self.election.state is not State.INIT or self.election.deadline is None
 
     @invariant()
-    def advskew_is_a_byte_and_demotion_never_lowers_it(self) -> None:
-        assert self.election.settings.advskew <= self.election.advskew <= ADVSKEW_MAX
+    def advskew_is_a_byte_and_only_a_promotion_lowers_it(self) -> None:
+        assert 0 <= self.election.advskew <= ADVSKEW_MAX
+        assert self.promoted or self.election.advskew >= self.election.settings.advskew
 
     # The engine.
 
@@ -172,6 +182,7 @@ class ElectionMachine(RuleBasedStateMachine):
                 assert effect.reason is self.election.reason
                 assert effect.state is not self.shown
                 self.shown = effect.state
+                self.promoted = effect.reason is Reason.PROMOTED
 
 
 TestElectionMachine = ElectionMachine.TestCase

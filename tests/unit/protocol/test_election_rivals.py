@@ -29,13 +29,13 @@ from tests.unit.protocol.peers import (
 
 @pytest.mark.parametrize("other_family", [IPv6Address("fe80::1"), IPv6Address("ffff::1")])
 def test_an_address_of_the_other_family_breaks_no_tie(other_family: IPv6Address) -> None:
-    assert list(hear(master(), 4.0, 1, 0, other_family)) == [RENEW, Advertise(1, 0), ANNOUNCE]
+    assert list(hear(master(), 4.0, 1, 0, other_family)) == [Advertise(1, 0), RENEW, ANNOUNCE]
 
 
 def test_among_ipv6_sources_the_lower_one_wins() -> None:
     election = master(source=IPv6Address("fe80::20"))
 
-    assert hear(election, 3.5, 1, 0, IPv6Address("fe80::21"))[0] is RENEW
+    assert hear(election, 3.5, 1, 0, IPv6Address("fe80::21"))[0] == Advertise(1, 0)
     assert became(hear(election, 4.0, 1, 0, IPv6Address("fe80::1f"))).reason is Reason.BETTER_MASTER
 
 
@@ -78,14 +78,14 @@ def test_a_losers_last_words_in_the_other_family_do_not_make_a_backup_take_over(
 def test_demotion_adds_to_the_advskew_and_says_so_at_once() -> None:
     election = master(advskew=10)
 
-    assert list(election.demotion_changed(3.5, 20)) == [RENEW, Advertise(1, 30)]
-    assert list(election.demotion_changed(3.6, 0)) == [RENEW, Advertise(1, 10)]
+    assert list(election.demotion_changed(3.5, 20)) == [Advertise(1, 30), RENEW]
+    assert list(election.demotion_changed(3.6, 0)) == [Advertise(1, 10)]
 
 
 def test_demotion_ends_at_240() -> None:
     election = master(advskew=10)
 
-    assert list(election.demotion_changed(3.5, 1000)) == [RENEW, Advertise(1, 240)]
+    assert list(election.demotion_changed(3.5, 1000)) == [Advertise(1, 240), RENEW]
     assert list(election.demotion_changed(3.6, 2000)) == []
 
 
@@ -118,7 +118,7 @@ def test_a_higher_demotion_counter_of_openbsd_loses_to_a_backup() -> None:
 def test_a_master_does_not_yield_to_a_faster_one_with_a_demotion_counter() -> None:
     election = master(advskew=100)
 
-    assert list(hear(election, 3.6, 1, 0, LOWER, demotion=1)) == [RENEW, Advertise(1, 100), ANNOUNCE]
+    assert list(hear(election, 3.6, 1, 0, LOWER, demotion=1)) == [Advertise(1, 100), RENEW, ANNOUNCE]
 
 
 # Stepping back.
@@ -220,7 +220,7 @@ def test_after_a_yield_a_backup_follows_the_one_that_it_yielded_to() -> None:
 def test_new_settings_keep_the_state_and_are_advertised_at_once() -> None:
     election = master()
 
-    assert list(election.configure(3.5, Settings(advbase=2, advskew=7))) == [RENEW, Advertise(2, 7)]
+    assert list(election.configure(3.5, Settings(advbase=2, advskew=7))) == [Advertise(2, 7), RENEW]
     assert due(election) == pytest.approx(3.5 + 2 + 7 / 256)
 
 

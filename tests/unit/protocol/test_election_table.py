@@ -194,7 +194,7 @@ def test_a_master_renews_before_it_advertises() -> None:
     election = master()
 
     assert list(election.timer_expired(3.99)) == []
-    assert list(election.timer_expired(4.0)) == [RENEW, Advertise(1, 0)]
+    assert list(election.timer_expired(4.0)) == [Advertise(1, 0), RENEW]
     assert due(election) == 5.0
 
 
@@ -225,7 +225,7 @@ def test_a_master_yields_to_an_equal_one_with_a_lower_address() -> None:
 def test_a_master_answers_a_rival_at_once(advbase: int, advskew: int, source: IPAddress) -> None:
     election = master()
 
-    assert list(hear(election, 3.5, advbase, advskew, source)) == [RENEW, Advertise(1, 0), ANNOUNCE]
+    assert list(hear(election, 3.5, advbase, advskew, source)) == [Advertise(1, 0), RENEW, ANNOUNCE]
     assert election.state is State.MASTER
     assert due(election) == 4.5
 

@@ -1,10 +1,12 @@
 """Intervals, leases and failing sends: when the election wants to be called, and what it does then."""
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carpsidecar.protocol.election import Addresses, Advertise, Election, Reason, Settings, State
+from carpsidecar.protocol.election import LOOKOUT_GAP_MIN_S, Advertise, Election, Reason, Settings, State
 from carpsidecar.protocol.timing import interval_ticks
 from tests.unit.protocol.peers import ANNOUNCE, BOW_OUT, LOWER, RELEASE, RENEW, backup, became, due, hear, master
 
@@ -27,7 +29,7 @@ def test_the_fastest_carp_advertises_256_times_a_second() -> None:
     became_at = 3 / 256
 
     assert due(election) == became_at + 1 / 256
-    assert list(election.timer_expired(due(election))) == [RENEW, Advertise(0, 0)]
+    assert list(election.timer_expired(due(election))) == [Advertise(0, 0)]
     assert due(election) == became_at + 2 / 256
 
 
@@ -42,16 +44,6 @@ def test_below_a_second_the_lease_is_the_backups_patience() -> None:
 # Leases.
 
 
-def renewals(election: Election, until: float) -> list[float]:
-    """When the master renewed, called at each deadline."""
-    renewed = [due(election) - election.interval_s]
-    while due(election) <= until:
-        now = due(election)
-        assert Addresses.RENEW in election.timer_expired(now)
-        renewed.append(now)
-    return renewed
-
-
 SETTINGS = st.tuples(st.integers(1, 4), st.integers(0, 255), st.integers(2, 5))
 
 
@@ -59,12 +51,13 @@ SETTINGS = st.tuples(st.integers(1, 4), st.integers(0, 255), st.integers(2, 5))
 def test_no_lease_ends_before_it_is_renewed(settings: tuple[int, int, int], demotion: int) -> None:
     election = backup(*settings)
     election.demotion_changed(0.0, demotion)
-    now = became_at = due(election)
-    assert RENEW not in election.timer_expired(now)
-    while now < became_at + 3 * election.interval_s:
-        assert due(election) - now <= KERNEL_EARLIEST * election.lifetime_s
+    renewed_at = became_at = due(election)
+    assert RENEW not in election.timer_expired(became_at)
+    while renewed_at < became_at + 3 * election.interval_s:
+        assert due(election) - renewed_at <= KERNEL_EARLIEST * election.lifetime_s
         now = due(election)
-        assert RENEW in election.timer_expired(now)
+        if RENEW in election.timer_expired(now):
+            renewed_at = now
 
 
 @given(st.integers(1, 4), st.integers(0, 255), st.integers(0, 255), st.integers(3, 5))
@@ -84,7 +77,7 @@ def test_no_lease_outlasts_the_patience_of_any_backup_whatever_its_advskew(
 def test_an_ordinary_master_renews_only_when_it_advertises() -> None:
     election = master(advskew=100)
 
-    assert election.timer_expired(due(election))[0] is RENEW
+    assert list(election.timer_expired(due(election))) == [Advertise(1, 100), RENEW]
     assert due(election) == pytest.approx(3 + 3 * 100 / 256 + 2)
 
 
@@ -93,7 +86,7 @@ def test_a_master_with_a_long_interval_renews_between_two_advertisements() -> No
 
     assert due(election) == pytest.approx(2.25 + 0.5)
     assert list(election.timer_expired(2.75)) == [RENEW]
-    assert list(election.timer_expired(3.5)) == [RENEW, Advertise(1, 64)]
+    assert list(election.timer_expired(3.5)) == [Advertise(1, 64), RENEW]
 
 
 def test_an_undone_demotion_does_not_shorten_the_lease_before_the_next_advertisement() -> None:
@@ -106,7 +99,20 @@ def test_an_undone_demotion_does_not_shorten_the_lease_before_the_next_advertise
 
     while RENEW in (effects := election.timer_expired(due(election))) and len(effects) == 1:
         pass
-    assert list(effects) == [RENEW, Advertise(0, 20)]
+    assert list(effects) == [Advertise(0, 20), RENEW]
+
+
+def test_a_fast_master_does_not_renew_with_each_advertisement() -> None:
+    election = master(advbase=0, advskew=4)
+    began = due(election)
+    renewed = [now for now in deadlines(election, began + 3) if RENEW in election.timer_expired(now)]
+
+    assert 10 <= len(renewed) <= 12
+
+
+def deadlines(election: Election, until: float) -> Iterator[float]:
+    while due(election) <= until:
+        yield due(election)
 
 
 @pytest.mark.parametrize(("advskew", "source"), [(0, LOWER), (200, LOWER)])
@@ -129,6 +135,82 @@ def test_the_engine_may_find_the_lease_missed_by_itself() -> None:
 
     assert became(election.lease_missed(3.5)).reason is Reason.LEASE_MISSED
     assert list(election.lease_missed(3.6)) == []
+
+
+# Lookouts.
+
+
+def successor(advbase: int = 1, advskew: int = 0, dead_ratio: int = 3) -> Election:
+    """A master at 10 s that heard another one until then, and now does not."""
+    election = backup(advbase, advskew, dead_ratio)
+    hear(election, 10 - election.master_down_s, 1, 0)
+    assert election.timer_expired(10.0)
+    return election
+
+
+def said_between(election: Election, start: float, end: float) -> list[float]:
+    said = []
+    while due(election) < end:
+        now = due(election)
+        if Advertise(1, election.advskew) in election.timer_expired(now) and now >= start:
+            said.append(now)
+    return said
+
+
+def test_the_successor_of_a_silent_master_looks_out_for_it() -> None:
+    assert due(successor()) == 10 + LOOKOUT_GAP_MIN_S
+    assert len(said_between(successor(), 10, 11)) >= 60
+
+
+def test_it_does_so_ever_more_seldom_and_then_no_more() -> None:
+    election = successor()
+
+    assert len(said_between(election, 10, 70)) < 1400
+    assert len(said_between(election, 100, 110)) == pytest.approx(50, abs=2)
+    assert len(said_between(election, 410, 430)) <= 21
+
+
+def test_a_lookout_is_no_reason_to_renew_and_does_not_prolong_the_patience() -> None:
+    looking, ordinary = successor(), master()
+    ordinary_renewals = [now for now in deadlines(ordinary, 23) if RENEW in ordinary.timer_expired(now)]
+    renewals = [now for now in deadlines(looking, 30) if RENEW in looking.timer_expired(now)]
+
+    assert len(renewals) == len(ordinary_renewals)
+
+
+def test_a_lookout_after_a_hang_finds_the_lease_missed() -> None:
+    election = successor(dead_ratio=5, advbase=2)
+
+    assert became(election.timer_expired(10 + 11)).reason is Reason.LEASE_MISSED
+
+
+def test_only_the_successor_of_a_master_that_was_heard_looks_out() -> None:
+    alone = backup()
+    alone.timer_expired(due(alone))
+    bowed_out = backup()
+    hear(bowed_out, 1.0, 1, 0)
+    hear(bowed_out, 2.0, 255, 255)
+    bowed_out.timer_expired(due(bowed_out))
+
+    for election in (alone, bowed_out):
+        assert election.state is State.MASTER
+        assert due(election) == pytest.approx(election.lease_until - election.lifetime_s + 1, abs=0.01)
+
+
+def test_a_rival_that_is_answered_does_not_end_the_lookout() -> None:
+    election = successor()
+    hear(election, 10.2, 1, 100)
+
+    assert due(election) <= 10.2 + LOOKOUT_GAP_MIN_S
+
+
+def test_on_an_interface_with_many_groups_each_looks_out_less() -> None:
+    election = backup()
+    election.lookout_gap_min_s = 255 * LOOKOUT_GAP_MIN_S
+    hear(election, 7.0, 1, 0)
+    election.timer_expired(10.0)
+
+    assert due(election) == 11.0
 
 
 # Failing sends.
