@@ -1,4 +1,4 @@
-"""The settings of the process: its log, and what its reporter is to do."""
+"""The settings of the process: its engine, its log, and what its reporter is to do."""
 
 from typing import Literal
 
@@ -7,6 +7,15 @@ from carpsidecar.config.group_fields import BOOL, COMMAND, NAME, Texts
 
 LogFormat = Literal["text", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
+
+ENGINE = (
+    field(
+        "realtime",
+        bool,
+        "run with real-time priority and locked memory; needs CAP_SYS_NICE and CAP_IPC_LOCK (default false)",
+        BOOL,
+    ),
+)
 
 LOG = (
     field("log_format", LogFormat, "lines for people, or JSON objects (default text)", "give text or json"),

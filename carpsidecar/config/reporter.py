@@ -24,8 +24,8 @@ _KUBERNETES_ONLY = (
 
 def resolve_reporter(
     given: Mapping[str, Given], checks: Given | None, groups: Sequence[str], log_format: str, log_level: str
-) -> ReporterSettings | None:
-    """Make the reporter's settings of what was given; None where there is nothing for it to do.
+) -> ReporterSettings:
+    """Make the reporter's settings of what was given.
 
     Args:
         checks: the list of them, as the file has it.
@@ -42,7 +42,7 @@ def resolve_reporter(
                 raise ConfigError(f"{given[name].origin}: kubernetes is off: turn it on, or leave this out")
     if "http" in given:
         _check_listen(given["http"], values["http"])
-    settings = ReporterSettings(
+    return ReporterSettings(
         software=__version__,
         log_format=log_format,
         log_level=log_level,
@@ -50,7 +50,6 @@ def resolve_reporter(
         checks=_checks(checks, groups) if checks is not None else [],
         kubernetes=kubernetes,
     )
-    return settings if settings.http or settings.checks or settings.kubernetes else None
 
 
 def _kubernetes(given: Mapping[str, Given], values: Mapping[str, Any]) -> KubernetesSettings:

@@ -15,10 +15,11 @@ from carpsidecar.config.group_fields import AuthMode
 __all__ = ["AuthMode", "ConfigError", "Field", "Given", "show"]
 
 GROUP_FIELDS = {field.name: field for field in group_fields.NAMED}
+ENGINE_FIELDS = {field.name: field for field in process_fields.ENGINE}
 REPORTER_FIELDS = {field.name: field for field in process_fields.REPORTER}
 CHECK_FIELDS = {field.name: field for field in process_fields.CHECK}
 LOG_FIELDS = {field.name: field for field in process_fields.LOG}
-PROCESS_FIELDS = LOG_FIELDS | REPORTER_FIELDS
+PROCESS_FIELDS = ENGINE_FIELDS | LOG_FIELDS | REPORTER_FIELDS
 
 FILE_ONLY = {
     "groups": "the groups, where there are several; what stands beside them holds for each",

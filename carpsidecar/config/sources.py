@@ -14,6 +14,7 @@ from carpsidecar.config.group import GroupConfig, check_together, resolve_group,
 from carpsidecar.config.passphrase import PASSPHRASE_FIELDS
 from carpsidecar.config.reporter import resolve_reporter
 from carpsidecar.config.schema import (
+    ENGINE_FIELDS,
     FILE_ONLY,
     GROUP_FIELDS,
     LOG_FIELDS,
@@ -40,7 +41,9 @@ class Config:
     groups: tuple[GroupConfig, ...]
     log_format: str = "text"
     log_level: str = "info"
+    realtime: bool = False
     reporter: ReporterSettings | None = None
+    """None: none is to be started."""
     warnings: tuple[str, ...] = ()
 
 
@@ -73,8 +76,12 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], file: str | None 
         warnings += [line for line in said if line not in warnings]
     check_together(groups)
     process = _override(beside, above)
-    log = {name: field.convert(process[name]) for name, field in LOG_FIELDS.items() if name in process}
-    config = Config(groups=tuple(groups), warnings=tuple(warnings), **log)
+    own = {
+        name: field.convert(process[name])
+        for name, field in (ENGINE_FIELDS | LOG_FIELDS).items()
+        if name in process
+    }
+    config = Config(groups=tuple(groups), warnings=tuple(warnings), **own)
     if "node_advskew" in structures:
         config = replace(config, groups=_of_this_node(config.groups, structures["node_advskew"], process))
     reporter = resolve_reporter(
@@ -84,7 +91,7 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], file: str | None 
         config.log_format,
         config.log_level,
     )
-    if reporter is not None and reporter.kubernetes is not None and reporter.kubernetes.discover_peers:
+    if reporter.kubernetes is not None and reporter.kubernetes.discover_peers:
         config = replace(config, groups=tuple(replace(group, awaits_peers=True) for group in config.groups))
     return replace(config, reporter=reporter)
 

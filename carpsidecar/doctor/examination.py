@@ -18,6 +18,7 @@ from carpsidecar.linux.netlink import IPAddress, Netlink
 OF_MACHINE: tuple[Callable[[Scene], Iterator[Finding]], ...] = (
     node.configuration,
     node.privileges,
+    node.realtime,
     node.kernel,
     node.clock,
 )

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from carpsidecar.doctor.finding import Finding, Status
 from carpsidecar.doctor.scene import CAPABILITIES, Scene, Subject
+from carpsidecar.linux.capabilities import missing
+from carpsidecar.linux.realtime import CAPABILITIES as REALTIME_CAPABILITIES
+from carpsidecar.linux.realtime import is_taken
 
 KERNEL_LEAST = (4, 18)
 _YOUNG_S = 60.0
@@ -33,6 +36,31 @@ def privileges(scene: Scene) -> Iterator[Finding]:
         )
     else:
         yield Finding("privileges", Status.OK, f"{' and '.join(CAPABILITIES)} are there")
+
+
+def realtime(scene: Scene) -> Iterator[Finding]:
+    """Of the daemon that runs here, or else whether one that is started with our own rights would have it."""
+    if not scene.config.realtime:
+        return
+    pids = {subject.daemon.pid for subject in scene.subjects if subject.daemon and subject.daemon.pid is not None}
+    if any(not is_taken(pid) for pid in pids):
+        yield Finding(
+            "realtime",
+            Status.WARNING,
+            "the daemon has no real-time priority or no locked memory",
+            "look for a warning of `realtime` in its log, which says what it needs; a change needs a restart",
+        )
+    elif pids:
+        yield Finding("realtime", Status.OK, "the daemon has real-time priority and locked memory")
+    elif lacking := missing(REALTIME_CAPABILITIES):
+        yield Finding(
+            "realtime",
+            Status.WARNING,
+            f"missing here: {', '.join(lacking)}",
+            "run it as root; the daemon needs the same: in a pod, capabilities SYS_NICE and IPC_LOCK",
+        )
+    else:
+        yield Finding("realtime", Status.OK, f"{' and '.join(REALTIME_CAPABILITIES)} are there")
 
 
 def kernel(scene: Scene) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from carpsidecar.config.group import Family, GroupConfig
 from carpsidecar.config.sources import Config
 from carpsidecar.doctor.daemon import Daemon, find_daemon
 from carpsidecar.doctor.hearing import Hearing
-from carpsidecar.engine.group import advskew_of
+from carpsidecar.engine.settings import advskew_of
 from carpsidecar.linux.capabilities import missing
 from carpsidecar.linux.netlink import IPAddress, Link, Netlink
 from carpsidecar.linux.routes import interface_for, source_for

@@ -10,6 +10,7 @@ import pytest
 from carpsidecar.lab.process import Process
 from tests.network.doctor.clinic import HERE, MASTER, VIP, VIP6, Clinic, undone
 from tests.network.process.running import script
+from tests.network.realtime import needs_realtime
 
 pytestmark = pytest.mark.network
 
@@ -31,6 +32,24 @@ def test_no_privilege(clinic: Clinic) -> None:
     assert "skipped digest vhid-42 CAP_NET_RAW is missing: nothing can be heard" in found
     assert "skipped firewall vhid-42 `nft -j list ruleset`: CAP_NET_ADMIN is missing" in found
     assert any(line.startswith("ok interface vhid-42 eth0 is up") for line in found)
+
+
+def test_realtime_is_looked_at_where_it_is_configured(clinic: Clinic) -> None:
+    assert clinic.examine().of("realtime") == []
+    assert clinic.examine("--realtime").one("realtime", "ok") == "CAP_SYS_NICE and CAP_IPC_LOCK are there"
+    process = clinic.run_doctor("--realtime", by=("setpriv", "--bounding-set", "-sys_nice"))
+    found = [" ".join(line.split()) for line in process.log.splitlines()]
+    assert any(line.startswith("warning realtime missing here: CAP_SYS_NICE") for line in found)
+
+
+@needs_realtime
+@pytest.mark.parametrize(("flags", "status"), [(("--realtime",), "ok"), ((), "warning")])
+def test_realtime_of_a_daemon_that_runs(clinic: Clinic, flags: tuple[str, ...], status: str) -> None:
+    daemon = clinic.run_master(clinic.here, *flags)
+    try:
+        assert clinic.examine("--realtime").one("realtime", status).startswith("the daemon has")
+    finally:
+        daemon.stop()
 
 
 def test_the_command_says_what_it_waits_for_and_how_it_was(clinic: Clinic, master: Process) -> None:

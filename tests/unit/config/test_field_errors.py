@@ -31,6 +31,7 @@ MISFITS = {
     "hook_timeout_s": "0",
     "ignore_link": "perhaps",
     "name": "Web Server",
+    "realtime": "perhaps",
     "log_format": "xml",
     "log_level": "loud",
     "http": "localhost",

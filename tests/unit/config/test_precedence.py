@@ -106,6 +106,19 @@ def test_a_flag_for_the_one_group_of_a_file_is_taken(write_file: WriteFile) -> N
     assert group.vhid == 9
 
 
+def test_realtime_is_off_and_configured_in_all_three_places(write_file: WriteFile) -> None:
+    assert not load({}, {}, write_file(FILE)).realtime
+    path = write_file(FILE + "realtime: true\n")
+    assert load({}, {}, path).realtime
+    assert not load({}, {"CARP_REALTIME": "false"}, path).realtime
+    assert load({"realtime": True}, {"CARP_REALTIME": "false"}, path).realtime
+
+
+def test_realtime_is_the_processs_and_no_groups(write_file: WriteFile, refusal: Refusal) -> None:
+    text = "passphrase: secret\ngroups:\n- {vip: 192.0.2.1, realtime: true}\n"
+    assert "groups[0].realtime: there is no such setting" in refusal(file=write_file(text))
+
+
 def test_the_log_is_configured_in_all_three_places(write_file: WriteFile, tmp_path: Path) -> None:
     path = write_file(FILE + "log_level: error\nlog_format: json\n")
     assert load({}, {}, path).log_level == "error"

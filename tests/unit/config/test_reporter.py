@@ -13,9 +13,10 @@ LEAST = {"vip": "192.0.2.100", "vhid": "42", "passphrase": "secret"}
 POD = {"kubernetes": True, "pod_name": "carp-abcde", "pod_namespace": "carp", "node_name": "alpha"}
 
 
-def test_without_anything_to_do_there_is_none() -> None:
-    assert load(LEAST, {}).reporter is None
-    assert load(LEAST | {"node_name": "alpha", "kubernetes": False}, {}).reporter is None
+def test_without_anything_else_to_do_it_serves_the_control_commands() -> None:
+    for config in (load(LEAST, {}), load(LEAST | {"node_name": "alpha", "kubernetes": False}, {})):
+        assert config.reporter is not None
+        assert (config.reporter.http, config.reporter.checks, config.reporter.kubernetes) == ("", [], None)
 
 
 def test_a_pod_is_told_by_its_environment() -> None:
