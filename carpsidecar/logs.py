@@ -104,15 +104,19 @@ class Writer(logging.Handler):
             dropped, self._dropped = self._dropped, 0
             try:
                 if dropped:
-                    self._sink(
-                        logging.WARNING, f"WARNING {dropped} log lines were dropped: their reader is too slow"
-                    )
+                    self._sink(logging.WARNING, self.format(_of_dropped(dropped)))
                 self._sink(*entry)
             except OSError:
                 self._dropped += dropped + 1
             if self._lines.empty():
                 # When hundreds of groups change at once, waking us for each line would take most of the time.
                 self._closing.wait(_REST_S)
+
+
+def _of_dropped(lines: int) -> logging.LogRecord:
+    text = f"{lines} log lines were dropped: their reader is too slow"
+    extra = {"event": "lines_dropped", "keys": {"lines": lines}}
+    return logger.makeRecord(logger.name, logging.WARNING, "", 0, text, (), None, extra=extra)
 
 
 def to_stderr(level: int, line: str) -> None:

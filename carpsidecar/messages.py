@@ -15,6 +15,15 @@ from msgspec import Meta, Struct
 VERSION = 1
 MESSAGE_SIZE_MAX = 1 << 17
 PEERS_MAX = 1024
+HEARD_MAX = 16
+"""Peers of a group that are told."""
+TEXT_MAX = 200
+
+_ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]*(?!\n)$"
+"""No control characters, line ends, or signs that turn the direction of what follows."""
+
+Text = Annotated[str, Meta(max_length=TEXT_MAX, pattern=_ONE_LINE)]
+"""A person's reason for a command, as logs and tables can show it."""
 
 Role = Literal["init", "backup", "master", "fault"]
 
@@ -33,14 +42,31 @@ class GroupSnapshot(Struct, tag_field="type", tag="group", kw_only=True, frozen=
     advbase: int
     advskew: int
     advskew_advertised: int
+    dead_ratio: int = 3
     demotions: dict[str, int]
     """What demotes, by cause."""
+    texts: dict[str, str] = {}
+    """The words that came with a demotion, by cause."""
+    link: bool = True
+    """Whether the interface is there and its link up."""
+    sync_group: str | None = None
+    """Groups of the same one move together."""
     master: str | None
     """The address that the master advertises from; our own where we are master, None where none is heard."""
 
 
+class PeerHeard(Struct, kw_only=True, frozen=True):
+    """Another node of a group, by its last advertisement."""
+
+    interval_s: float
+    heard_s: float
+    """When; seconds since the epoch."""
+    authentic: bool
+    """Whether its digest fitted. One that did not is told of only until a fitting one comes from there."""
+
+
 class GroupCounters(Struct, kw_only=True, frozen=True):
-    """Since the start of the engine."""
+    """Since the start of the engine; and what changes with each advertisement, as of the heartbeat's `sent_s`."""
 
     advertisements_sent: int
     advertisements_failed: int
@@ -55,6 +81,10 @@ class GroupCounters(Struct, kw_only=True, frozen=True):
     foreign_claims: int
     hooks: dict[str, int]
     """By result: ok, failed, timeout, skipped."""
+    lease_left_s: float | None = None
+    """How long the kernel holds the addresses yet; None where this is no master, or does not hold them itself."""
+    peers: dict[str, PeerHeard] = {}
+    """By source address, at most 16."""
 
 
 class Heartbeat(Struct, tag_field="type", tag="heartbeat", kw_only=True, frozen=True):
@@ -78,12 +108,13 @@ class Notice(Struct, tag_field="type", tag="notice", kw_only=True, frozen=True):
     """Something that somebody should look at; the engine limits the rate."""
 
     version: int = VERSION
-    kind: Literal["conflict", "bad_digest"]
-    """A foreign machine claims an address of ours; an advertisement whose digest does not fit."""
+    kind: Literal["conflict", "bad_digest", "refused"]
+    """A foreign machine claims an address of ours; an advertisement whose digest does not fit; a command of the
+    reporter that can't be followed."""
     group: str
     interface: str
     peer: str
-    """Who did it: an IP address, or a MAC address for a conflict."""
+    """Who did it: an IP address, or a MAC address for a conflict; who is in the way of a command, or nobody."""
     text: str
     at_s: float = msgspec.field(default_factory=time.time)
     """When; seconds since the epoch."""
@@ -154,10 +185,12 @@ class SetDemotion(Struct, tag_field="type", tag="demotion", kw_only=True, frozen
     """
 
     version: int = VERSION
-    cause: Annotated[str, Meta(min_length=1, max_length=64)]
+    cause: Annotated[str, Meta(min_length=1, max_length=64, pattern=_ONE_LINE)]
     amount: Annotated[int, Meta(ge=0, le=255)]
     group: str | None = None
     bow_out: bool = False
+    text: Text = ""
+    """Why, in the words of whoever wants it."""
 
 
 class StepBack(Struct, tag_field="type", tag="step_back", kw_only=True, frozen=True):
@@ -165,6 +198,24 @@ class StepBack(Struct, tag_field="type", tag="step_back", kw_only=True, frozen=T
 
     version: int = VERSION
     group: str | None = None
+    text: Text = ""
+
+
+class Promote(Struct, tag_field="type", tag="promote", kw_only=True, frozen=True):
+    """Become master now, every group or one, and advertise faster than whoever is, for as long as it lasts.
+
+    A group that can't answers with a `Notice` of the kind "refused".
+    """
+
+    version: int = VERSION
+    group: str | None = None
+    text: Text = ""
+
+
+class Beat(Struct, tag_field="type", tag="beat", kw_only=True, frozen=True):
+    """Send a heartbeat now, besides those that come by themselves; the engine limits the rate."""
+
+    version: int = VERSION
 
 
 class SetPeers(Struct, tag_field="type", tag="peers", kw_only=True, frozen=True):
@@ -182,7 +233,8 @@ class SetAdvskew(Struct, tag_field="type", tag="advskew", kw_only=True, frozen=T
 
 
 ToReporter = ReporterSettings | GroupSnapshot | Heartbeat | GroupGone | Notice
-ToEngine = SetDemotion | StepBack | SetPeers | SetAdvskew
+Wish = SetDemotion | StepBack | Promote | SetPeers | SetAdvskew
+ToEngine = Wish | Beat
 
 _to_reporter: msgspec.json.Decoder[ToReporter] = msgspec.json.Decoder(ToReporter)
 _to_engine: msgspec.json.Decoder[ToEngine] = msgspec.json.Decoder(ToEngine)

@@ -12,11 +12,14 @@ from carpsidecar.config.sources import Config
 from carpsidecar.engine.group import Group
 from carpsidecar.engine.hooks import HookRunner
 from carpsidecar.engine.interface import Interface
+from carpsidecar.engine.renewer import Renewer
 from carpsidecar.engine.report import counters, drops, snapshot, status_line
+from carpsidecar.engine.settings import keeps_state
 from carpsidecar.engine.startup import (
     InstanceLock,
     StartError,
     check_sources,
+    drained_before,
     lock_instance,
     resolve_interfaces,
     take_off_left_over,
@@ -25,11 +28,12 @@ from carpsidecar.engine.wishes import Wishes
 from carpsidecar.linux.monitor import AddressAdded, AddressRemoved, LinkChanged, LinkGone, Monitor, Overrun
 from carpsidecar.linux.netlink import Link, Netlink
 from carpsidecar.logs import in_words, log
-from carpsidecar.messages import GroupGone, GroupSnapshot, Heartbeat, Notice, ToEngine
+from carpsidecar.messages import GroupGone, GroupSnapshot, Heartbeat, Notice, Wish
 from carpsidecar.protocol.packet import IPAddress
 from carpsidecar.protocol.timing import ADVSKEW_DEMOTED
 
-_HEARTBEAT_GROUPS = 100
+_HEARTBEAT_GROUPS = 25
+"""In one message, which is limited: a group that saw everything and everybody takes some 4 kB."""
 
 Tell = Callable[[GroupSnapshot | GroupGone | Notice], None]
 
@@ -41,6 +45,7 @@ class Engine:
         self._loop = loop
         self._tell = tell
         self._netlink = Netlink()
+        self._renewer = Renewer(loop)
         self._monitor = Monitor()
         self._links: dict[int, Link] = {}
         self._interfaces: dict[str, Interface] = {}
@@ -48,7 +53,7 @@ class Engine:
         self._locks: dict[str, InstanceLock] = {}
         self._leaving: dict[str, HookRunner] = {}
         """Last commands of groups that are gone, which a group of the same name waits for."""
-        self._wishes = Wishes(self._bound_to)
+        self._wishes = Wishes(self._bound_to, tell)
         self._stopping = False
         loop.add_reader(self._monitor.fileno(), self._kernel_event)
         self._read_links()
@@ -71,9 +76,7 @@ class Engine:
             ConfigError: the configuration does not fit this machine.
             StartError: something else keeps a group from starting.
         """
-        for group in [self._create(resolved) for resolved in resolve_interfaces(self._netlink, config)]:
-            group.start()
-            self._wishes.apply_to(group)
+        self._start([self._create(resolved) for resolved in resolve_interfaces(self._netlink, config)])
 
     def reload(self, config: Config) -> None:
         """Go over to another configuration; a group that is the same in both keeps its state.
@@ -83,22 +86,21 @@ class Engine:
         """
         wanted = {group.name: group for group in resolve_interfaces(self._netlink, config)}
         for name, group in list(self._groups.items()):
-            if name in wanted and group.can_become(wanted[name]):
+            if name in wanted and keeps_state(group.configured, wanted[name]):
                 if group.configured != wanted[name]:
                     group.reconfigure(wanted[name])
                     log(INFO, "reconfigured", "new settings, same state", group=name)
                 del wanted[name]
             else:
                 self._remove(group)
+        created: list[Group] = []
         failure: ConfigError | StartError | None = None
         for resolved in wanted.values():
             try:
-                group = self._create(resolved)
+                created.append(self._create(resolved))
             except (ConfigError, StartError) as error:
                 failure = failure or error
-            else:
-                group.start()
-                self._wishes.apply_to(group)
+        self._start(created)
         if failure is not None:
             raise failure
 
@@ -119,7 +121,19 @@ class Engine:
             lock.close()
         self._loop.remove_reader(self._monitor.fileno())
         self._monitor.close()
+        self._renewer.close()
         self._netlink.close()
+
+    def _start(self, groups: list[Group]) -> None:
+        """Have them take part, as what was asked for before wants them to."""
+        for group in groups:
+            drain = drained_before(group.config.name)
+            if drain is not None:
+                self._wishes.grant(drain)
+        for group in groups:
+            self._wishes.apply_to(group)
+        for group in groups:
+            group.start()
 
     def _create(self, config: GroupConfig) -> Group:
         assert config.interface is not None
@@ -137,6 +151,7 @@ class Engine:
                     self._netlink,
                     interface,
                     config,
+                    self._renewer,
                     self._virtual_addresses,
                     self._changed,
                     self._tell,
@@ -233,6 +248,8 @@ class Engine:
     # The groups.
 
     def _changed(self, group: Group) -> None:
+        if not group.started:
+            return
         self._tell(snapshot(group))
         sync_group = group.config.sync_group
         if sync_group is None or self._stopping:
@@ -242,7 +259,7 @@ class Engine:
             if other is not group and other.config.sync_group == sync_group:
                 other.demote(f"sync:{group.config.name}", amount, bow_out=True)
 
-    def asked(self, wish: ToEngine) -> None:
+    def asked(self, wish: Wish) -> None:
         """The reporter asks for something."""
         self._wishes.grant(wish)
 

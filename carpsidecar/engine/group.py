@@ -9,19 +9,23 @@ import dataclasses
 import time
 from collections import Counter
 from collections.abc import Callable, Collection
+from functools import partial
 from ipaddress import IPv4Address
 from logging import ERROR, INFO, WARNING
-from typing import Any
 
-from carpsidecar.config.group import Destination, GroupConfig, Hooks
+from carpsidecar.config.group import Destination, GroupConfig
+from carpsidecar.engine.claims import Claims
+from carpsidecar.engine.group_log import GroupLog
 from carpsidecar.engine.holding import Holding
 from carpsidecar.engine.hooks import HookRunner
 from carpsidecar.engine.interface import Interface
+from carpsidecar.engine.peers import PeersHeard
+from carpsidecar.engine.renewer import Renewer
 from carpsidecar.engine.role_hooks import RoleHooks
-from carpsidecar.engine.throttle import Throttle
+from carpsidecar.engine.settings import settings_in_force
 from carpsidecar.engine.transmitter import Transmitter
 from carpsidecar.linux.netlink import Netlink
-from carpsidecar.logs import in_words, log
+from carpsidecar.logs import in_words
 from carpsidecar.messages import Notice, Role
 from carpsidecar.protocol.election import (
     BOW_OUT,
@@ -35,25 +39,13 @@ from carpsidecar.protocol.election import (
     State,
 )
 from carpsidecar.protocol.packet import Advertisement, IPAddress
-from carpsidecar.protocol.timing import ADVSKEW_DEMOTED
+from carpsidecar.protocol.timing import ADVSKEW_DEMOTED, TICKS_PER_S, interval_ticks
 
-_SAY_EVERY_S = 60.0
-_SAY_BURST = 10
 _TELL_MASTER_AFTER_S = 0.05
-ANSWER_CLAIM_AFTER_S = 0.05
-"""A ucarp that preempts us announces the address before it advertises: that is no claim to contest."""
 _CANNOT_HOLD = "addresses"
 """The cause of the demotion of a node that failed to add the addresses."""
-
-
-_AUTO_ADVSKEWS, _AUTO_ADVSKEW_STEP = 32, 4
-"""More would make the last nodes advertise ever more slowly. Smaller steps are lost in a busy machine's delays, and
-then two backups take over at once."""
-
-
-def advskew_of(source: IPAddress) -> int:
-    """An order of the nodes that needs no configuration: by the last byte of their addresses."""
-    return source.packed[-1] % _AUTO_ADVSKEWS * _AUTO_ADVSKEW_STEP
+_BY_HAND = (Reason.ASKED, Reason.DEMOTED, Reason.PROMOTED)
+"""Reasons that somebody may have had words for."""
 
 
 class Group:
@@ -72,6 +64,7 @@ class Group:
         netlink: Netlink,
         interface: Interface,
         config: GroupConfig,
+        renewer: Renewer,
         virtual: Callable[[], Collection[IPAddress]],
         changed: Callable[["Group"], None],
         notice: Callable[[Notice], None],
@@ -83,9 +76,16 @@ class Group:
         self.interface = interface
         self.election = Election(config.settings, IPv4Address(0))
         self.transmitter = Transmitter(netlink, interface, config)
-        self.holding = Holding(loop, netlink, interface, config, self._announcement_failed)
+        self.holding = Holding(loop, netlink, interface, config, renewer, self._announcement_failed)
         self.hooks = RoleHooks(loop, config, self._master_hook_ended, hooks)
+        log = GroupLog(loop, config.name, interface.name)
+        self._log, self._say_sometimes = log.log, log.log_sometimes
+        self.claims = Claims(loop, self.holding, log, lambda: self.is_master, notice)
+        self.peers = PeersHeard()
         self.demotions: dict[str, int] = {}
+        self.texts: dict[str, str] = {}
+        """What was said with a demotion, by its cause."""
+        self.started = False
         self.since_s = time.time()
         self.counts: Counter[str] = Counter()
         self.transitions: dict[Role, Counter[str]] = {}
@@ -93,19 +93,22 @@ class Group:
         self._loop = loop
         self._virtual = virtual
         self._changed = changed
-        self._notice = notice
         self._advskew: int | None = None
         """What is used instead of the configured one."""
         self._peers_known = bool(config.destination.peers)
-        self._throttle = Throttle(_SAY_EVERY_S, _SAY_BURST)
         self._timer: asyncio.TimerHandle | None = None
         self._was_ready = False
         self._was_master = False
         self._trouble_said = ""
+        self._text = self._text_of_command = ""
+        """What was said with the command that led to the present state, and with the one that is followed now."""
         self._heard_master: IPAddress | None = None
-        self._held_until = 0.0
+        self._lease_end = 0.0
+        """When the lease ends that the kernel has confirmed."""
+        self._sure_until = 0.0
+        """Until when nobody can have taken over from us."""
+        self._renew_again = False
         self._telling: asyncio.TimerHandle | None = None
-        self._answering: asyncio.TimerHandle | None = None
 
     # What it is.
 
@@ -123,7 +126,8 @@ class Group:
 
     @property
     def reason(self) -> str:
-        return self.trouble or str(self.election.reason)
+        reason = str(self.election.reason)
+        return self.trouble or (f"{reason}: {self._text}" if self._text else reason)
 
     @property
     def trouble(self) -> str:
@@ -148,9 +152,17 @@ class Group:
         """The address that the master advertises from, as far as we know."""
         return self.transmitter.source if self.is_master else self._heard_master
 
+    @property
+    def lease_left_s(self) -> float | None:
+        """How long the kernel holds the addresses yet; None where it does not for us."""
+        if not self.is_master or not self.config.holds_addresses:
+            return None
+        return max(0.0, self._lease_end - self._loop.time())
+
     # What happens to it.
 
     def start(self) -> None:
+        self.started = True
         self.find_sources()
         self._was_ready = not self.trouble
         self._trouble_said = self.trouble
@@ -165,7 +177,8 @@ class Group:
     def close(self) -> None:
         """Nothing happens any more, except that its last command may still run."""
         self.holding.stop_announcing()
-        for timer in (self._timer, self._telling, self._answering):
+        self.claims.forget()
+        for timer in (self._timer, self._telling):
             if timer is not None:
                 timer.cancel()
 
@@ -196,8 +209,10 @@ class Group:
     def heard(self, now: float, advertisement: Advertisement, source: IPAddress) -> None:
         """A valid advertisement of this group."""
         self.counts["received"] += 1
+        now_s = time.time()
+        self.peers.heard(source, _interval_s(advertisement.advbase, advertisement.advskew), now_s)
         if self.election.state is State.BACKUP:
-            self.master_advertised_s = time.time()
+            self.master_advertised_s = now_s
         if self.election.state is State.BACKUP and source != self._heard_master:
             self._heard_master = source
             if self._telling is None:
@@ -209,26 +224,13 @@ class Group:
             )
         )
 
+    def heard_doubtful(self, advbase: int, advskew: int, source: IPAddress) -> None:
+        """An advertisement of this vhid whose digest does not fit."""
+        self.peers.heard_doubtful(source, _interval_s(advbase, advskew), time.time())
+
     def _tell_master(self) -> None:
         self._telling = None
         self._changed(self)
-
-    def claimed(self, now: float, address: IPAddress, mac: bytes) -> None:
-        """Another machine says by ARP or NDP that it has one of our addresses."""
-        self.counts["claims"] += 1
-        if self.is_master and self._answering is None:
-            self._answering = self._loop.call_later(ANSWER_CLAIM_AFTER_S, self._answer_claim, address, mac)
-
-    def _answer_claim(self, address: IPAddress, mac: bytes) -> None:
-        self._answering = None
-        if not self.is_master:
-            return
-        peer = mac.hex(":")
-        text = f"{peer} claims {address} while we hold it: announced again; is it configured there by hand?"
-        if self._say_sometimes(WARNING, "conflict", text, about=mac, address=str(address), mac=peer):
-            interface = self.interface.name
-            self._notice(Notice(kind="conflict", group=self.config.name, interface=interface, peer=peer, text=text))
-        self.holding.defend(self._loop.time())
 
     def addresses_removed(self, removed: set[IPAddress]) -> None:
         """The kernel dropped these: the lease ran out, we released them, or somebody took them off."""
@@ -237,7 +239,7 @@ class Group:
         lost = self.holding.lost(removed)
         if not lost:
             return
-        if self._loop.time() >= self.election.lease_until:
+        if self._loop.time() >= self._sure_until:
             self._perform(self.election.lease_missed(self._loop.time()))
             return
         self.counts["put_back"] += len(lost)
@@ -250,32 +252,40 @@ class Group:
         else:
             self.holding.announce()
 
-    def demote(self, cause: str, amount: int, bow_out: bool = False) -> None:
+    def demote(self, cause: str, amount: int, bow_out: bool = False, text: str = "") -> None:
         """Advertise this much more skew for this cause; 0 takes it back. With `bow_out`, hand over at once."""
-        if self.demotions.get(cause, 0) == amount:
+        before = self.demotions.get(cause, 0)
+        if (before, self.texts.get(cause, "")) == (amount, text if amount else ""):
             return
+        self.demotions.pop(cause, None)
+        self.texts.pop(cause, None)
         if amount:
             self.demotions[cause] = amount
-        else:
-            del self.demotions[cause]
-        self._log(INFO, "demotion", f"demotion by {cause}: {amount}", cause=cause, amount=amount)
-        now = self._loop.time()
-        if bow_out and amount:
-            self._perform(self.election.step_back(now, Reason.DEMOTED))
-        self._perform(self.election.demotion_changed(now, sum(self.demotions.values())))
+            if text:
+                self.texts[cause] = text
+        said = f" ({text})" if text else ""
+        self._log(INFO, "demotion", f"demotion by {cause}: {amount}{said}", cause=cause, amount=amount, text=text)
+        if amount != before:
+            now = self._loop.time()
+            if bow_out and amount:
+                self._follow_command(self.election.step_back(now, Reason.DEMOTED), text)
+            self._perform(self.election.demotion_changed(now, sum(self.demotions.values())))
         self._changed(self)
 
-    def step_back(self) -> None:
+    def step_back(self, text: str = "") -> None:
         """Hand over to a backup, because somebody asked."""
-        self._perform(self.election.step_back(self._loop.time(), Reason.ASKED))
+        self._follow_command(self.election.step_back(self._loop.time(), Reason.ASKED), text)
 
-    def can_become(self, config: GroupConfig) -> bool:
-        """Whether only such settings differ as can change without giving up the state."""
+    def promote(self, text: str = "") -> None:
+        """Take over from whoever is master, where there is no hindrance."""
+        if self.is_master:
+            self._log(INFO, "promotion", "asked to become master, and is it already", text=text)
+        self._follow_command(self.election.promote(self._loop.time()), text)
 
-        def identity(of: GroupConfig) -> GroupConfig:
-            return dataclasses.replace(of, settings=Settings(), hooks=Hooks(), auto_advskew=False)
-
-        return identity(config) == identity(self.configured)
+    def _follow_command(self, effects: Effects, text: str) -> None:
+        self._text_of_command = text
+        self._perform(effects)
+        self._text_of_command = ""
 
     def use_advskew(self, advskew: int | None) -> None:
         """Instead of the configured one; None goes back to that."""
@@ -303,19 +313,13 @@ class Group:
         self.interface.open_missing()
         self.find_sources()
 
-    @property
-    def _settings(self) -> Settings:
-        """With the advskew that was asked for, that of the node's address, or the configured one."""
-        advskew = self.config.settings.advskew
-        if self._advskew is not None:
-            advskew = self._advskew
-        elif self.config.auto_advskew and self.transmitter.source is not None:
-            advskew = advskew_of(self.transmitter.source)
-        return dataclasses.replace(self.config.settings, advskew=advskew)
-
     def _settle_advskew(self) -> None:
         if self._settings != self.election.settings:
             self._perform(self.election.configure(self._loop.time(), self._settings))
+
+    @property
+    def _settings(self) -> Settings:
+        return settings_in_force(self.config, self._advskew, self.transmitter.source)
 
     def reconfigure(self, config: GroupConfig) -> None:
         self.configured = config
@@ -330,6 +334,10 @@ class Group:
     def _perform(self, effects: Effects) -> None:
         for effect in effects:
             if isinstance(effect, Advertise):
+                if self._was_master and self.is_master and self._loop.time() >= self._sure_until:
+                    # Stopped since we looked at the clock, or the kernel has not renewed yet.
+                    self._perform(self.election.lease_missed(self._loop.time()))
+                    return
                 self._advertise(effect)
             elif isinstance(effect, Become):
                 self._became(effect)
@@ -339,8 +347,9 @@ class Group:
                 # Where a command adds the addresses, they are announced when it has ended.
                 if self.config.holds_addresses or self.hooks.master_is_ready:
                     self.holding.announce()
-            elif not self._hold(taking=effect is Addresses.TAKE):
+            elif not (self._take() if effect is Addresses.TAKE else self._renew()):
                 return
+        self._sure_until = min(self._lease_end, self.election.lease_until)
         self._arm()
 
     def _arm(self) -> None:
@@ -366,24 +375,49 @@ class Group:
         if self.in_need != before:
             self._loop.call_soon(self._changed, self)
 
-    def _hold(self, taking: bool) -> bool:
-        """Add or renew the addresses. False: the state is another one now, and nothing more is to be done."""
-        held_until = self.election.lease_until if taking else self._held_until
-        self._held_until = self.election.lease_until
+    def _take(self) -> bool:
+        """False: the state is another one now, and nothing more is to be done."""
+        lifetime_s = self.election.lifetime_s
+        lease_end = self._loop.time() + lifetime_s
         try:
-            self.holding.renew(self.election.lifetime_s)
+            self.holding.renew(lifetime_s)
         except OSError as error:
             self._cannot_hold(error)
             return False
         self.counts["renewals"] += 1
+        self._lease_end = lease_end
+        self._renew_again = False
         now = self._loop.time()
-        if now >= held_until:
+        if now >= self.election.lease_until:
             # Stopped between looking at the clock and the kernel's answer: others may have taken over meanwhile.
             self._perform(self.election.lease_missed(now))
             return False
-        if taking:
-            self.demote(_CANNOT_HOLD, 0)
+        self.demote(_CANNOT_HOLD, 0)
         return True
+
+    def _renew(self) -> bool:
+        """As `_take`, but for the kernel's answer, which comes later."""
+        lifetime_s = self.election.lifetime_s
+        lease_end = self._loop.time() + lifetime_s
+        try:
+            self._renew_again = not self.holding.renew_soon(lifetime_s, partial(self._renewed, lease_end))
+        except OSError as error:
+            self._cannot_hold(error)
+            return False
+        return True
+
+    def _renewed(self, lease_end: float, error: OSError | None) -> None:
+        now = self._loop.time()
+        if error is not None:
+            self._cannot_hold(error)
+        elif now >= self._sure_until:
+            self._perform(self.election.lease_missed(now))
+        else:
+            self.counts["renewals"] += 1
+            self._lease_end = lease_end
+            self._sure_until = min(lease_end, self.election.lease_until)
+            if self._renew_again:
+                self._renew()
 
     def _cannot_hold(self, error: OSError) -> None:
         self._say_sometimes(ERROR, "addresses_failed", f"the addresses can't be held: {in_words(error)}")
@@ -402,6 +436,7 @@ class Group:
     def _became(self, became: Become) -> None:
         was_master, self._was_master = self._was_master, self.is_master
         self.since_s = time.time()
+        self._text = self._text_of_command if became.reason in _BY_HAND else ""
         self._heard_master = became.peer if became.state is State.BACKUP else None
         self._trouble_said = self.trouble
         self.transitions.setdefault(self.role, Counter())[became.reason.name.lower()] += 1
@@ -432,12 +467,6 @@ class Group:
             "CARP_ADDRESSES": " ".join(map(str, self.holding.ips)),
         }
 
-    def _log(self, level: int, event: str, message: str, **keys: Any) -> None:
-        log(level, event, message, group=self.config.name, interface=self.interface.name, **keys)
 
-    def _say_sometimes(self, level: int, event: str, message: str, about: bytes = b"", **keys: Any) -> bool:
-        """For what may happen with every packet; once in a while for each thing that it is about. Whether now."""
-        if self._throttle.allow(self._loop.time(), (event, about)) is None:
-            return False
-        self._log(level, event, message, **keys)
-        return True
+def _interval_s(advbase: int, advskew: int) -> float:
+    return interval_ticks(advbase, advskew) / TICKS_PER_S

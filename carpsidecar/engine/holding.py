@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from logging import ERROR
 
 from carpsidecar.config.group import GroupConfig
 from carpsidecar.engine.interface import Interface
+from carpsidecar.engine.renewer import Renewal, Renewer
 from carpsidecar.linux.lease import Lease
 from carpsidecar.linux.netlink import Netlink
 from carpsidecar.logs import in_words, log
@@ -35,6 +37,7 @@ class Holding:
         netlink: Netlink,
         interface: Interface,
         config: GroupConfig,
+        renewer: Renewer,
         failed: Callable[[OSError], None],
     ) -> None:
         self.ips: dict[IPAddress, None] = dict.fromkeys(address.ip for address in config.addresses)
@@ -42,9 +45,12 @@ class Holding:
         self._netlink = netlink
         self._interface = interface
         self._config = config
+        self._renewer = renewer
         self._failed = failed
         self._lease: Lease | None = None
         self._lease_is_for = (0, 0)
+        self._renewal: Renewal | None = None
+        """What is under way."""
         self._again: list[asyncio.TimerHandle] = []
         self._defending: asyncio.TimerHandle | None = None
         self._defended_at = float("-inf")
@@ -56,18 +62,55 @@ class Holding:
         Raises:
             OSError: it refuses, or the interface is not there.
         """
+        if self._config.holds_addresses:
+            lease = self._lease_for(lifetime_s)
+            self._settle()
+            lease.renew()
+
+    def renew_soon(self, lifetime_s: int, done: Callable[[OSError | None], None]) -> bool:
+        """The same without waiting for the kernel. Not while one renewal is under way: False.
+
+        Args:
+            done: called in the loop, with the error if there is one; not after a release.
+
+        Raises:
+            OSError: the interface is not there.
+        """
         if not self._config.holds_addresses:
+            done(None)
+            return True
+        if self._renewal is not None:
+            return False
+        self._renewal = self._renewer.renew(self._lease_for(lifetime_s), partial(self._renewed, done))
+        return True
+
+    def _renewed(self, done: Callable[[OSError | None], None], renewal: Renewal) -> None:
+        if renewal is not self._renewal:
             return
+        self._renewal = None
+        error = renewal.exception()
+        if error is not None and not isinstance(error, OSError):
+            raise error
+        done(error)
+
+    def _settle(self) -> None:
+        """A renewal that is under way must not come after what is done next."""
+        renewal, self._renewal = self._renewal, None
+        if renewal is not None:
+            renewal.exception()
+
+    def _lease_for(self, lifetime_s: int) -> Lease:
         link = self._interface.link
         if link is None:
             raise OSError(f"interface {self._interface.name} is not there")
         if self._lease is None or self._lease_is_for != (link.index, lifetime_s):
             self._lease = Lease(self._netlink, link.index, self._config.addresses, lifetime_s)
             self._lease_is_for = (link.index, lifetime_s)
-        self._lease.renew()
+        return self._lease
 
     def release(self) -> None:
         self.stop_announcing()
+        self._settle()
         if self._lease is None:
             return
         try:

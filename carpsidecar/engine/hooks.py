@@ -48,7 +48,14 @@ class HookRunner:
             return
         if self._waiting is not None:
             self.results["skipped"] += 1
-            log(INFO, "hook_skipped", f"{self._waiting[0]} was not run: {label} came after it", group=self._name)
+            skipped = self._waiting[0]
+            log(
+                INFO,
+                "hook_skipped",
+                f"{skipped} was not run: {label} came after it",
+                group=self._name,
+                hook=skipped,
+            )
         self._waiting = (label, command, environment)
 
     def end(self) -> None:
@@ -71,6 +78,8 @@ class HookRunner:
                 "hook_failed",
                 f"{label}: {command[0]} can't be run ({reason}): check its path, and that it is executable",
                 group=self._name,
+                hook=label,
+                exit_status=None,
             )
             self._loop.call_soon(self.finished, label)
             return
@@ -85,6 +94,7 @@ class HookRunner:
             "hook_timeout",
             f"{running.label}: still running after {self.timeout_s:g} s: ended",
             group=self._name,
+            hook=running.label,
         )
         running.signal(signal.SIGTERM)
         running.timer = self._loop.call_later(_KILL_AFTER_S, running.signal, signal.SIGKILL)
@@ -105,7 +115,14 @@ class HookRunner:
             self.results["ok"] += 1
         else:
             self.results["failed"] += 1
-            log(WARNING, "hook_failed", f"{running.label}: exit status {status}", group=self._name)
+            log(
+                WARNING,
+                "hook_failed",
+                f"{running.label}: exit status {status}",
+                group=self._name,
+                hook=running.label,
+                exit_status=status,
+            )
         self.finished(running.label)
         if self._running is None and self._waiting is not None:
             waiting, self._waiting = self._waiting, None

@@ -6,6 +6,7 @@ groups are told whether they can take part.
 
 import asyncio
 import errno
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from logging import INFO, WARNING
@@ -19,6 +20,7 @@ from carpsidecar.linux.claims import ClaimWatch
 from carpsidecar.linux.netlink import Link
 from carpsidecar.logs import log
 from carpsidecar.messages import Notice
+from carpsidecar.protocol.election import LOOKOUT_GAP_MIN_S
 from carpsidecar.protocol.packet import Drop, IPAddress
 from carpsidecar.protocol.receiver import Receiver
 
@@ -52,7 +54,7 @@ class Interface:
         self.groups: dict[int, Group] = {}
         self.receiver = Receiver()
         self.unread = 0
-        """Packets of protocol 112 that were not CARP and came faster than they are sampled."""
+        """Packets of protocol 112 that were not CARP, while there was no sample to tell what they were."""
         self.overrun = 0
         """Packets of protocol 112 that came faster than advertisements can be read: real ones may be among them."""
         self.claims_unread = 0
@@ -77,12 +79,19 @@ class Interface:
         """Raises: OSError where a socket that the group needs can't be opened."""
         self.receiver.add(group.config.vhid, group.transmitter.authenticator)
         self.groups[group.config.vhid] = group
+        self._share_lookouts()
         self.open_missing()
 
     def remove(self, group: "Group") -> None:
         self.receiver.remove(group.config.vhid)
         del self.groups[group.config.vhid]
+        self._share_lookouts()
         self.watch_claims()
+
+    def _share_lookouts(self) -> None:
+        """All groups of an interface together look out no more often than one alone would."""
+        for group in self.groups.values():
+            group.election.lookout_gap_min_s = len(self.groups) * LOOKOUT_GAP_MIN_S
 
     def open_missing(self) -> None:
         """Open what a group needs since its destination changed.
@@ -168,7 +177,10 @@ class Interface:
             self._claims.watch(ip for group in self.groups.values() if group.is_master for ip in group.holding.ips)
 
     def sample_strangers(self) -> None:
-        """Count what was protocol 112 but not CARP since the last time; once a second is enough."""
+        """Count what was protocol 112 but not CARP since the last time; once a second is enough.
+
+        The kernel counts them all, but only together: how many were what is estimated from those that it kept.
+        """
         for family, sock in self._strangers.items():
             carp = self._sockets[family]
             with suppress(OSError):
@@ -176,12 +188,23 @@ class Interface:
                 self.overrun += overrun
                 before, self._taken[family] = self._taken.get(family, 0), carp.taken
                 packets, unread = sock.sample(_SAMPLE_LIMIT)
-                # In a flood the kernel counted as unread the advertisements, too.
-                self.unread += max(0, unread - overrun - (carp.taken - before))
+                judged = self.receiver.drops.copy()
                 for payload, ttl, source in packets:
                     self._judge(payload, ttl, source)
+                # In a flood the kernel counted as unread the advertisements, too.
+                strangers = max(0, unread - overrun - (carp.taken - before))
+                self._share_out(strangers, self.receiver.drops - judged)
         if self._claims is not None:
             self.claims_unread += self._claims.unread()
+
+    def _share_out(self, unread: int, sample: Counter[Drop]) -> None:
+        """Count packets that nobody looked at as if they were made up like the sample."""
+        left, of = unread, sample.total()
+        for drop, count in sample.items():
+            share = left * count // of
+            self.receiver.drops[drop] += share
+            left, of = left - share, of - count
+        self.unread += left
 
     def _open(self, link: Link) -> None:
         families: set[Family] = {family for group in self.groups.values() for family in group.config.families}
@@ -225,6 +248,9 @@ class Interface:
             return
         result = self.receiver.receive(payload, ttl, source)
         if isinstance(result, Drop):
+            if result is Drop.DIGEST:
+                # The vhid is known, else the digest would not have been looked at.
+                self.groups[payload[1]].heard_doubtful(payload[5], payload[2], source)
             self._explain(result, payload, source)
         else:
             self.groups[result.vhid].heard(self._loop.time(), result, source)
@@ -243,7 +269,6 @@ class Interface:
         text = f"bad {drop} from {source} on {self.name}{vhid}: {_WHAT_TO_CHECK[drop]}{more}"
         log(WARNING, "packet_dropped", text, reason=str(drop), source=str(source), interface=self.name)
         if drop is Drop.DIGEST:
-            # The vhid was known, else the digest would not have been looked at.
             name = self.groups[payload[1]].config.name
             self._notice(Notice(kind="bad_digest", group=name, interface=self.name, peer=str(source), text=text))
 
@@ -278,4 +303,4 @@ class Interface:
         for claim in claims:
             for group in self.groups.values():
                 if claim.address in group.holding.ips:
-                    group.claimed(self._loop.time(), claim.address, claim.mac)
+                    group.claims.heard(claim.address, claim.mac)

@@ -27,7 +27,11 @@ def snapshot(group: Group) -> GroupSnapshot:
         advbase=settings.advbase,
         advskew=settings.advskew,
         advskew_advertised=group.election.advskew,
+        dead_ratio=settings.dead_ratio,
         demotions=dict(group.demotions),
+        texts=dict(group.texts),
+        link=group.interface.up,
+        sync_group=group.config.sync_group,
         master=str(group.master) if group.master else None,
     )
 
@@ -46,7 +50,10 @@ def failed(config: GroupConfig, why: str, before: GroupSnapshot | None) -> Group
         advbase=config.settings.advbase,
         advskew=config.settings.advskew,
         advskew_advertised=config.settings.advskew,
+        dead_ratio=config.settings.dead_ratio,
         demotions={},
+        link=False,
+        sync_group=config.sync_group,
         master=None,
     )
 
@@ -62,8 +69,10 @@ def counters(group: Group) -> GroupCounters:
         lease_renewals=count["renewals"],
         lease_misses=count["lease_misses"],
         addresses_put_back=count["put_back"],
-        foreign_claims=count["claims"],
+        foreign_claims=group.claims.count,
         hooks=dict(group.hooks.results),
+        lease_left_s=group.lease_left_s,
+        peers=group.peers.told(),
     )
 
 

@@ -14,8 +14,6 @@ import sys
 from collections.abc import Callable, Iterable
 from logging import ERROR, INFO
 
-from msgspec.structs import replace
-
 from carpsidecar.engine.pipe import Pipe
 from carpsidecar.linux.child import end_of
 from carpsidecar.logs import in_words, log
@@ -40,7 +38,7 @@ class ReporterProcess:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        settings: ReporterSettings | None,
+        settings: ReporterSettings,
         asked: Callable[[ToEngine], None],
         newest: Callable[[], Iterable[GroupSnapshot]],
     ) -> None:
@@ -67,31 +65,39 @@ class ReporterProcess:
 
     def start(self) -> None:
         self._again = None
-        if self._settings is None:
-            return
         self._started_at = self._loop.time()
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            try:
-                self._process = subprocess.Popen(_command(theirs.fileno()), pass_fds=[theirs.fileno()])
-                self._end_of_it = end_of(self._process.pid)
-            except OSError as error:
-                ours.close()
-                log(ERROR, "reporter_failed", f"the reporter can't be started: {in_words(error)}")
-                self._start_later()
-                return
+        try:
+            ours = self._launch()
+        except OSError as error:
+            log(ERROR, "reporter_failed", f"the reporter can't be started: {in_words(error)}")
+            self._start_later()
+            return
         self._loop.add_reader(self._end_of_it, self._ended)
         self._pipe = Pipe(self._loop, ours, self._asked)
         self._pipe.send_now(self._settings)
         for snapshot in self._newest():
             self._pipe.send_group(snapshot)
 
-    def reconfigure(self, settings: ReporterSettings | None) -> None:
-        """Start another one, when the old one has taken back what it wrote elsewhere; none where it is None."""
-        before, self._settings = self._settings, settings
-        if self._pipe is not None and before is not None:
+    def _launch(self) -> socket.socket:
+        """Start the process. Our end of the pair; without it, nothing of the process is left."""
+        with contextlib.ExitStack() as undo:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            undo.callback(ours.close)
+            with theirs:
+                process = subprocess.Popen(_command(theirs.fileno()), pass_fds=[theirs.fileno()])
+            undo.callback(process.wait)
+            undo.callback(process.kill)
+            self._end_of_it = end_of(process.pid)
+            self._process = process
+            undo.pop_all()
+        return ours
+
+    def reconfigure(self, settings: ReporterSettings) -> None:
+        """Start another one, when the old one has taken back what it wrote elsewhere."""
+        self._settings = settings
+        if self._pipe is not None:
             # So it knows that we live on, and what it can leave as it is.
-            self._pipe.send_now(settings or replace(before, http="", checks=[], kubernetes=None))
+            self._pipe.send_now(settings)
         if not self.gone:
             self._end()
         elif self._again is None:

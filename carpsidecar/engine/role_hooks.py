@@ -12,6 +12,7 @@ from carpsidecar.protocol.election import Reason
 
 class RoleHooks:
     """A group's commands. One that was run last is not run again: a lost link on a backup changes nothing for it.
+    But a command may serve the master and the others, and tell them apart by CARP_ROLE.
 
     Args:
         master_ready: called when the command for the master has ended, and nothing else came after it.
@@ -29,7 +30,8 @@ class RoleHooks:
         self.runner.timeout_s, self.runner.finished = config.hooks.timeout_s, self._finished
         self._master_ready = master_ready
         self._config = config
-        self._last: tuple[str, ...] = ()
+        self._last: tuple[bool, tuple[str, ...]] = (False, ())
+        """Whether it was the master's, and the command."""
         self._master_is_ready = False
 
     @property
@@ -58,8 +60,9 @@ class RoleHooks:
             command = hooks.on_backup if was_master and hooks.backup_at_stop else ()
         else:
             command = {"master": hooks.on_master, "backup": hooks.on_backup}.get(role, hooks.on_fault)
-        repeated = command == self._last
-        self._last = command
+        due = (role == "master", command)
+        repeated = due == self._last
+        self._last = due
         if not command or repeated or (reason is Reason.STARTED and not hooks.backup_at_start):
             return
         words = (*command, facts["CARP_INTERFACE"], str(self._config.addresses[0].ip), *hooks.extra)
@@ -67,6 +70,6 @@ class RoleHooks:
         self.runner.run(label, words, facts)
 
     def _finished(self, label: str) -> None:
-        if label == "on_master" and self._last == self._config.hooks.on_master:
+        if label == "on_master" and self._last == (True, self._config.hooks.on_master):
             self._master_is_ready = True
             self._master_ready()

@@ -17,14 +17,18 @@ from carpsidecar.engine.pipe import Pipe
 from carpsidecar.engine.report import failed
 from carpsidecar.engine.reporter_process import ReporterProcess
 from carpsidecar.engine.startup import StartError
+from carpsidecar.linux import realtime
 from carpsidecar.linux.capabilities import keep_only, missing
 from carpsidecar.logs import configure, log
-from carpsidecar.messages import GroupGone, GroupSnapshot, Notice, ReporterSettings
+from carpsidecar.messages import Beat, GroupGone, GroupSnapshot, Notice, ReporterSettings, ToEngine
 
 __all__ = ["StartError", "run"]
 
 CAPABILITIES = ("CAP_NET_ADMIN", "CAP_NET_RAW")
 HEARTBEAT_S = 1.0
+BEAT_GAP_MIN_S = 0.05
+BEATING_REST = 10
+"""After a heartbeat that somebody asked for comes a rest that is so many times as long as it took."""
 LAST_HOOKS_MAX_S = 10.0
 TRY_AGAIN_S = 5.0
 
@@ -42,7 +46,7 @@ def run(
         reload: reads the configuration again, on HUP.
         listening: called once, when all sockets are open.
         reporter: our end of the socket pair to somebody who plays the reporter; else one is started where the
-            configuration has something for it to do.
+            configuration has settings for it.
 
     Raises:
         ConfigError: the configuration does not fit this machine.
@@ -76,9 +80,11 @@ class _Run:
         self._engine = Engine(loop, self._tell)
         self._reporter: ReporterProcess | Pipe | None = None
         if reporter is not None:
-            self._reporter = Pipe(loop, reporter, self._engine.asked)
+            self._reporter = Pipe(loop, reporter, self._asked)
         elif config.reporter is not None:
-            self._reporter = ReporterProcess(loop, config.reporter, self._engine.asked, self._newest)
+            self._reporter = ReporterProcess(loop, config.reporter, self._asked, self._newest)
+        self._beating: asyncio.TimerHandle | None = None
+        self._no_beat_before = 0.0
         self._waiting: dict[str, GroupSnapshot] = {}
         self._stopping = False
 
@@ -87,10 +93,8 @@ class _Run:
             # First, so that whoever stops us while we start is heard when the loop runs.
             self._watch_signals()
             self._start()
+            self._take_realtime()
             self._drop_privileges()
-            if isinstance(self._reporter, ReporterProcess):
-                self._reporter.start()
-            self._heartbeat()
             if self._notifier.watchdog_interval_s is not None:
                 self._alive(self._notifier.watchdog_interval_s)
             if listening is not None:
@@ -99,6 +103,10 @@ class _Run:
             # What is loaded by now lives as long as the process: the collector need not look at it again.
             gc.collect()
             gc.freeze()
+            # Last, so that the election need not wait for it.
+            if isinstance(self._reporter, ReporterProcess):
+                self._reporter.start()
+            self._heartbeat()
             self._loop.run_forever()
         finally:
             self._engine.close()
@@ -136,6 +144,17 @@ class _Run:
 
     def _newest(self) -> list[GroupSnapshot]:
         return [*self._engine.snapshots(), *self._waiting.values()]
+
+    def _take_realtime(self) -> None:
+        if not self._config.realtime:
+            return
+        refused = realtime.take()
+        if refused:
+            why = "; ".join(f"no {what}: {reason}" for what, reason in refused.items())
+            log(WARNING, "realtime_refused", f"realtime is on, but {why}", refused=list(refused))
+        else:
+            text = f"runs with real-time priority {realtime.PRIORITY} and locked memory"
+            log(INFO, "realtime", text, priority=realtime.PRIORITY, locked_memory=True)
 
     def _drop_privileges(self) -> None:
         # A command may need more than we do, and gets it from the bounding set.
@@ -197,7 +216,9 @@ class _Run:
         else:
             if _has_hooks(config) and not _has_hooks(self._config):
                 log(WARNING, "config", "commands that are new run without privileges until the next start")
-            if config.reporter != self._config.reporter:
+            if config.realtime != self._config.realtime:
+                log(WARNING, "config", "realtime: a change takes effect at the next start")
+            if config.reporter is not None and config.reporter != self._config.reporter:
                 self._reconfigure_reporter(config.reporter)
             self._config = config
             self._waiting.clear()
@@ -207,13 +228,10 @@ class _Run:
             log(INFO, "reloaded", "the configuration was read again")
         self._notifier.ready()
 
-    def _reconfigure_reporter(self, settings: ReporterSettings | None) -> None:
+    def _reconfigure_reporter(self, settings: ReporterSettings) -> None:
         self._engine.forget_wishes()
         if isinstance(self._reporter, ReporterProcess):
             self._reporter.reconfigure(settings)
-        elif self._reporter is None and settings is not None:
-            self._reporter = ReporterProcess(self._loop, settings, self._engine.asked, self._newest)
-            self._reporter.start()
 
     def _tell(self, message: GroupSnapshot | GroupGone | Notice) -> None:
         if isinstance(message, GroupSnapshot):
@@ -225,12 +243,28 @@ class _Run:
         else:
             self._reporter.send_group(message)
 
+    def _asked(self, message: ToEngine) -> None:
+        if not isinstance(message, Beat):
+            self._engine.asked(message)
+        elif self._beating is None:
+            self._beating = self._loop.call_at(max(self._loop.time(), self._no_beat_before), self._beat)
+
     def _heartbeat(self) -> None:
         self._loop.call_later(HEARTBEAT_S, self._heartbeat)
         self._engine.sample_strangers()
+        self._beat()
+
+    def _beat(self) -> None:
+        if self._beating is not None:
+            self._beating.cancel()
+            self._beating = None
+        begun = self._loop.time()
         if self._reporter is not None:
             for heartbeat in self._engine.heartbeats(self._reporter.bad_messages):
                 self._reporter.send_now(heartbeat)
+        # With a thousand groups it takes long, and whoever asks all the time is not to keep us busy with it.
+        ended = self._loop.time()
+        self._no_beat_before = max(begun + BEAT_GAP_MIN_S, ended + BEATING_REST * (ended - begun))
 
     def _alive(self, interval_s: float) -> None:
         self._loop.call_later(interval_s, self._alive, interval_s)

@@ -5,6 +5,7 @@ import socket
 from dataclasses import replace
 from logging import WARNING
 
+from carpsidecar import drained
 from carpsidecar.config.group import GroupConfig
 from carpsidecar.config.schema import ConfigError
 from carpsidecar.config.sources import Config
@@ -13,6 +14,7 @@ from carpsidecar.linux.lease import left_over, take_off
 from carpsidecar.linux.netlink import Netlink
 from carpsidecar.linux.routes import interface_for
 from carpsidecar.logs import in_words, log
+from carpsidecar.messages import SetDemotion
 
 
 class StartError(Exception):
@@ -103,6 +105,18 @@ def take_off_left_over(netlink: Netlink, config: GroupConfig) -> bool:
         names = ", ".join(str(address.interface.ip) for address in held)
         log(WARNING, "left_over", f"a former run left {names}: taken off", group=config.name)
     return bool(held)
+
+
+def drained_before(group: str) -> SetDemotion | None:
+    """The demotion by an operator that has outlived the engine before this one; None where there is none."""
+    try:
+        why = drained.reason(group)
+    except OSError as error:
+        log(WARNING, "drain_unclear", f"taken for drained: {in_words(error)}", group=group)
+        why = ""
+    if why is None:
+        return None
+    return SetDemotion(cause=drained.CAUSE, amount=drained.DEMOTION, group=group, bow_out=True, text=why)
 
 
 def check_sources(group: Group) -> None:

@@ -18,7 +18,9 @@ def environment(extra: dict[str, str] | None = None) -> dict[str, str]:
     return {**os.environ, "PATH": f"{path}:/usr/sbin:/sbin", **(extra or {})}
 
 
-def run(argv: Sequence[str], *, namespace: str | None = None, stdin: str = "") -> str:
+def run(
+    argv: Sequence[str], *, namespace: str | None = None, stdin: str = "", env: dict[str, str] | None = None
+) -> str:
     """Run a command to its end and return what it printed. /sys stays that of this process."""
     with in_namespace(namespace) if namespace else contextlib.nullcontext():
         process = subprocess.Popen(
@@ -27,7 +29,7 @@ def run(argv: Sequence[str], *, namespace: str | None = None, stdin: str = "") -
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=environment(),
+            env=environment(env),
         )
     try:
         out, err = process.communicate(stdin)

@@ -160,9 +160,12 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     return "\n".join([coloured(lines[0].rstrip(), "bold"), *(line.rstrip() for line in lines[1:])])
 
 
+_EPILOG = "exit status: 0 each step ended with one holder and an answered client; 1 one did not; 130 on Ctrl-C"
+
+
 def main(argv: Sequence[str], daemon: DaemonCommand = carpsidecar_command) -> int:
     """Exit status 0 when each step ended with one holder and an answered client, 1 when not, 130 on Ctrl-C."""
-    argparse.ArgumentParser(prog="carpsidecar demo", description=__doc__).parse_args(argv)
+    argparse.ArgumentParser(prog="carpsidecar demo", description=__doc__, epilog=_EPILOG).parse_args(argv)
     ensure_privileges()
     try:
         outcomes = _play(daemon)

@@ -1,6 +1,7 @@
 """A virtual machine: a network namespace with its interfaces, the programs started in it, and its faults."""
 
 import itertools
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
@@ -34,6 +35,12 @@ class Node:
         self._directory = directory
         self._mark = mark
         self._logs = itertools.count(1)
+        self._runtime = directory / f"{name}-run"
+        self.environment = {
+            "RUNTIME_DIRECTORY": str(self._runtime),
+            "STATE_DIRECTORY": str(directory / f"{name}-state"),
+        }
+        """Of all that is started in it: where a machine has /run and /var/lib."""
 
     @property
     def address(self) -> IPv4Address:
@@ -54,15 +61,15 @@ class Node:
     def start(
         self, argv: Sequence[str], *, log: Path | None = None, env: Mapping[str, str] | None = None
     ) -> Process:
-        """Start a program in the node; `env` is added to this process's environment."""
+        """Start a program in the node; `env` is added to this process's environment and the node's own."""
         log_file = log or self._directory / f"{self.name}-{next(self._logs)}-{Path(argv[0]).name}.log"
-        process = Process(self.ns, argv, log_file, env)
+        process = Process(self.ns, argv, log_file, {**self.environment, **(env or {})})
         self.processes.append(process)
         return process
 
     def run(self, argv: Sequence[str]) -> str:
         """Run a program in the node to its end and return what it printed."""
-        return run(["ip", "netns", "exec", self.ns, *argv])
+        return run(["ip", "netns", "exec", self.ns, *argv], env=self.environment)
 
     def shell(self, command: str) -> str:
         return self.run(["sh", "-c", command])
@@ -124,6 +131,7 @@ class Node:
             process.kill()
         for link in self.links:
             link.delete()
+        shutil.rmtree(self._runtime, ignore_errors=True)
 
     def power_on(self) -> None:
         """A freshly booted machine: its own addresses, no processes."""

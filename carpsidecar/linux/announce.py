@@ -49,7 +49,7 @@ class Announcer:
 
     def announce(self, addresses: Sequence[IPAddress]) -> None:
         """Announce every address once. Tries all of them, then raises if some did not go out."""
-        router = self._forwards_ipv6()
+        router = any(address.version == 6 for address in addresses) and self._forwards_ipv6()
         failed = 0
         first: OSError | None = None
         for address in addresses:

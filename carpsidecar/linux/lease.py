@@ -54,10 +54,11 @@ class Lease:
             _removal(position, index, address) for position, address in enumerate(self._addresses)
         )
 
-    def renew(self) -> None:
-        """Add what is missing and prolong what is there. Goes through all addresses even when one fails."""
+    def renew(self, netlink: Netlink | None = None) -> None:
+        """Add what is missing and prolong what is there, over our socket or that one. Goes through all addresses
+        even when one fails."""
         try:
-            self._netlink.execute(self._renewal)
+            (netlink or self._netlink).execute(self._renewal)
         except NetlinkError as error:
             raise self._explained("hold", error, error.failures) from None
 
@@ -108,24 +109,27 @@ def take_off(netlink: Netlink, held: Sequence[HeldAddress]) -> None:
 
 
 def _renewal(position: int, index: int, address: IPInterface, lifetime_s: int) -> bytes:
+    ip, prefix_length = address.ip, address.network.prefixlen
     flags = IFA_F_NOPREFIXROUTE
     scope = RT_SCOPE_UNIVERSE
     if isinstance(address, IPv4Interface):
-        address = IPv4Interface(address.ip)
+        prefix_length = ip.max_prefixlen
         scope = RT_SCOPE_HOST
     else:
         flags |= IFA_F_NODAD
     attrs = (
-        attribute(IFA_ADDRESS, address.ip.packed),
+        attribute(IFA_ADDRESS, ip.packed),
         attribute(IFA_FLAGS, struct.pack("=I", flags)),
         attribute(IFA_CACHEINFO, struct.pack("=IIII", 0, lifetime_s, 0, 0)),  # preferred, valid
     )
-    return address_message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, position, index, address, scope, attrs)
+    how = NLM_F_CREATE | NLM_F_REPLACE
+    return address_message(RTM_NEWADDR, how, position, index, ip, prefix_length, scope, attrs)
 
 
 def _removal(position: int, index: int, address: IPInterface) -> bytes:
     """Without IFA_ADDRESS the kernel removes an IPv4 address whatever its prefix."""
-    return address_message(RTM_DELADDR, 0, position, index, address, RT_SCOPE_UNIVERSE, [])
+    ip, prefix_length = address.ip, address.network.prefixlen
+    return address_message(RTM_DELADDR, 0, position, index, ip, prefix_length, RT_SCOPE_UNIVERSE, [])
 
 
 def _hint(number: int, address: IPInterface) -> str:

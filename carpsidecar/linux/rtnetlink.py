@@ -170,11 +170,18 @@ def route_request(destination: IPAddress) -> bytes:
 
 
 def address_message(
-    kind: int, flags: int, sequence: int, index: int, held: IPInterface, scope: int, attrs: Sequence[bytes]
+    kind: int,
+    flags: int,
+    sequence: int,
+    index: int,
+    ip: IPAddress,
+    prefix_length: int,
+    scope: int,
+    attrs: Sequence[bytes],
 ) -> bytes:
     """An RTM_NEWADDR or RTM_DELADDR, ready to be sent as often as one likes."""
-    header = ADDRESS_HEADER.pack(_family(held.ip), held.network.prefixlen, 0, scope, index)
-    body = b"".join((header, attribute(IFA_LOCAL, held.ip.packed), *attrs))
+    header = ADDRESS_HEADER.pack(_family(ip), prefix_length, 0, scope, index)
+    body = b"".join((header, attribute(IFA_LOCAL, ip.packed), *attrs))
     return HEADER.pack(HEADER.size + len(body), kind, NLM_F_REQUEST | flags, sequence, 0) + body
 
 

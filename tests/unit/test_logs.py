@@ -104,7 +104,7 @@ def test_a_reader_that_stopped_holds_nobody_up_and_is_told_what_it_missed(reader
     reader.reads.set()
     writer.close()
     assert len(reader.lines) == 1 + 2000 + 1
-    assert reader.lines[1] == "WARNING 3000 log lines were dropped: their reader is too slow"
+    assert reader.lines[1].endswith(" WARNING 3000 log lines were dropped: their reader is too slow")
     assert reader.lines[2].endswith("line 0")
 
 
@@ -132,7 +132,7 @@ def test_lines_that_a_broken_reader_lost_are_counted(reader: Reader) -> None:
     writer = relaunch(writer, reader)
     logs.log(logging.INFO, "x", "hello")
     writer.close()
-    assert reader.lines[0] == "WARNING 3 log lines were dropped: their reader is too slow"
+    assert reader.lines[0].endswith(" WARNING 3 log lines were dropped: their reader is too slow")
     assert reader.lines[1].endswith("hello")
 
 
@@ -141,6 +141,16 @@ def relaunch(ended: logs.Writer, reader: Reader) -> logs.Writer:
     writer = logs.start("text", "info", reader)
     writer._dropped = ended._dropped
     return writer
+
+
+def test_machines_are_told_of_lost_lines_in_their_own_form(reader: Reader) -> None:
+    writer = logs.start("json", "info", reader)
+    writer._dropped = 7
+    logs.log(logging.INFO, "x", "hello")
+    writer.close()
+    entry = json.loads(reader.lines[0])
+    assert (entry["level"], entry["event"], entry["lines"]) == ("warning", "lines_dropped", 7)
+    assert json.loads(reader.lines[1])["event"] == "x"
 
 
 def test_stderr_takes_text_that_is_no_unicode(capfd: pytest.CaptureFixture[str]) -> None:

@@ -5,11 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carpsidecar.messages import (
+    TEXT_MAX,
     BadMessage,
+    Beat,
     GroupCounters,
     GroupGone,
     GroupSnapshot,
     Heartbeat,
+    Notice,
+    PeerHeard,
+    Promote,
     SetDemotion,
     StepBack,
     ToEngine,
@@ -30,6 +35,8 @@ COUNTERS = GroupCounters(
     addresses_put_back=6,
     foreign_claims=7,
     hooks={"ok": 1},
+    lease_left_s=1.5,
+    peers={"192.0.2.11": PeerHeard(interval_s=1.0, heard_s=2.0, authentic=True)},
 )
 SNAPSHOT = GroupSnapshot(
     group="web",
@@ -42,18 +49,29 @@ SNAPSHOT = GroupSnapshot(
     advbase=1,
     advskew=0,
     advskew_advertised=100,
+    dead_ratio=5,
     demotions={"health": 100},
+    texts={"health": "the disk is full"},
+    link=False,
     master=None,
 )
 HEARTBEAT = Heartbeat(sent_s=2.5, counters={"web": COUNTERS}, drops={"eth0": {"digest": 1}}, bad_messages=0)
 
 
-@pytest.mark.parametrize("message", [SNAPSHOT, HEARTBEAT, GroupGone(group="web")])
+REFUSED = Notice(kind="refused", group="web", interface="eth0", peer="192.0.2.11", text="it is demoted")
+
+
+@pytest.mark.parametrize("message", [SNAPSHOT, HEARTBEAT, GroupGone(group="web"), REFUSED])
 def test_the_reporter_reads_what_the_engine_wrote(message: ToReporter) -> None:
     assert decode_for_reporter(encode(message)) == message
 
 
-@pytest.mark.parametrize("message", [SetDemotion(cause="drain", amount=100, group="web", bow_out=True), StepBack()])
+DEMOTION = SetDemotion(cause="drain", amount=100, group="web", bow_out=True, text="kernel update")
+
+
+@pytest.mark.parametrize(
+    "message", [DEMOTION, StepBack(), StepBack(text="disk swap"), Promote(group="web", text="test"), Beat()]
+)
 def test_the_engine_reads_what_the_reporter_wrote(message: ToEngine) -> None:
     assert decode_for_engine(encode(message)) == message
 
@@ -118,3 +136,32 @@ def test_a_demotion_out_of_range_is_a_bad_message(amount: int) -> None:
 def test_a_cause_of_no_length_or_too_much_is_a_bad_message(cause: str) -> None:
     with pytest.raises(BadMessage):
         decode_for_engine(encode(SetDemotion(cause=cause, amount=1)))
+
+
+@pytest.mark.parametrize("text", ["x" * TEXT_MAX, "für 10 Minuten ✓", "", " 漢字 "])
+@pytest.mark.parametrize("kind", [StepBack, Promote])
+def test_words_of_people_are_taken_as_they_are(kind: type[StepBack | Promote], text: str) -> None:
+    assert decode_for_engine(encode(kind(text=text))) == kind(text=text)
+
+
+@pytest.mark.parametrize(
+    "text", ["x" * (TEXT_MAX + 1), "a\nb", "a\n", "\0", "\x1b[2J", "\x85", "\u2028", "\u202ebew"]
+)
+@pytest.mark.parametrize("kind", [StepBack, Promote])
+def test_words_that_would_spoil_a_line_are_a_bad_message(kind: type[StepBack | Promote], text: str) -> None:
+    with pytest.raises(BadMessage):
+        decode_for_engine(encode(kind(text=text)))
+    with pytest.raises(BadMessage):
+        decode_for_engine(encode(SetDemotion(cause="x", amount=1, text=text)))
+
+
+@given(st.text())
+def test_words_that_are_taken_are_one_line_of_bounded_length(text: str) -> None:
+    try:
+        data = encode(StepBack(text=text))
+        words = decode_for_engine(data)
+    except (BadMessage, UnicodeEncodeError):
+        return
+    assert words == StepBack(text=text)
+    assert len(text.splitlines()) <= 1
+    assert len(text) <= TEXT_MAX

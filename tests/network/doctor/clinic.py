@@ -15,8 +15,8 @@ from carpsidecar.lab.namespace import in_namespace
 from carpsidecar.lab.network import Lab
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
+from carpsidecar.lab.tap import Tap
 from tests.network.process.running import COMMAND
-from tests.network.tap import Tap
 
 VIP, VIP6, VHID = "10.99.0.100", "fd99::100", 42
 PASSPHRASE = "carp in the lab"

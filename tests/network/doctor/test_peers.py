@@ -6,11 +6,11 @@ from ipaddress import ip_address
 import pytest
 
 from carpsidecar.lab.process import Process
+from carpsidecar.lab.tap import Tap
 from carpsidecar.protocol.auth import HardenedAuth
 from carpsidecar.protocol.packet import VERSION_HARDENED, header, pack
 from tests.network.doctor.clinic import HERE, MASTER, PASSPHRASE, THERE, VIP, VIP6, Clinic, repeating
 from tests.network.engine.forged import ipv4
-from tests.network.tap import Tap
 from tests.unit.capture.packets import carp
 
 pytestmark = pytest.mark.network

@@ -8,6 +8,7 @@ import pytest
 from carpsidecar.lab.commands import run
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
+from carpsidecar.lab.tap import Tap, advertises
 from tests.network.doctor.clinic import (
     MASTER,
     PASSPHRASE,
@@ -22,7 +23,6 @@ from tests.network.doctor.clinic import (
 )
 from tests.network.engine.forged import ipv4, ipv6
 from tests.network.interop.peers import KEEPALIVED, UCARP, needs_keepalived, needs_ucarp
-from tests.network.tap import Tap, advertises
 from tests.unit.capture.packets import carp
 
 pytestmark = pytest.mark.network

@@ -8,6 +8,7 @@ import pytest
 
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
+from carpsidecar.lab.tap import Tap, advertises, announces
 from tests.network.delay import Delay
 from tests.network.engine.daemon import (
     FAST,
@@ -21,7 +22,6 @@ from tests.network.engine.daemon import (
     inside,
     mac_of,
 )
-from tests.network.tap import Tap, advertises, announces
 
 pytestmark = pytest.mark.network
 

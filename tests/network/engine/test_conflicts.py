@@ -7,6 +7,7 @@ import pytest
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.probe import Probe
 from carpsidecar.lab.process import Process
+from carpsidecar.lab.tap import Tap, announces
 from tests.network.delay import Delay
 from tests.network.engine.daemon import (
     FAST,
@@ -21,7 +22,6 @@ from tests.network.engine.daemon import (
     neighbour,
 )
 from tests.network.engine.forged import gratuitous_arp, neighbour_advertisement
-from tests.network.tap import Tap, announces
 
 pytestmark = pytest.mark.network
 

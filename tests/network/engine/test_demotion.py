@@ -9,9 +9,9 @@ import pytest
 
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
+from carpsidecar.lab.tap import Tap
 from tests.network.delay import Delay
 from tests.network.engine.daemon import FAST, SOON_S, VHID, Cluster, cluster_of
-from tests.network.tap import Tap
 
 pytestmark = pytest.mark.network
 

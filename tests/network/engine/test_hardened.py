@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from carpsidecar.lab.process import Process
+from carpsidecar.lab.tap import Tap, advertises
 from tests.network.delay import Delay
 from tests.network.engine.daemon import FAST, SOON_S, Cluster, cluster_of
 from tests.network.engine.forged import altered, ipv4
-from tests.network.tap import Tap, advertises
 
 pytestmark = pytest.mark.network
 

@@ -162,6 +162,21 @@ def test_a_machine_without_power_runs_nothing_holds_nothing_and_says_nothing(str
     assert "10.99.0.100" not in struck.run(["ip", "addr"])
 
 
+def test_each_machine_has_folders_of_its_own_and_what_runs_is_forgotten_without_power(
+    struck: Node, witness: Node
+) -> None:
+    command = 'mkdir -p "$RUNTIME_DIRECTORY" "$STATE_DIRECTORY"; touch "$RUNTIME_DIRECTORY/a" "$STATE_DIRECTORY/a"'
+    listing = 'cd "$RUNTIME_DIRECTORY/.." && ls "$RUNTIME_DIRECTORY" "$STATE_DIRECTORY" 2>/dev/null || true'
+    struck.shell(command)
+    assert witness.shell(listing) == ""
+    struck.power_off()
+    struck.power_on()
+    assert [line for line in struck.shell(listing).splitlines() if line] == [
+        f"{struck.environment['STATE_DIRECTORY']}:",
+        "a",
+    ]
+
+
 def test_each_fault_leaves_a_mark_with_its_time(lab: Lab, struck: Node) -> None:
     struck.cut_off()
     struck.rejoin()

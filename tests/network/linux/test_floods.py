@@ -1,13 +1,14 @@
 """More than can be read: nothing that found no room goes uncounted."""
 
 import socket
+from collections import Counter
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 
-from carpsidecar.linux.carp_socket import CarpSocket, Received
+from carpsidecar.linux.carp_socket import CarpSocket, Received, StrangerSocket
 from carpsidecar.linux.claims import Claim, ClaimWatch
 from carpsidecar.linux.frames import gratuitous_arp, ipv4_packet
 from tests.network.linux.helpers import Node, carp_payload, gather, two_nodes
@@ -15,7 +16,7 @@ from tests.network.linux.helpers import Node, carp_payload, gather, two_nodes
 pytestmark = pytest.mark.network
 
 FLOOD = 5000
-VIP = IPv4Address("10.0.0.100")
+VIP, GROUP = IPv4Address("10.0.0.100"), IPv4Address("224.0.0.18")
 FOREIGN = bytes.fromhex("02bbbbbbbbbb")
 
 
@@ -25,14 +26,19 @@ def nodes() -> Iterator[tuple[Node, Node]]:
         yield pair
 
 
-def flood(node: Node, frame: bytes) -> int:
-    """How many of the flood arrive: a busy kernel may have no room for some before it looks for their sockets."""
+def flood(node: Node, *frames: bytes) -> int:
+    """How many of the flood, these in turn, arrive: a busy kernel may have no room before it looks for a socket."""
     before = overflowed()
     with node.inside(), socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as sender:
         sender.bind(("net0", 0))
-        for _ in range(FLOOD):
-            sender.send(frame)
+        for number in range(FLOOD):
+            sender.send(frames[number % len(frames)])
     return FLOOD - (overflowed() - before)
+
+
+def multicast(node: Node, payload: bytes) -> bytes:
+    packet = ipv4_packet(112, IPv4Address("10.0.0.2"), GROUP, payload)
+    return bytes.fromhex("01005e000012") + node.mac + b"\x08\x00" + packet
 
 
 def overflowed() -> int:
@@ -45,9 +51,8 @@ def test_advertisements_read_and_unread_are_all_of_them(nodes: tuple[Node, Node]
     left, right = nodes
     with left.inside():
         carp = CarpSocket("net0", left.index, 4)
-    carp.join(IPv4Address("224.0.0.18"))
-    packet = ipv4_packet(112, IPv4Address("10.0.0.2"), IPv4Address("224.0.0.18"), carp_payload())
-    arrived = flood(right, bytes.fromhex("01005e000012") + right.mac + b"\x08\x00" + packet)
+    carp.join(GROUP)
+    arrived = flood(right, multicast(right, carp_payload()))
 
     unread = 0
 
@@ -61,6 +66,29 @@ def test_advertisements_read_and_unread_are_all_of_them(nodes: tuple[Node, Node]
     assert len(received) == carp.taken > 1000
     assert unread > 0
     assert arrived <= carp.taken + unread <= FLOOD
+
+
+def test_of_strangers_a_sample_of_each_kind_is_kept_and_the_rest_is_counted(nodes: tuple[Node, Node]) -> None:
+    left, right = nodes
+    with left.inside():
+        carp, strangers = CarpSocket("net0", left.index, 4), StrangerSocket("net0", left.index, 4)
+    carp.join(GROUP)
+    arrived = flood(right, *(multicast(right, carp_payload()[:size]) for size in (20, 8)))
+
+    unread = 0
+
+    def all_of_them(sample: list[Received]) -> bool:
+        nonlocal unread
+        unread += strangers.unread()
+        return len(sample) + unread >= arrived
+
+    sample = gather(strangers, lambda: strangers.receive(FLOOD), all_of_them)
+    carp.close()
+    strangers.close()
+    kinds = Counter(len(received.payload) for received in sample)
+    assert kinds.keys() == {20, 8}
+    assert 2 * min(kinds.values()) > max(kinds.values()) > 5
+    assert arrived <= len(sample) + unread <= FLOOD
 
 
 def test_claims_read_and_unread_are_all_of_them(nodes: tuple[Node, Node]) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from carpsidecar.lab.network import Lab
 from carpsidecar.lab.node import Node
-from tests.network.tap import Tap
+from carpsidecar.lab.tap import Tap
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from carpsidecar.lab.commands import environment
 from carpsidecar.lab.namespace import in_namespace
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
+from carpsidecar.lab.tap import Tap
 from tests.network.delay import Delay
-from tests.network.tap import Tap
 
 COMMAND = shlex.split(os.environ.get("CARPSIDECAR_COMMAND", "")) or [sys.executable, "-m", "carpsidecar"]
 PASSPHRASE = "a secret of the lab"
@@ -95,7 +95,7 @@ def piped(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start a program in the node with descriptors of the caller's choice."""
     with in_namespace(node.ns):
-        process = subprocess.Popen(argv, env=environment(dict(env or {})), **popen)
+        process = subprocess.Popen(argv, env=environment({**node.environment, **(env or {})}), **popen)
     try:
         yield process
     finally:

@@ -11,6 +11,7 @@ import pytest
 
 from carpsidecar.engine.run import LAST_HOOKS_MAX_S
 from carpsidecar.lab.node import Node
+from carpsidecar.lab.tap import Tap, bows_out
 from tests.network.delay import Delay
 from tests.network.process.running import (
     COMMAND,
@@ -30,7 +31,6 @@ from tests.network.process.running import (
     start_master,
     wait_for_end,
 )
-from tests.network.tap import Tap, bows_out
 
 pytestmark = pytest.mark.network
 

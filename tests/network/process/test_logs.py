@@ -14,6 +14,7 @@ import pytest
 
 from carpsidecar.lab.namespace import run_in
 from carpsidecar.lab.node import Node
+from carpsidecar.lab.tap import Tap, advertises
 from carpsidecar.protocol.packet import header, pack
 from tests.network.delay import Delay
 from tests.network.process.running import (
@@ -30,7 +31,6 @@ from tests.network.process.running import (
     start,
     start_master,
 )
-from tests.network.tap import Tap, advertises
 
 pytestmark = pytest.mark.network
 
@@ -49,11 +49,15 @@ sys.exit(main())
 
 def test_people_read_a_line_for_each_change_with_its_reason(node: Node, tmp_path: Path) -> None:
     engine = start_master(node, Configuration(tmp_path, group(name="web")))
+    engine.wait_for("the reporter runs", SOON_S)
     engine.stop()
     time_and_level = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d{4} INFO "
     lines = engine.log.splitlines()
     assert all(re.match(time_and_level, line) for line in lines)
-    assert [re.sub(time_and_level, "", line) for line in lines] == [
+    said = [re.sub(time_and_level, "", line) for line in lines]
+    # It writes by itself, whenever it has come so far.
+    said.remove("the reporter runs")
+    assert said == [
         "web: became backup: started",
         "web: became master: no advertisement from the master",
         "stopping on SIGTERM",
@@ -146,6 +150,7 @@ def test_a_bug_is_one_entry_of_the_log_and_ends_nothing_else(node: Node, tap: Ta
     configuration = Configuration(tmp_path, group())
     engine = node.start([sys.executable, "-c", WITH_A_BUG, "run", *configuration.flags, "--log-format", "json"])
     engine.wait_for('"role": "master"', SOON_S)
+    engine.wait_for("the reporter runs", SOON_S)
     for _ in range(2):
         after = engine.log_size
         send(engine, signal.SIGUSR1)
@@ -155,7 +160,7 @@ def test_a_bug_is_one_entry_of_the_log_and_ends_nothing_else(node: Node, tap: Ta
         assert "in status_lines" in bug["message"]
         assert "ZeroDivisionError: a bug" in bug["message"]
         tap.wait_for_more(2, 100, SOON_S)
-    assert len(json_lines(engine.log)) == 4, "and nothing that is no entry"
+    assert len(json_lines(engine.log)) == 5, "and nothing that is no entry"
     assert engine.stop() == 0
 
 

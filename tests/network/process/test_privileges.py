@@ -53,7 +53,7 @@ def test_an_engine_without_hooks_keeps_two_capabilities_and_can_get_no_more(node
 def test_every_thread_of_the_engine_is_bound_so(node: Node, tmp_path: Path) -> None:
     engine = start_master(node, Configuration(tmp_path, group()))
     threads = [status(int(task.name)) for task in Path(f"/proc/{engine.pid}/task").iterdir()]
-    assert len(threads) == 2
+    assert len(threads) == 3
     for found in threads:
         assert (found["CapPrm"] | found["CapEff"] | found["CapBnd"]) & ~NET_ADMIN_AND_RAW == 0
         assert found["NoNewPrivs"] == 1

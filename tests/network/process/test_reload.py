@@ -10,6 +10,7 @@ from carpsidecar.lab.holders import HolderWatch
 from carpsidecar.lab.network import Lab
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
+from carpsidecar.lab.tap import Tap, advertises, bows_out
 from tests.network.delay import Delay
 from tests.network.process.running import (
     FAST,
@@ -25,7 +26,6 @@ from tests.network.process.running import (
     start,
     start_master,
 )
-from tests.network.tap import Tap, advertises, bows_out
 
 pytestmark = pytest.mark.network
 

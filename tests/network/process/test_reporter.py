@@ -9,6 +9,7 @@ import pytest
 
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
+from carpsidecar.lab.tap import Tap
 from tests.network.delay import Delay
 from tests.network.process.running import (
     SOON_S,
@@ -22,7 +23,6 @@ from tests.network.process.running import (
     start_master,
 )
 from tests.network.process.test_privileges import status
-from tests.network.tap import Tap
 
 pytestmark = pytest.mark.network
 
@@ -42,9 +42,10 @@ def started(node: Node, configuration: Configuration, *flags: str) -> Process:
     return engine
 
 
-def test_nothing_to_report_means_no_reporter(node: Node, tmp_path: Path) -> None:
-    engine = start_master(node, Configuration(tmp_path, group()))
-    assert Path(f"/proc/{engine.pid}/task/{engine.pid}/children").read_text() == ""
+def test_one_runs_whatever_is_to_be_reported_for_people_may_ask(node: Node, tmp_path: Path) -> None:
+    engine = start(node, Configuration(tmp_path, group()))
+    engine.wait_for("the reporter runs", SOON_S)
+    assert alive(reporter_of(engine))
 
 
 def test_it_has_no_capability_and_can_get_none(node: Node, tmp_path: Path) -> None:

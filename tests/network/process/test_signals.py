@@ -8,6 +8,7 @@ import pytest
 
 from carpsidecar.lab.holders import HolderWatch
 from carpsidecar.lab.node import Node
+from carpsidecar.lab.tap import Tap, bows_out
 from tests.network.delay import Delay
 from tests.network.process.running import (
     GROUP,
@@ -21,7 +22,6 @@ from tests.network.process.running import (
     start,
     start_master,
 )
-from tests.network.tap import Tap, bows_out
 
 pytestmark = pytest.mark.network
 

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from carpsidecar.lab.namespace import run_in
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
+from carpsidecar.lab.tap import Tap
 from tests.network.delay import Delay
 from tests.network.process.running import (
     SOON_S,
@@ -21,7 +22,6 @@ from tests.network.process.running import (
     start,
     start_master,
 )
-from tests.network.tap import Tap
 from tests.unit.reporter.http.serving import Client, Reply
 
 pytestmark = pytest.mark.network

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 
-from carpsidecar.lab.outages import PATIENCE_S, Outage
+from carpsidecar.lab.outages import PATIENCE_S, Outage, Question
 from carpsidecar.lab.probe import Probe
 from tests.network.soak.arena import Arena
 from tests.network.soak.facts import Facts, Trouble
@@ -93,13 +93,9 @@ class Soak:
         self.tally.quiet_outage_s = max(self.tally.quiet_outage_s, _longest_s(outages))
         self.tally.outage_s = max(self.tally.outage_s, _longest_s(probe.outages(facts.begin, since)))
         for outage in outages:
-            if outage.duration_s > ALLOWANCE_S:
-                pause_s = max((b.sent_at - a.sent_at for a, b in itertools.pairwise(asked)), default=0.0)
-                yield Violation(
-                    outage.start,
-                    f"no answer for {outage.duration_s:.3f} s in a network at peace; the client itself once paused"
-                    f" for {pause_s:.3f} s",
-                )
+            in_vain_s = _asked_in_vain_s(outage, asked)
+            if in_vain_s > ALLOWANCE_S:
+                yield Violation(outage.start, f"no answer for {in_vain_s:.3f} s in a network at peace")
         holders = facts.holders(since)
         wrong = next((q for q in asked if q.answered_by and q.answered_by not in holders), None)
         if wrong:
@@ -116,6 +112,12 @@ class Soak:
         tally.memory_grown_mb = self._health.memory_grown_mb
         for _, _, category, (start, end) in double_holdings(facts):
             tally.double_s[category] = max(tally.double_s.get(category, 0.0), end - start)
+
+
+def _asked_in_vain_s(outage: Outage, asked: list[Question]) -> float:
+    """The outage without the time in which the client, for want of a processor, asked nothing."""
+    times = [*(q.sent_at for q in asked if outage.start <= q.sent_at < outage.end), outage.end]
+    return sum(min(later - earlier, 2 * _PROBE_EVERY_S) for earlier, later in itertools.pairwise(times))
 
 
 def _longest_s(outages: list[Outage]) -> float:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -33,6 +34,10 @@ class Said(logging.Handler):
     @property
     def events(self) -> list[str]:
         return [record.__dict__["event"] for record in self.records]
+
+    @property
+    def keys(self) -> list[dict[str, Any]]:
+        return [record.__dict__["keys"] for record in self.records]
 
 
 @pytest.fixture

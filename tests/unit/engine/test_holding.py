@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from ipaddress import ip_address, ip_interface
+from threading import Event, Timer
 from typing import cast
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from carpsidecar.engine import holding as module
 from carpsidecar.engine.holding import Holding
 from carpsidecar.engine.interface import Interface
+from carpsidecar.engine.renewer import Renewer
 from carpsidecar.linux.netlink import HeldAddress, IPInterface, Link, Netlink
 from carpsidecar.protocol.packet import IPAddress
 from tests.unit.engine.conftest import Said
@@ -42,6 +44,9 @@ class FakeKernel:
         self.announced: list[float] = []
         self.held: list[HeldAddress] = []
         self.failure: OSError | None = None
+        self.free = Event()
+        """Clear while somebody has the kernel's lock."""
+        self.free.set()
         self.now: Callable[[], float] = time.monotonic
 
     def lease(
@@ -63,7 +68,8 @@ class FakeLease:
     def __init__(self, kernel: FakeKernel) -> None:
         self._kernel = kernel
 
-    def renew(self) -> None:
+    def renew(self, netlink: object = None) -> None:
+        self._kernel.free.wait()
         if self._kernel.failure:
             raise self._kernel.failure
         self._kernel.done.append("renewed")
@@ -80,11 +86,14 @@ class Bench:
         self.kernel = FakeKernel()
         self.kernel.now = loop.asyncio.time
         self.failures: list[OSError] = []
+        self.renewer = Renewer(loop.asyncio)
+        self.renewed: list[OSError | None] = []
         self.holding = Holding(
             loop.asyncio,
             cast(Netlink, self.kernel),
             cast(Interface, self.kernel),
             group_config(str(VIP), str(OTHER), holds_addresses=holds_addresses),
+            self.renewer,
             self.failures.append,
         )
 
@@ -95,6 +104,7 @@ def bench(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     monkeypatch.setattr(module, "Lease", bench.kernel.lease)
     yield bench
     bench.holding.stop_announcing()
+    bench.renewer.close()
 
 
 def test_a_lease_is_prepared_once_and_renewed_each_time(bench: Bench) -> None:
@@ -142,6 +152,39 @@ def test_addresses_that_hooks_hold_are_only_announced(loop: Loop) -> None:
     bench.holding.release()
     assert bench.kernel.done == []
     assert len(bench.kernel.announced) == 1
+    assert bench.holding.renew_soon(2, bench.renewed.append)
+    assert bench.renewed == [None]
+    bench.renewer.close()
+
+
+def test_a_renewal_does_not_wait_for_the_kernel_and_says_how_it_ended(bench: Bench) -> None:
+    bench.kernel.free.clear()
+    assert bench.holding.renew_soon(2, bench.renewed.append)
+    assert not bench.holding.renew_soon(2, bench.renewed.append)
+    assert (bench.renewed, bench.kernel.done) == ([], ["lease of 2 s on 7"])
+    bench.kernel.free.set()
+    bench.loop.until(lambda: bench.renewed == [None])
+
+    bench.kernel.failure = OSError("no")
+    assert bench.holding.renew_soon(2, bench.renewed.append)
+    bench.loop.until(lambda: len(bench.renewed) == 2)
+    assert bench.renewed[1] is bench.kernel.failure
+
+
+def test_a_release_comes_after_the_renewal_that_is_under_way_and_nothing_after_it(bench: Bench) -> None:
+    bench.kernel.free.clear()
+    bench.holding.renew_soon(2, bench.renewed.append)
+    Timer(0.05, bench.kernel.free.set).start()
+    bench.holding.release()
+    bench.loop.a_while()
+    assert bench.kernel.done == ["lease of 2 s on 7", "renewed", "released"]
+    assert bench.renewed == []
+
+
+def test_without_an_interface_a_renewal_is_not_begun(bench: Bench) -> None:
+    bench.kernel.link = None
+    with pytest.raises(OSError, match="interface eth7 is not there"):
+        bench.holding.renew_soon(2, bench.renewed.append)
 
 
 def test_lost_are_those_of_ours_that_are_not_back_already(bench: Bench) -> None:

@@ -109,6 +109,7 @@ def test_a_command_that_cannot_be_run_is_said_and_counts_as_finished(
     assert bench.runner.results == {"failed": 1}
     assert said_of_it in said.lines[0]
     assert said.events == ["hook_failed"]
+    assert said.keys == [{"group": "web", "hook": "on_master", "exit_status": None}]
 
 
 def test_a_command_that_cannot_be_run_does_not_keep_the_next_one(bench: Bench) -> None:
@@ -125,6 +126,7 @@ def test_one_that_fails_is_said_and_the_next_one_runs(bench: Bench, said: Said) 
     bench.run("second", "kill -9 $$")
     bench.loop.until(lambda: len(bench.finished) == 2)
     assert said.lines == ["first: exit status 3", "second: exit status -9"]
+    assert [keys["exit_status"] for keys in said.keys] == [3, -9]
     assert bench.runner.results == {"failed": 2}
 
 

@@ -15,6 +15,7 @@ from carpsidecar.engine.transmitter import authenticator_of
 from carpsidecar.linux.carp_socket import Received
 from carpsidecar.linux.netlink import Link
 from carpsidecar.messages import Notice
+from carpsidecar.protocol.election import LOOKOUT_GAP_MIN_S, Election, Settings
 from carpsidecar.protocol.packet import Advertisement, Drop, IPAddress, header, pack
 from tests.unit.engine.conftest import Said
 from tests.unit.engine.loops import Loop, group_config
@@ -76,13 +77,18 @@ class FakeGroup:
 
     def __init__(self) -> None:
         self.config = group_config()
+        self.election = Election(Settings(), OURS)
         self.transmitter = self
         self.authenticator = authenticator_of(self.config)
         self.sources: dict[int, IPAddress] = {4: OURS}
         self.taken: list[tuple[Advertisement, IPAddress]] = []
+        self.doubtful: list[tuple[int, int, IPAddress]] = []
 
     def heard(self, now: float, advertisement: Advertisement, source: IPAddress) -> None:
         self.taken.append((advertisement, source))
+
+    def heard_doubtful(self, advbase: int, advskew: int, source: IPAddress) -> None:
+        self.doubtful.append((advbase, advskew, source))
 
     def packet(self, source: IPAddress = PEER, ttl: int = 255, byte: int = 1, to: int = 42) -> Received:
         """A valid advertisement, or one with a byte changed."""
@@ -153,6 +159,7 @@ def test_a_bad_digest_asks_for_passphrase_and_addresses(bench: Bench, said: Said
     bench.arrive(Received(pack(head, bytes(8), bytes(20)), 255, PEER))
     assert said.lines == ["bad digest from 192.0.2.2 on eth7, vhid 42: do passphrase and addresses agree?"]
     assert said.records[0].__dict__["keys"] == {"reason": "digest", "source": "192.0.2.2", "interface": "eth7"}
+    assert (bench.group.doubtful, bench.group.taken) == ([(1, 0, PEER)], [])
 
 
 def test_our_own_address_from_elsewhere_is_named(bench: Bench, said: Said) -> None:
@@ -187,14 +194,22 @@ def test_who_speaks_vrrp_is_said_once_and_counted(bench: Bench, said: Said) -> N
     assert said.lines[0].startswith("192.0.2.2 on eth7 speaks VRRP 2, virtual router 42")
 
 
-def test_strangers_are_judged_once_a_second_and_those_too_many_only_counted(bench: Bench, said: Said) -> None:
-    bench.strangers.packets = [Received(b"\x21", 255, PEER), Received(b"", 255, PEER)]
-    bench.strangers.missed, bench.socket.missed = 1000, 7
+def test_strangers_too_many_to_be_judged_are_counted_by_what_a_sample_of_them_was(bench: Bench, said: Said) -> None:
+    vrrp = Received(bytes([0x21, 42, 100, 1, 0, 1]) + bytes(14), 255, PEER)
+    bench.strangers.packets = [Received(b"\x21", 255, PEER), Received(b"", 255, PEER), vrrp]
+    bench.strangers.missed, bench.socket.missed = 1007, 7
     bench.interface.sample_strangers()
-    assert bench.interface.receiver.drops == {Drop.LENGTH: 2}
     # The kernel asks the filter only afterwards, so that each socket's count has the other's packets in it.
-    assert (bench.interface.unread, bench.interface.overrun) == (993, 7)
+    assert bench.interface.receiver.drops == {Drop.LENGTH: 2 + 666, Drop.VRRP: 1 + 334}
+    assert (bench.interface.unread, bench.interface.overrun) == (0, 7)
     assert "it is not 36 bytes long" in said.lines[0]
+
+
+def test_strangers_of_whom_there_is_no_sample_are_counted_all_the_same(bench: Bench) -> None:
+    bench.strangers.missed = 1000
+    bench.interface.sample_strangers()
+    assert not bench.interface.receiver.drops
+    assert bench.interface.unread == 1000
 
 
 def test_a_group_that_was_removed_hears_nothing_more(bench: Bench) -> None:
@@ -219,3 +234,12 @@ def test_sockets_live_as_long_as_the_link_and_are_made_anew_with_it(bench: Bench
     assert again.joined == ["224.0.0.18"]
     again.arrive(bench.group.packet())
     bench.loop.until(lambda: bool(bench.group.taken))
+
+
+def test_groups_that_share_an_interface_share_the_lookouts(bench: Bench) -> None:
+    other = FakeGroup()
+    other.config = replace(other.config, vhid=43)
+    bench.interface.add(cast(Group, other))
+    assert bench.group.election.lookout_gap_min_s == other.election.lookout_gap_min_s == 2 * LOOKOUT_GAP_MIN_S
+    bench.interface.remove(cast(Group, other))
+    assert bench.group.election.lookout_gap_min_s == LOOKOUT_GAP_MIN_S

@@ -1,6 +1,9 @@
 """What a reporter is told, as one that writes it down sees it."""
 
 import asyncio
+import errno
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,6 +12,7 @@ from msgspec.structs import replace
 
 from carpsidecar.engine import reporter_process
 from carpsidecar.messages import KubernetesSettings, ReporterSettings, decode_for_reporter
+from tests.unit.engine.conftest import Said
 
 SETTINGS = ReporterSettings(
     software="1",
@@ -27,16 +31,9 @@ with open(os.path.join(sys.argv[2], str(os.getpid())), "wb") as file:
 """
 
 
-@pytest.mark.parametrize(
-    ("after", "told"),
-    [
-        (replace(SETTINGS, http=""), replace(SETTINGS, http="")),
-        (None, replace(SETTINGS, http="", kubernetes=None)),
-    ],
-)
-def test_one_that_is_replaced_is_told_by_what(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, after: ReporterSettings | None, told: ReporterSettings
-) -> None:
+def test_one_that_is_replaced_is_told_by_what(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    after = replace(SETTINGS, http="")
+
     def command(descriptor: int) -> list[str]:
         return [sys.executable, "-c", WRITE_DOWN, str(descriptor), str(tmp_path)]
 
@@ -58,4 +55,36 @@ def test_one_that_is_replaced_is_told_by_what(
 
     asyncio.run(replaced())
     [first] = tmp_path.iterdir()
-    assert [decode_for_reporter(line) for line in first.read_bytes().splitlines()] == [SETTINGS, told]
+    assert [decode_for_reporter(line) for line in first.read_bytes().splitlines()] == [SETTINGS, after]
+
+
+def test_one_whose_end_could_not_be_told_is_not_left_running(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: Said
+) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    class Popen(subprocess.Popen[bytes]):
+        def __init__(self, command: list[str], pass_fds: list[int]) -> None:
+            super().__init__([sys.executable, "-c", "import time; time.sleep(60)"], pass_fds=pass_fds)
+            started.append(self)
+
+    def no_descriptor_left(pid: int) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(subprocess, "Popen", Popen)
+    monkeypatch.setattr(reporter_process, "end_of", no_descriptor_left)
+
+    async def tried() -> None:
+        process = reporter_process.ReporterProcess(
+            asyncio.get_running_loop(), SETTINGS, lambda wish: None, lambda: ()
+        )
+        descriptors = len(list(Path("/proc/self/fd").iterdir()))
+        process.start()
+        assert process.gone
+        assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
+        process.stop()
+        process.close()
+
+    asyncio.run(tried())
+    assert [process.returncode for process in started] == [-signal.SIGKILL]
+    assert said.lines == ["the reporter can't be started: Too many open files"]

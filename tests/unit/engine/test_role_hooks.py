@@ -80,6 +80,19 @@ def test_what_was_run_last_is_not_run_again(loop: Loop, tmp_path: Path) -> None:
     assert bench.become("fault", Reason.LINK_LOST) == ["on_backup fault eth7 192.0.2.100"]
 
 
+def test_one_command_may_serve_all_roles(loop: Loop, tmp_path: Path) -> None:
+    bench = Bench(loop, tmp_path)
+    one = bench.settings().on_master
+    bench.hooks.configure(group_config(hooks=bench.settings(on_backup=one, on_fault=one)))
+    assert bench.become("backup", Reason.STARTED) == ["on_master backup eth7 192.0.2.100"]
+    assert bench.become("master") == ["on_master master eth7 192.0.2.100"]
+    assert bench.ready == 1
+    assert bench.become("backup") == ["on_master backup eth7 192.0.2.100"]
+    assert bench.become("fault", Reason.LINK_LOST) == []
+    assert bench.become("master") == ["on_master master eth7 192.0.2.100"]
+    assert bench.become("init", Reason.STOPPED) == ["on_master init eth7 192.0.2.100"]
+
+
 def test_a_master_that_is_stopped_gets_the_backups_command(bench: Bench) -> None:
     bench.become("master")
     assert bench.become("init", Reason.STOPPED) == ["on_backup init eth7 192.0.2.100"]

@@ -10,22 +10,27 @@ from carpsidecar.engine.group import Group
 from carpsidecar.engine.wishes import Wishes
 from carpsidecar.messages import SetDemotion
 from tests.unit.engine.conftest import Said
+from tests.unit.engine.loops import group_config
 
 
 class FakeGroup:
     """What wishes need of a group."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "web") -> None:
+        self.config = group_config(name=name)
         self.demotions: dict[str, int] = {}
 
-    def demote(self, cause: str, amount: int, bow_out: bool) -> None:
+    def demote(self, cause: str, amount: int, bow_out: bool, text: str) -> None:
         self.demotions[cause] = amount
+
+    def use_advskew(self, advskew: int | None) -> None:
+        """No matter here."""
 
 
 class Bench:
     def __init__(self) -> None:
         self.group = FakeGroup()
-        self.wishes = Wishes(self._bound_to)
+        self.wishes = Wishes(self._bound_to, lambda notice: None)
 
     def _bound_to(self, name: str | None) -> Collection[Group]:
         return [cast(Group, self.group)]
@@ -44,7 +49,7 @@ class Bench:
 @pytest.fixture
 def bench() -> Bench:
     bench = Bench()
-    for number in range(module._DEMOTIONS_MAX):
+    for number in range(module._CAUSES_MAX):
         bench.demote(number)
     return bench
 
@@ -52,8 +57,49 @@ def bench() -> Bench:
 def test_one_cause_more_than_can_be_kept_is_refused_with_a_word(bench: Bench, said: Said) -> None:
     bench.demote("one more")
     assert "one more" not in bench.group.demotions
-    assert len(bench.of_a_new_group) == module._DEMOTIONS_MAX
-    assert said.lines == [f"the reporter demotes for more than {module._DEMOTIONS_MAX} causes"]
+    assert len(bench.of_a_new_group) == module._CAUSES_MAX
+    assert said.lines == [f"the reporter demotes for more than {module._CAUSES_MAX} causes"]
+
+
+def test_of_several_wishes_for_one_cause_the_newest_counts_whichever_group_it_names() -> None:
+    groups = [FakeGroup("web"), FakeGroup("lan")]
+
+    def bound_to(name: str | None) -> Collection[Group]:
+        return [cast(Group, group) for group in groups if name in (None, group.config.name)]
+
+    wishes = Wishes(bound_to, lambda notice: None)
+
+    def of_new_groups() -> list[dict[str, int]]:
+        groups[:] = [FakeGroup("web"), FakeGroup("lan")]
+        for group in groups:
+            wishes.apply_to(cast(Group, group))
+        return [{cause: amount for cause, amount in group.demotions.items() if amount} for group in groups]
+
+    wishes.grant(SetDemotion(cause="operator", amount=240))
+    wishes.grant(SetDemotion(cause="operator", amount=0, group="web"))
+    assert of_new_groups() == [{}, {"operator": 240}]
+    wishes.grant(SetDemotion(cause="operator", amount=0))
+    assert of_new_groups() == [{}, {}]
+    wishes.grant(SetDemotion(cause="operator", amount=240, group="web"))
+    assert of_new_groups() == [{"operator": 240}, {}]
+    wishes.grant(SetDemotion(cause="operator", amount=0))
+    assert of_new_groups() == [{}, {}]
+
+
+def test_what_an_operator_asked_for_outlasts_the_reporter_that_passed_it_on(bench: Bench) -> None:
+    bench.demote(7, amount=0)
+    bench.demote("operator", amount=240)
+    bench.wishes.forget()
+    assert {cause for cause, amount in bench.group.demotions.items() if amount} == {"operator"}
+    assert bench.of_a_new_group == {"operator": 240}
+
+
+def test_a_group_of_its_own_has_room_for_its_own_causes(bench: Bench, said: Said) -> None:
+    for number in range(module._CAUSES_MAX):
+        bench.wishes.grant(SetDemotion(cause=f"of web {number}", amount=1, group="web"))
+    assert len(bench.of_a_new_group) == 2 * module._CAUSES_MAX
+    bench.wishes.grant(SetDemotion(cause="one more", amount=1, group="web"))
+    assert len(said.lines) == 1
 
 
 def test_those_that_are_kept_can_still_change_and_end(bench: Bench, said: Said) -> None:

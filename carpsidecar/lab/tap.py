@@ -1,6 +1,6 @@
 """The segment as a machine sees it that reads and sends raw frames: what passes by, and when its kernel saw it.
 
-Written from the RFCs and not with carpsidecar's own code, which is what is tested with it.
+Written from the RFCs and not with the code that reads CARP elsewhere here, which is what is tested with it.
 """
 
 import itertools
@@ -8,7 +8,7 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from types import TracebackType
@@ -16,6 +16,7 @@ from typing import Self
 
 from carpsidecar.lab.namespace import run_in
 from carpsidecar.lab.node import Node
+from carpsidecar.linux.packet_filter import Step, answer, assemble, attach, half, unless, word
 
 _ETH_P_ALL = 0x0003
 _IPV4, _ARP, _IPV6 = b"\x08\x00", b"\x08\x06", b"\x86\xdd"
@@ -23,7 +24,8 @@ _CARP, _ICMPV6, _NEIGHBOUR_ADVERTISEMENT = 112, 58, 136
 _SOL_PACKET, _PACKET_IGNORE_OUTGOING = 263, 23
 _SO_TIMESTAMPNS, _SO_RCVBUFFORCE = 35, 33
 _TIMESPEC = struct.Struct("=qq")
-_BUFFER_BYTES = 32 << 20
+_BUFFER_BYTES = 64 << 20
+_CARP_SIZE = 36
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,11 @@ class Frame:
     number: int
     at_s: float
     data: bytes
+
+    @property
+    def mac(self) -> bytes:
+        """The sender's."""
+        return self.data[6:12]
 
     @property
     def source(self) -> IPv4Address | IPv6Address | None:
@@ -53,6 +60,10 @@ class Frame:
         return b""
 
     @property
+    def is_advertisement(self) -> bool:
+        return len(self.payload) == _CARP_SIZE
+
+    @property
     def vhid(self) -> int:
         return self.payload[1]
 
@@ -64,13 +75,28 @@ class Frame:
     def is_bow_out(self) -> bool:
         return self.payload[5:6] + self.payload[2:3] == b"\xff\xff"
 
+    @property
+    def announced(self) -> bytes | None:
+        """The address that a gratuitous ARP or an unsolicited neighbour advertisement is about."""
+        data = self.data
+        if data[12:14] == _ARP and data[28:32] == data[38:42]:
+            return data[28:32]
+        if (data[12:14], data[20], data[54:55]) == (_IPV6, _ICMPV6, bytes([_NEIGHBOUR_ADVERTISEMENT])):
+            return data[62:78]
+        return None
+
 
 class Tap:
-    """Listens at eth0 of a node from the moment it is made; its kernel keeps what arrives while nobody reads."""
+    """Listens at eth0 of a node from the moment it is made; its kernel keeps what arrives while nobody reads.
 
-    def __init__(self, node: Node) -> None:
+    Args:
+        senders: only these are heard; a filter in the kernel keeps everybody else's flood away.
+    """
+
+    def __init__(self, node: Node, senders: Sequence[Node] = ()) -> None:
+        macs = [mac_of(sender) for sender in senders]
         self._heard: list[Frame] = []
-        self._socket = run_in(node.ns, _open)
+        self._socket = run_in(node.ns, lambda: _open(macs))
         self.mac: bytes = self._socket.getsockname()[4]
 
     def send(self, frame: bytes) -> None:
@@ -87,9 +113,18 @@ class Tap:
     def advertisements(self) -> list[Frame]:
         return [frame for frame in self.heard if frame.payload]
 
+    def advertised_at(self, sender: Node, since_s: float, until_s: float) -> list[float]:
+        """When this node's advertisements were heard, between these two times of time.time()."""
+        mac = mac_of(sender)
+        return [f.at_s for f in self.heard if f.mac == mac and since_s <= f.at_s <= until_s and f.is_advertisement]
+
     def mark(self) -> int:
         """For `after`: take it before that is done whose effect is waited for."""
         return len(self.heard)
+
+    def wait(self, timeout_s: float) -> None:
+        """Until there is a frame to read."""
+        select.select([self._socket], [], [], timeout_s)
 
     def wait_for(self, wanted: Callable[[Frame], bool], within_s: float, after: int = 0) -> Frame:
         """The first frame that is wanted; only those `after` that number count."""
@@ -158,19 +193,38 @@ def announces(ip: str, mac: str) -> Callable[[Frame], bool]:
     raw, hardware = ip_address(ip).packed, bytes.fromhex(mac.replace(":", ""))
 
     def is_it(frame: Frame) -> bool:
-        data = frame.data
-        if len(raw) == 4:
-            return data[12:14] == _ARP and data[22:32] == hardware + raw and data[38:42] == raw
-        kind = (data[6:14], data[20], data[54:55])
-        return kind == (hardware + _IPV6, _ICMPV6, bytes([_NEIGHBOUR_ADVERTISEMENT])) and data[62:78] == raw
+        claimant = frame.data[22:28] if len(raw) == 4 else frame.mac
+        return frame.announced == raw and claimant == hardware
 
     return is_it
 
 
-def _open() -> socket.socket:
+def mac_of(node: Node) -> bytes:
+    """That of the node's eth0."""
+    return run_in(node.ns, _mac)
+
+
+def _mac() -> bytes:
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as probe:
+        probe.bind(("eth0", 0))
+        return bytes(probe.getsockname()[4])
+
+
+def _open(macs: Sequence[bytes]) -> socket.socket:
     tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    if macs:
+        attach(tap, _only_from(macs))
     tap.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
     tap.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
     tap.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER_BYTES)
     tap.bind(("eth0", _ETH_P_ALL))
     return tap
+
+
+def _only_from(macs: Sequence[bytes]) -> bytes:
+    steps: list[Step | str] = []
+    for number, mac in enumerate(macs):
+        steps += [word(6), unless(int.from_bytes(mac[:4]), f"next {number}")]
+        steps += [half(10), unless(int.from_bytes(mac[4:]), f"next {number}")]
+        steps += [answer(0xFFFF), f"next {number}"]
+    return assemble([*steps, answer(0)])

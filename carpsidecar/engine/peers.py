@@ -1,0 +1,50 @@
+"""Who was heard in a group: for people who look for a peer, and for nothing that decides.
+
+Anybody on the segment can invent senders, as many as they like. What is kept is bounded, a packet costs the same
+whoever sent it, and a sender whose digest fitted never makes room for one whose digest did not.
+"""
+
+from carpsidecar.messages import HEARD_MAX, PeerHeard
+from carpsidecar.protocol.packet import IPAddress
+
+_DOUBTED_AFTER_S = 10.0
+"""Somebody may send under an authentic peer's address: what does not fit counts when that one is silent so long."""
+
+
+class PeersHeard:
+    """The last advertisement of each sender, of the latest ones at most. Times are seconds since the epoch."""
+
+    def __init__(self) -> None:
+        self._authentic: dict[IPAddress, PeerHeard] = {}
+        self._doubtful: dict[IPAddress, PeerHeard] = {}
+
+    def heard(self, source: IPAddress, interval_s: float, heard_s: float) -> None:
+        """An advertisement of the group, whose digest fitted."""
+        self._doubtful.pop(source, None)
+        _put_last(self._authentic, source, PeerHeard(interval_s=interval_s, heard_s=heard_s, authentic=True))
+        if len(self._authentic) + len(self._doubtful) > HEARD_MAX:
+            _drop_first(self._doubtful or self._authentic)
+
+    def heard_doubtful(self, source: IPAddress, interval_s: float, heard_s: float) -> None:
+        """One of the group's vhid, whose digest did not."""
+        _put_last(self._doubtful, source, PeerHeard(interval_s=interval_s, heard_s=heard_s, authentic=False))
+        if len(self._authentic) + len(self._doubtful) > HEARD_MAX:
+            _drop_first(self._doubtful)
+
+    def told(self) -> dict[str, PeerHeard]:
+        """By source address."""
+        peers = self._authentic | {s: peer for s, peer in self._doubtful.items() if self._counts(s, peer)}
+        return {str(source): peer for source, peer in peers.items()}
+
+    def _counts(self, source: IPAddress, doubtful: PeerHeard) -> bool:
+        authentic = self._authentic.get(source)
+        return authentic is None or doubtful.heard_s - authentic.heard_s > _DOUBTED_AFTER_S
+
+
+def _put_last(peers: dict[IPAddress, PeerHeard], source: IPAddress, peer: PeerHeard) -> None:
+    peers.pop(source, None)
+    peers[source] = peer
+
+
+def _drop_first(peers: dict[IPAddress, PeerHeard]) -> None:
+    del peers[next(iter(peers))]

@@ -1,0 +1,61 @@
+"""Making groups master by hand: those that are bound together all at once, or none of them."""
+
+from collections.abc import Callable, Collection, Iterator
+from logging import WARNING
+
+from carpsidecar.engine.group import Group
+from carpsidecar.logs import log
+from carpsidecar.messages import Notice, Promote
+from carpsidecar.protocol.election import Hindrance
+
+Refuse = Callable[[Notice], None]
+
+
+def promote(groups: Collection[Group], wish: Promote, refuse: Refuse) -> None:
+    """Promote these; whatever can't be is told with the reason."""
+    if not groups and wish.group is not None:
+        refuse(Notice(kind="refused", group=wish.group, interface="", peer="", text="there is no such group here"))
+    for bound in _bound_together(groups):
+        hindered = next((group for group in bound if group.election.hindrance), None)
+        for group in bound:
+            if hindered is None:
+                group.promote(wish.text)
+            else:
+                _refuse(group, hindered, refuse)
+
+
+def _bound_together(groups: Collection[Group]) -> Iterator[list[Group]]:
+    bound: dict[str, list[Group]] = {}
+    for group in groups:
+        if group.config.sync_group is None:
+            yield [group]
+        else:
+            bound.setdefault(group.config.sync_group, []).append(group)
+    yield from bound.values()
+
+
+def _refuse(group: Group, hindered: Group, refuse: Refuse) -> None:
+    """Of those that are bound together, one is hindered."""
+    name, interface = group.config.name, group.interface.name
+    why = _hindrance(group) or f"it moves with {hindered.config.name}, and of that one: {_hindrance(hindered)}"
+    text = f"{name} can't be promoted: {why}"
+    peer = str(group.master or "")
+    log(WARNING, "promotion_refused", text, group=name, interface=interface, peer=peer or None)
+    refuse(Notice(kind="refused", group=name, interface=interface, peer=peer, text=text))
+
+
+def _hindrance(group: Group) -> str:
+    """What is in the way, and what to do about it; empty where nothing is."""
+    hindrance = group.election.hindrance
+    if hindrance is Hindrance.AWAY:
+        return f"it takes no part in the election: {group.reason}"
+    if hindrance is Hindrance.DEMOTED:
+        causes = ", ".join(group.demotions) or "advertisements that can't be sent"
+        return f"it is demoted by {causes}: take that back first"
+    if hindrance is Hindrance.SLOWER:
+        advbase = group.election.settings.advbase
+        return (
+            f"the master {group.master} advertises as fast as this node can with advbase {advbase}, or faster:"
+            " demote that one instead"
+        )
+    return ""

@@ -1,0 +1,35 @@
+"""Which settings a group goes by, of those that it was given."""
+
+from dataclasses import replace
+
+from carpsidecar.config.group import GroupConfig, Hooks
+from carpsidecar.protocol.election import Settings
+from carpsidecar.protocol.packet import IPAddress
+
+_AUTO_ADVSKEWS, _AUTO_ADVSKEW_STEP = 32, 4
+"""More would make the last nodes advertise ever more slowly. Smaller steps are lost in a busy machine's delays, and
+then two backups take over at once."""
+
+
+def advskew_of(source: IPAddress) -> int:
+    """An order of the nodes that needs no configuration: by the last byte of their addresses."""
+    return source.packed[-1] % _AUTO_ADVSKEWS * _AUTO_ADVSKEW_STEP
+
+
+def settings_in_force(config: GroupConfig, asked_for: int | None, source: IPAddress | None) -> Settings:
+    """With the advskew that was asked for, that of the node's address, or the configured one."""
+    advskew = config.settings.advskew
+    if asked_for is not None:
+        advskew = asked_for
+    elif config.auto_advskew and source is not None:
+        advskew = advskew_of(source)
+    return replace(config.settings, advskew=advskew)
+
+
+def keeps_state(before: GroupConfig, after: GroupConfig) -> bool:
+    """Whether only such settings differ as can change without giving up the state."""
+
+    def identity(of: GroupConfig) -> GroupConfig:
+        return replace(of, settings=Settings(), hooks=Hooks(), auto_advskew=False)
+
+    return identity(before) == identity(after)

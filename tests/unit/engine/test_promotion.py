@@ -1,0 +1,80 @@
+"""Promoting groups: together where they are bound, and with a word where it can't be."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
+
+from carpsidecar.engine.group import Group
+from carpsidecar.engine.promotion import promote
+from carpsidecar.messages import Notice, Promote
+from carpsidecar.protocol.election import Hindrance
+from tests.unit.engine.conftest import Said
+from tests.unit.engine.loops import group_config
+
+
+class FakeGroup:
+    """What a promotion needs of a group."""
+
+    interface = SimpleNamespace(name="eth7")
+    master = "192.0.2.11"
+    reason = "the link of eth7 is down"
+
+    def __init__(self, name: str, hindrance: Hindrance | None = None, sync_group: str | None = None) -> None:
+        self.config = replace(group_config(name=name), sync_group=sync_group)
+        self.election = SimpleNamespace(hindrance=hindrance, settings=self.config.settings)
+        self.demotions = {"operator": 240, "check:web": 10}
+        self.promoted: list[str] = []
+
+    def promote(self, text: str) -> None:
+        self.promoted.append(text)
+
+
+def ask(*groups: FakeGroup, name: str | None = None) -> list[Notice]:
+    refused: list[Notice] = []
+    promote(cast(Sequence[Group], groups), Promote(group=name, text="test"), refused.append)
+    return refused
+
+
+def test_each_that_can_is_promoted_whatever_the_others_say(said: Said) -> None:
+    one, other, third = FakeGroup("one"), FakeGroup("other", Hindrance.DEMOTED), FakeGroup("third")
+    [refused] = ask(one, other, third)
+    assert (one.promoted, other.promoted, third.promoted) == (["test"], [], ["test"])
+    assert (refused.kind, refused.group, refused.interface, refused.peer) == (
+        "refused",
+        "other",
+        "eth7",
+        "192.0.2.11",
+    )
+    assert refused.text == "other can't be promoted: it is demoted by operator, check:web: take that back first"
+    assert said.lines == [refused.text]
+
+
+def test_those_that_are_bound_together_are_promoted_all_or_none() -> None:
+    inside, outside = FakeGroup("inside", sync_group="firewall"), FakeGroup("outside", sync_group="firewall")
+    alone = FakeGroup("alone", sync_group="other")
+    assert ask(inside, outside, alone) == []
+    assert (inside.promoted, outside.promoted, alone.promoted) == (["test"], ["test"], ["test"])
+    hindered = FakeGroup("dmz", Hindrance.AWAY, "firewall")
+    texts = [refused.text for refused in ask(inside, hindered, outside, alone)]
+    assert (len(inside.promoted), len(outside.promoted), len(alone.promoted)) == (1, 1, 2)
+    why = "it takes no part in the election: the link of eth7 is down"
+    assert texts == [
+        f"inside can't be promoted: it moves with dmz, and of that one: {why}",
+        f"dmz can't be promoted: {why}",
+        f"outside can't be promoted: it moves with dmz, and of that one: {why}",
+    ]
+
+
+def test_a_master_that_can_not_be_outrun_is_named() -> None:
+    [refused] = ask(FakeGroup("web", Hindrance.SLOWER))
+    assert refused.text == (
+        "web can't be promoted: the master 192.0.2.11 advertises as fast as this node can with advbase 1,"
+        " or faster: demote that one instead"
+    )
+
+
+def test_a_group_that_there_is_not_is_said() -> None:
+    [refused] = ask(name="nope")
+    assert (refused.kind, refused.group, refused.text) == ("refused", "nope", "there is no such group here")
+    assert ask() == []
