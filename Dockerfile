@@ -22,6 +22,8 @@ RUN CARPSIDECAR_COMMIT="${COMMIT}" SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH}" \
     /venv/bin/python packaging/binary/tree.py /root-of-image/usr/lib/carpsidecar && \
     ln -s usr/lib/carpsidecar/carpsidecar /root-of-image/carpsidecar && \
     ln -s usr/lib/carpsidecar/carpsidecar /root-of-image/ucarp && \
+    mkdir /root-of-image/usr/bin && \
+    ln -s ../lib/carpsidecar/carpsidecar /root-of-image/usr/bin/carpsidecar && \
     mkdir -m 1777 /root-of-image/tmp
 
 FROM scratch

@@ -51,7 +51,7 @@ def command_line() -> argparse.ArgumentParser:
             for option in OPTIONS:
                 add_ucarp_option(one, option)
         for action in one._actions:
-            if action.metavar == "FILE":
+            if action.metavar in ("FILE", "SOCKET"):
                 action.complete = shtab.FILE  # type: ignore[attr-defined]
     return whole
 

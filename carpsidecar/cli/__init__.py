@@ -10,6 +10,11 @@ from pathlib import PurePath
 COMMANDS = {
     "run": ("carpsidecar.cli.run", "take part in the election and hold the address while master"),
     "ucarp": ("carpsidecar.cli.ucarp", "the same with ucarp's options, scripts and output: a drop-in for it"),
+    "status": ("carpsidecar.cli.status", "show who is master, since when and why, and whether the kernel agrees"),
+    "demote": ("carpsidecar.cli.demote", "hand the address over, once, to a backup"),
+    "promote": ("carpsidecar.cli.promote", "become master now"),
+    "drain": ("carpsidecar.cli.drain", "keep the address away from this machine, also after a restart"),
+    "undrain": ("carpsidecar.cli.undrain", "end a drain"),
     "doctor": ("carpsidecar.cli.doctor", "find what is wrong on this machine and on the wire, and how to mend it"),
     "capture": ("carpsidecar.cli.capture", "show CARP and VRRP on the wire, or in a file, a line a packet"),
     "config": ("carpsidecar.cli.config", "check a configuration, or print its schema"),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from carpsidecar.cli.errors import FAILED, complain
-from carpsidecar.cli.flags import Parser
+from carpsidecar.cli.parser import Parser
 from carpsidecar.config.schema import ConfigError, Given
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from msgspec.structs import asdict
 
 from carpsidecar.cli.errors import MISUSED, complain
-from carpsidecar.cli.flags import PRECEDENCE, Parser, add_settings, source_of
+from carpsidecar.cli.flags import PRECEDENCE, add_settings, source_of
+from carpsidecar.cli.parser import Parser
 from carpsidecar.config.group import GroupConfig
 from carpsidecar.config.sources import load
 from carpsidecar.messages import ReporterSettings
@@ -58,7 +59,9 @@ def check(argv: Sequence[str]) -> int:
     config = load(*source_of(check_parser().read(argv)))
     for warning in config.warnings:
         complain(f"warning: {warning}")
-    print(f"log_format: {config.log_format}\nlog_level: {config.log_level}")
+    print(
+        f"realtime: {json.dumps(config.realtime)}\nlog_format: {config.log_format}\nlog_level: {config.log_level}"
+    )
     for line in _reporter_lines(config.reporter):
         print(line)
     print("groups:")

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Sequence
 
 from carpsidecar.cli.errors import FAILED, complain
-from carpsidecar.cli.flags import PRECEDENCE, Parser, add_settings, source_of
+from carpsidecar.cli.flags import PRECEDENCE, add_settings, source_of
+from carpsidecar.cli.parser import Parser
 from carpsidecar.config.sources import load
 
 _PROGRAM = "carpsidecar doctor"

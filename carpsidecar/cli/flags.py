@@ -1,12 +1,12 @@
-"""The command lines that argparse reads: its parser in our words, and a flag for each setting of the schema."""
+"""A flag for each setting of the schema."""
 
 import argparse
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NoReturn, get_args, get_origin
+from collections.abc import Mapping
+from typing import Any, Literal, get_args, get_origin
 
-from carpsidecar.cli.errors import MISUSED, complain
-from carpsidecar.config.schema import GROUP_FIELDS, LOG_FIELDS, REPORTER_FIELDS, Field
+from carpsidecar.cli.parser import Parser
+from carpsidecar.config.schema import ENGINE_FIELDS, GROUP_FIELDS, LOG_FIELDS, REPORTER_FIELDS, Field
 from carpsidecar.config.sources import CONFIG_VARIABLE, ENVIRONMENT_PREFIX, flag_name
 
 PRECEDENCE = f"""\
@@ -17,40 +17,13 @@ exit status:
 """
 
 
-class Parser(argparse.ArgumentParser):
-    """Takes no abbreviations, and says what is wrong in one line."""
-
-    def __init__(self, *, prog: str, description: str, epilog: str = "") -> None:
-        super().__init__(
-            prog=prog,
-            description=description,
-            epilog=epilog,
-            allow_abbrev=False,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-
-    def read(self, argv: Sequence[str]) -> dict[str, Any]:
-        """What was given, by name; None where nothing was."""
-        known, unknown = self.parse_known_args(argv)
-        for text in unknown:
-            if text.startswith("-") and text != "-":
-                # What follows the = may be a passphrase.
-                self.error(f"unknown option {text.partition('=')[0]}")
-            self.error(f"{text!r} is no option")
-        return vars(known)
-
-    def error(self, message: str) -> NoReturn:
-        text = message.removeprefix("argument ").replace("expected one argument", "needs a value")
-        complain(f"{text}: see {self.prog} --help", self.prog)
-        self.exit(MISUSED)
-
-
 def add_settings(parser: Parser) -> None:
     """A flag for each setting there is."""
     parser.add_argument(
         "--config", metavar="FILE", help=f"configuration file, in YAML (default: {CONFIG_VARIABLE}, or none)"
     )
-    for title, fields in (("group", GROUP_FIELDS), ("log", LOG_FIELDS), ("reporter", REPORTER_FIELDS)):
+    sections = {"group": GROUP_FIELDS, "engine": ENGINE_FIELDS, "log": LOG_FIELDS, "reporter": REPORTER_FIELDS}
+    for title, fields in sections.items():
         section = parser.add_argument_group(title)
         for name, field in fields.items():
             text = field.description.replace("%", "%%")

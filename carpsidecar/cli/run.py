@@ -4,7 +4,8 @@ import logging
 from collections.abc import Sequence
 
 from carpsidecar import logs
-from carpsidecar.cli.flags import PRECEDENCE, Parser, add_settings, source_of
+from carpsidecar.cli.flags import PRECEDENCE, add_settings, source_of
+from carpsidecar.cli.parser import Parser
 from carpsidecar.config.sources import load
 
 _DESCRIPTION = """\

@@ -20,7 +20,7 @@ example: carpsidecar version"""
 
 def main(argv: Sequence[str]) -> int:
     if argv:
-        from carpsidecar.cli.flags import Parser
+        from carpsidecar.cli.parser import Parser
 
         Parser(
             prog="carpsidecar version",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable
 from carpsidecar.messages import (
     MESSAGE_SIZE_MAX,
     BadMessage,
+    Promote,
     SetDemotion,
     StepBack,
     ToEngine,
@@ -88,6 +89,6 @@ def _subject(wish: ToEngine) -> Hashable:
     """Of two wishes about one subject only the newer counts."""
     if isinstance(wish, SetDemotion):
         return SetDemotion, wish.cause, wish.group
-    if isinstance(wish, StepBack):
-        return StepBack, wish.group
+    if isinstance(wish, StepBack | Promote):
+        return type(wish), wish.group
     return type(wish)

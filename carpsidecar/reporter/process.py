@@ -9,8 +9,13 @@ from logging import ERROR, INFO
 from typing import TYPE_CHECKING
 
 from carpsidecar import logs
+from carpsidecar.control.credentials import peer_of
+from carpsidecar.control.place import socket_of
 from carpsidecar.logs import in_words, log
 from carpsidecar.messages import ReporterSettings
+from carpsidecar.reporter.control.commands import Commands
+from carpsidecar.reporter.control.server import ControlServer
+from carpsidecar.reporter.control.status import StatusReport
 from carpsidecar.reporter.pipe import Pipe
 from carpsidecar.reporter.state import State
 from carpsidecar.reporter.stats import Stats
@@ -30,6 +35,7 @@ def run(connection: socket.socket) -> int:
 
 
 async def _run(connection: socket.socket) -> int:
+    engine_pid, _ = peer_of(connection)  # which made the socket pair
     pipe = Pipe(asyncio.get_running_loop(), connection)
     settings = await pipe.first(SETTINGS_WITHIN_S)
     if not isinstance(settings, ReporterSettings):
@@ -37,15 +43,16 @@ async def _run(connection: socket.socket) -> int:
     writer = logs.start(settings.log_format, settings.log_level)
     log(INFO, "reporter_started", "the reporter runs", pid=os.getpid())
     try:
-        await _report(pipe, settings)
+        await _report(pipe, settings, engine_pid)
     finally:
         pipe.close()
         writer.close()
     return 0
 
 
-async def _report(pipe: Pipe, settings: ReporterSettings) -> None:
+async def _report(pipe: Pipe, settings: ReporterSettings, engine_pid: int) -> None:
     state, stats = State(), Stats()
+    node = settings.kubernetes.node_name if settings.kubernetes else ""
     async with contextlib.AsyncExitStack() as parts:
         kubernetes = None
         if settings.kubernetes is not None:
@@ -63,11 +70,14 @@ async def _report(pipe: Pipe, settings: ReporterSettings) -> None:
         if settings.http:
             from carpsidecar.reporter.http.server import HttpServer
 
-            node = settings.kubernetes.node_name if settings.kubernetes else ""
             server = HttpServer(settings.http, state, stats, kubernetes.cluster if kubernetes else None, node)
             parts.push_async_callback(server.close)
             listening = asyncio.create_task(_listen(server, settings.http))
             parts.callback(listening.cancel)
+        status = StatusReport(state, pipe.ask, engine_pid, node or socket.gethostname())
+        control = ControlServer(socket_of(engine_pid), state, status, Commands(state, pipe.ask))
+        parts.push_async_callback(control.close)
+        await control.start()
         await pipe.read(state.receive, state.bad_message)
         if state.successor is None:
             state.engine_gone(time.time())

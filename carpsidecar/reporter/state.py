@@ -1,5 +1,7 @@
 """What the reporter knows, from the engine's messages. One thread, that of the loop, changes it."""
 
+import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable
@@ -38,7 +40,9 @@ class State:
         self.bad_messages_here = 0
         self._clock = clock
         self._heard_at: float | None = None
+        self._counted_at: dict[str, float] = {}
         self._subscribers: list[Callable[[ToReporter], None]] = []
+        self._waiting: list[asyncio.Future[None]] = []
 
     @property
     def engine_alive(self) -> bool:
@@ -49,6 +53,20 @@ class State:
     def engine_silent_s(self) -> float | None:
         """Seconds since the last heartbeat; None before the first."""
         return None if self._heard_at is None else self._clock() - self._heard_at
+
+    def counted_s_ago(self, group: str) -> float:
+        """Seconds since a heartbeat told of this group; infinite before the first."""
+        return self._clock() - self._counted_at.get(group, -float("inf"))
+
+    async def until(self, wanted: Callable[[], bool], within_s: float) -> bool:
+        """Wait for messages until they make it so. Whether they did, in this time."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while not wanted():
+                    told = asyncio.get_running_loop().create_future()
+                    self._waiting.append(told)
+                    await told
+        return wanted()
 
     def subscribe(self, called: Callable[[ToReporter], None]) -> None:
         self._subscribers.append(called)
@@ -74,9 +92,11 @@ class State:
         elif isinstance(message, GroupGone):
             self.groups.pop(message.group, None)
             self.counters.pop(message.group, None)
+            self._counted_at.pop(message.group, None)
         elif isinstance(message, Heartbeat):
             self._heard_at = self._clock()
             self.counters.update(message.counters)
+            self._counted_at.update(dict.fromkeys(message.counters, self._heard_at))
             self.drops.update(message.drops)
             self.bad_messages = message.bad_messages + self.bad_messages_here
         elif isinstance(message, ReporterSettings):
@@ -85,3 +105,7 @@ class State:
             self.notices.append(message)
         for called in self._subscribers:
             called(message)
+        waiting, self._waiting = self._waiting, []
+        for told in waiting:
+            if not told.done():
+                told.set_result(None)

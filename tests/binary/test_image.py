@@ -51,6 +51,8 @@ def test_it_is_small_and_has_no_shell(parts: dict[str, tarfile.TarInfo]) -> None
     assert {name for name in parts if "/" not in name} == {"carpsidecar", "ucarp", "tmp", "usr"}
     programs = [name for name, part in parts.items() if part.isfile() and part.mode & 0o100 and ".so" not in name]
     assert programs == ["usr/lib/carpsidecar/carpsidecar"]
+    # For kubectl exec POD -- carpsidecar status.
+    assert parts["usr/bin/carpsidecar"].linkname == "../lib/carpsidecar/carpsidecar"
 
 
 def test_it_says_what_it_is(archive: Path) -> None:

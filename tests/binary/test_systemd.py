@@ -109,6 +109,36 @@ def test_from_installation_to_purge(lab: Lab, machine: Machine, binary: Path) ->
     assert backup.stop() == 0
 
 
+def test_status_and_drain_reach_every_unit(lab: Lab, machine: Machine) -> None:
+    machine.run("dpkg --install /root/carpsidecar.deb")
+    configure(machine)
+    folder = machine.root / "etc" / "carpsidecar"
+    (folder / "two.yaml").write_text(SETTINGS.replace("100", "101"))
+    shutil.copy(folder / "passphrase", folder / "two.passphrase")
+    machine.run("systemctl start carpsidecar carpsidecar@two")
+    assert eventually(lambda: shown(machine).count(": MASTER for ") == 2), shown(machine)
+    said = machine.run("carpsidecar drain vhid-101 --reason 'kernel update'")
+    assert said.startswith("vhid-101: is drained; ")
+    machine.run("systemctl restart carpsidecar@two")
+    # Each has its own folders: what one unit leaves does not take the other's socket or drain along.
+    machine.run("systemctl restart carpsidecar")
+    drained = "demoted by 240, operator: kernel update"
+    assert eventually(lambda: shown(machine).count(": MASTER for ") == 2), shown(machine)
+    assert shown(machine).count(drained) == 1
+    assert machine.run("carpsidecar undrain vhid-101") == "vhid-101: is not drained any more\n"
+    assert drained not in shown(machine)
+    refused = machine.run("setpriv --reuid 65534 --regid 65534 --clear-groups carpsidecar status 2>&1", check=False)
+    assert "ask as root" in refused
+    machine.run("systemctl stop carpsidecar carpsidecar@two")
+    assert machine.run("find /run/carpsidecar -type s") == ""
+    machine.run("dpkg --purge carpsidecar")
+    assert machine.run("find /var/lib -name 'carpsidecar*' -not -path '*/dpkg/*'") == ""
+
+
+def shown(machine: Machine) -> str:
+    return machine.run("carpsidecar status 2>&1", check=False)
+
+
 def held(lab: Lab) -> str:
     return lab.nodes["debian"].run(["ip", "address", "show"])
 

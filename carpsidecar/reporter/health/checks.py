@@ -78,7 +78,7 @@ class _Repeated:
             return f"no answer in {self._check.timeout_s:g} s" if timeout.expired() else "the network timed out"
         except Exception as error:
             # A check that is wrong in itself must not end, and with it the others' word.
-            log(ERROR, "bug", f"unexpected, please report it: check {self.name}: {error!r}", check=self.name)
+            log(ERROR, "bug", f"unexpected, please report it: check {self.name}: {error!r}")
             return f"it could not be run: {error!r}"
 
     def _take(self, problem: str | None) -> None:

@@ -55,7 +55,8 @@ class Carrier:
                     del self._written[next(iter(self._written))]
                 if put_back:
                     bucket.take(now)
-                    log(WARNING, "put_back", f"{key}: somebody else changed its role; it is put back", pod=pod.name)
+                    text = f"{key}: somebody else changed its role; it is put back"
+                    log(WARNING, "role_put_back", text, pod=pod.name)
 
         return PodJob(key, self._api, self._stats, pod, wanted, done)
 

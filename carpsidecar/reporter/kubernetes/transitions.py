@@ -43,8 +43,10 @@ class Transitions:
 
     def noticed(self, notice: Notice) -> None:
         """Called with the lock held."""
-        # Who did it can be forged at will: it is told once, and what follows is a repeat.
-        self._events.say(_NOTICES[notice.kind], f"{notice.group}: {notice.text}", notice.at_s)
+        reason = _NOTICES.get(notice.kind)
+        if reason is not None:
+            # Who did it can be forged at will: it is told once, and what follows is a repeat.
+            self._events.say(reason, f"{notice.group}: {notice.text}", notice.at_s)
 
     def _say(self, group: GroupSnapshot, before: str) -> None:
         reason = _REASONS.get(group.role)

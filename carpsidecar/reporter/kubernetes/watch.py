@@ -103,7 +103,7 @@ class Watch(Generic[T]):
                 self._version = ""
                 self._wait_after(ApiError("other", f"{self._watch_rule}: {error}"))
             except Exception as error:
-                log(ERROR, "internal_error", f"{self._watch_rule} failed: {error!r}")
+                log(ERROR, "bug", f"unexpected, please report it: {self._watch_rule}: {error!r}")
                 self._version = ""
                 self._wait_after(ApiError("other", repr(error)))
 

@@ -100,7 +100,7 @@ class Writer:
             except ApiError as error:
                 failure = error
             except Exception as error:
-                log(ERROR, "internal_error", f"{job.key} failed: {error!r}")
+                log(ERROR, "bug", f"unexpected, please report it: {job.key}: {error!r}")
                 failure = ApiError("other", repr(error))
             with self._lock:
                 if failure is None:
@@ -117,7 +117,7 @@ class Writer:
                 try:
                     found = self._next(time.monotonic())
                 except Exception as error:
-                    log(ERROR, "internal_error", f"nothing can be written: {error!r}")
+                    log(ERROR, "bug", f"unexpected, please report it: nothing can be written: {error!r}")
                     found = time.monotonic() + _AFTER_INTERNAL_ERROR_S
                 if found is not None and not isinstance(found, float):
                     self._busy, self._news = True, False

@@ -36,7 +36,18 @@ def test_an_unknown_command_is_one_line(name: str, kind: str, capsys: pytest.Cap
 
 @pytest.mark.parametrize(
     "arguments",
-    [["run"], ["ucarp"], ["config"], ["config", "check"], ["config", "schema"], ["version"], ["demo"]],
+    [
+        ["run"],
+        ["ucarp"],
+        ["config"],
+        ["config", "check"],
+        ["config", "schema"],
+        ["version"],
+        ["demo"],
+        ["status"],
+        ["demote"],
+        ["drain"],
+    ],
     ids=" ".join,
 )
 def test_every_command_has_its_own_help(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,8 +22,9 @@ SETTINGS = ReporterSettings(
 
 
 @pytest.fixture
-def role_at_the_end(monkeypatch: pytest.MonkeyPatch) -> Any:
+def role_at_the_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """Of the one group, after these messages and the end of the pipe."""
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
     ended: list[str] = []
 
     class Noting:

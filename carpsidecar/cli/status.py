@@ -1,0 +1,104 @@
+"""`carpsidecar status`: who is master, since when and why, and whether the kernel agrees."""
+
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+from carpsidecar.cli.errors import complain
+from carpsidecar.cli.parser import Parser
+from carpsidecar.cli.screen import draw, full_screen
+
+if TYPE_CHECKING:
+    from carpsidecar.control.documents import StatusDocument
+
+_PROGRAM = "carpsidecar status"
+WATCH_EACH_S = 1.0
+_WIDTH = 80
+"""Of the lines, where there is no terminal."""
+_DESCRIPTION = """\
+Show each group that a carpsidecar of this machine serves: role, since when and why, addresses and whether the
+kernel has them, master, peers and counters. It asks the control sockets in /run/carpsidecar.
+"""
+_EPILOG = """\
+exit status:
+  0    all well
+  1    nobody answers
+  2    the command line can't be used
+  3    a group has no master: none is heard, and none is here
+  4    a fault: a group is in fault, the engine is silent, or the kernel lacks an address of a master
+
+examples:
+  carpsidecar status
+  carpsidecar status vhid-100 --watch
+  carpsidecar status --json
+"""
+
+
+def parser() -> Parser:
+    made = Parser(prog=_PROGRAM, description=_DESCRIPTION, epilog=_EPILOG)
+    made.add_argument("group", metavar="GROUP", nargs="?", help="only this group, and all that is known of it")
+    made.add_argument("--json", action="store_true", help="print one JSON object (with --watch, one a line)")
+    made.add_argument("--watch", action="store_true", help="show it again each second, until Ctrl-C")
+    made.add_argument("--control", metavar="SOCKET", help="ask this socket only")
+    return made
+
+
+def main(argv: Sequence[str]) -> int:
+    given = parser().read(argv)
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    if given["watch"]:
+        return _watch(given)
+    document, problem = _look(given)
+    if problem:
+        complain(problem, _PROGRAM)
+    if given["json"] or not problem:
+        print("\n".join(_lines(document, given)))
+    return document.exit_status
+
+
+def _watch(given: dict[str, Any]) -> int:
+    terminal = sys.stdout.isatty() and not given["json"]
+    due = time.monotonic()
+    # However it is ended, the terminal is to look as before.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with full_screen() if terminal else nullcontext():
+            while True:
+                document, problem = _look(given)
+                lines = [f"{_PROGRAM}: {problem}"] if problem and not given["json"] else _lines(document, given)
+                draw(lines) if terminal else print("\n".join(lines), flush=True)
+                due = max(due + WATCH_EACH_S, time.monotonic())
+                time.sleep(max(0.0, due - time.monotonic()))
+    except KeyboardInterrupt:
+        return 0
+
+
+def _look(given: dict[str, Any]) -> "tuple[StatusDocument, str]":
+    """What there is; and why there is nothing, in words."""
+    from carpsidecar.control.documents import StatusDocument
+    from carpsidecar.control.look import Nothing, look
+
+    try:
+        return look(given["group"], given["control"]), ""
+    except Nothing as error:
+        return StatusDocument(exit_status=1, engines=[], unreachable=error.unreachable), str(error)
+
+
+def _lines(document: "StatusDocument", given: dict[str, Any]) -> list[str]:
+    if given["json"]:
+        import msgspec
+
+        text = msgspec.json.encode(document)
+        return [(text if given["watch"] else msgspec.json.format(text)).decode()]
+    from carpsidecar.control.table import Table
+
+    terminal = sys.stdout.isatty()
+    colour = terminal and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    width = shutil.get_terminal_size().columns if terminal else _WIDTH
+    table = Table(width=width, colour=colour)
+    return list(table.lines(document.engines, document.unreachable, given["group"] is not None))

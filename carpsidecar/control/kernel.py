@@ -1,0 +1,63 @@
+"""What this machine's kernel has of what the engines say: their links and addresses, and where the two differ."""
+
+from collections.abc import Iterable
+from contextlib import closing
+from ipaddress import ip_address
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from carpsidecar.control.client import Heard
+from carpsidecar.control.documents import EngineStatus, GroupStatus, KernelView
+from carpsidecar.linux.netlink import HeldAddress, Link, Netlink
+
+
+def with_kernel_view(heard: Iterable[Heard]) -> list[EngineStatus]:
+    """The answers to `status`, each group with what the kernel has of it and what does not fit.
+
+    An engine in another network namespace is left as it is.
+
+    Raises:
+        OSError: the kernel does not tell.
+    """
+    with closing(Netlink()) as netlink:
+        links = {link.name: link for link in netlink.links()}
+        addresses = netlink.addresses()
+    engines = []
+    for one in heard:
+        assert isinstance(one.answer, EngineStatus)
+        engine = one.answer
+        if _is_in_our_network(one.pid):
+            engine = replace(engine, groups=[_compared(group, links, addresses) for group in engine.groups])
+        engines.append(engine)
+    return engines
+
+
+def _is_in_our_network(pid: int) -> bool:
+    """The reporter's network namespace is the engine's. One that may not be looked at counts as ours."""
+    try:
+        return Path(f"/proc/{pid}/ns/net").readlink() == Path("/proc/self/ns/net").readlink()
+    except OSError:
+        return pid != 0
+
+
+def _compared(group: GroupStatus, links: dict[str, Link], addresses: list[HeldAddress]) -> GroupStatus:
+    link = links.get(group.interface)
+    held: dict[str, float | None] = {}
+    if link is not None:
+        there = {own.interface.ip: own.valid_s for own in addresses if own.index == link.index}
+        held = {text: there[ip_address(text)] for text in group.addresses if ip_address(text) in there}
+    view = KernelView(link="absent" if link is None else "up" if link.up else "down", held=held)
+    return replace(group, kernel=view, problems=list(_problems(group, view)))
+
+
+def _problems(group: GroupStatus, view: KernelView) -> Iterable[str]:
+    if group.role == "master":
+        missing = [address for address in group.addresses if address not in view.held]
+        if missing:
+            yield f"master, but the kernel does not have {', '.join(missing)}"
+    elif view.held:
+        yield f"{group.role}, but the kernel has {', '.join(view.held)}"
+    if group.link != (view.link == "up"):
+        known = "up" if group.link else "down"
+        yield f"the engine knows the link of {group.interface} as {known}, the kernel has it as {view.link}"

@@ -1,0 +1,160 @@
+"""Somebody who plays the engine behind a control socket, and a client that says what it wants to the byte."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from carpsidecar.messages import (
+    Beat,
+    GroupCounters,
+    GroupSnapshot,
+    Heartbeat,
+    Notice,
+    PeerHeard,
+    Promote,
+    SetDemotion,
+    StepBack,
+    ToEngine,
+)
+from carpsidecar.reporter.control.commands import Commands
+from carpsidecar.reporter.control.server import ControlServer
+from carpsidecar.reporter.control.status import StatusReport
+from carpsidecar.reporter.state import State
+
+PID = 4711
+SOON_S = 10.0
+OURS, OTHER = "192.0.2.11", "192.0.2.12"
+
+
+def snapshot(name: str = "web", **fields: Any) -> GroupSnapshot:
+    given: dict[str, Any] = {
+        "role": "backup",
+        "reason": "started",
+        "since_s": time.time(),
+        "interface": "eth0",
+        "vhid": 100,
+        "addresses": ["192.0.2.100"],
+        "advbase": 1,
+        "advskew": 0,
+        "advskew_advertised": 0,
+        "demotions": {},
+        "master": OTHER,
+        **fields,
+    }
+    return GroupSnapshot(group=name, **given)
+
+
+def counters(**fields: Any) -> GroupCounters:
+    given: dict[str, Any] = {
+        "advertisements_sent": 3,
+        "advertisements_failed": 0,
+        "advertisements_received": 0,
+        "transitions": {"backup": {"started": 1}},
+        "lease_renewals": 2,
+        "lease_misses": 0,
+        "addresses_put_back": 0,
+        "foreign_claims": 0,
+        "hooks": {"ok": 1, "failed": 0},
+        **fields,
+    }
+    return GroupCounters(**given)
+
+
+class PlayedEngine:
+    """Does at once what it is asked. `deaf`: it does nothing; `refuses`: why it does not promote."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.asked: list[ToEngine] = []
+        self.deaf = False
+        self.refuses = ""
+        self.lease_left_s: float | None = None
+        self.peers: dict[str, PeerHeard] = {}
+
+    def ask(self, wish: ToEngine) -> None:
+        self.asked.append(wish)
+        if not self.deaf:
+            asyncio.get_running_loop().call_soon(self._grant, wish)
+
+    def beat(self) -> None:
+        counted = counters(lease_left_s=self.lease_left_s, peers=self.peers)
+        drops = {"eth0": {"checksum": 0, "digest": 2}}
+        self.state.receive(
+            Heartbeat(
+                sent_s=time.time(), counters=dict.fromkeys(self.state.groups, counted), drops=drops, bad_messages=0
+            )
+        )
+
+    def _grant(self, wish: ToEngine) -> None:
+        if isinstance(wish, Beat):
+            self.beat()
+        elif isinstance(wish, StepBack):
+            if self._of(wish.group).role == "master":
+                self._change(wish.group, role="backup", master=OTHER, reason=f"asked to step back: {wish.text}")
+        elif isinstance(wish, Promote):
+            assert wish.group is not None
+            if self.refuses:
+                self.state.receive(
+                    Notice(kind="refused", group=wish.group, interface="eth0", peer="", text=self.refuses)
+                )
+            else:
+                self._change(wish.group, role="master", master=OURS, reason=f"promoted: {wish.text}")
+        elif isinstance(wish, SetDemotion):
+            demotions = {wish.cause: wish.amount} if wish.amount else {}
+            self._change(wish.group, demotions=demotions, texts={wish.cause: wish.text})
+            if wish.bow_out and self._of(wish.group).role == "master":
+                self._change(wish.group, role="backup", master=OTHER)
+
+    def _of(self, group: str | None) -> GroupSnapshot:
+        assert group is not None
+        return self.state.groups[group]
+
+    def _change(self, group: str | None, **fields: Any) -> None:
+        self.state.receive(replace(self._of(group), **fields))
+
+
+class Served:
+    def __init__(self, path: Path, server: ControlServer, engine: PlayedEngine) -> None:
+        self.path = path
+        self.server = server
+        self.engine = engine
+
+    async def ask(self, **request: Any) -> dict[str, Any]:
+        return await self.say(json.dumps(request).encode() + b"\n")
+
+    async def say(self, data: bytes, *, end: bool = False) -> dict[str, Any]:
+        """What is answered: one line of JSON, and then the end."""
+        reader, writer = await asyncio.open_unix_connection(self.path, limit=1 << 24)
+        try:
+            writer.write(data)
+            if end:
+                writer.write_eof()
+            line = await asyncio.wait_for(reader.read(), SOON_S)
+        finally:
+            writer.close()
+        assert line.endswith(b"\n")
+        assert line.count(b"\n") == 1
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+
+@asynccontextmanager
+async def served(folder: Path, *groups: GroupSnapshot) -> AsyncIterator[Served]:
+    state = State()
+    engine = PlayedEngine(state)
+    for group in groups or (snapshot(),):
+        state.receive(group)
+    engine.beat()
+    path = folder / "run" / f"{PID}.sock"
+    server = ControlServer(path, state, StatusReport(state, engine.ask, PID, "n1"), Commands(state, engine.ask))
+    await server.start()
+    try:
+        yield Served(path, server, engine)
+    finally:
+        await server.close()

@@ -1,0 +1,171 @@
+"""The operator's commands: each is answered when it is so, or when it is clear that it will not be."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from carpsidecar import drained
+from carpsidecar.messages import Promote, SetDemotion, StepBack
+from carpsidecar.reporter.control import commands
+from tests.unit.reporter.control.played import OTHER, OURS, Served, served, snapshot
+
+MASTER = snapshot(role="master", master=OURS)
+
+
+def follow(tmp_path: Path, *groups: Any, **request: Any) -> tuple[dict[str, Any], Served]:
+    async def run() -> tuple[dict[str, Any], Served]:
+        async with served(tmp_path, *groups) as control:
+            return await control.ask(**request), control
+
+    return asyncio.run(run())
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "DONE_WITHIN_S", 0.05)
+    monkeypatch.setattr(commands, "SUCCESSOR_WITHIN_S", 0.05)
+
+
+def test_a_demoted_master_says_who_took_over(tmp_path: Path) -> None:
+    answer, control = follow(tmp_path, MASTER, type="demote", group="web", reason="disk swap")
+    assert answer == {
+        "type": "done",
+        "results": [{"group": "web", "done": True, "text": f"is not master any more; {OTHER} is"}],
+    }
+    assert control.engine.asked == [StepBack(group="web", text="disk swap")]
+
+
+def test_a_backup_has_nothing_to_hand_over_but_a_promotion_to_end(tmp_path: Path) -> None:
+    answer, control = follow(tmp_path, type="demote")
+    assert answer["results"] == [{"group": "web", "done": True, "text": "is backup, not master"}]
+    assert control.engine.asked == [StepBack(group="web")]
+
+
+def test_a_promoted_backup_is_master(tmp_path: Path) -> None:
+    answer, control = follow(tmp_path, type="promote", group="web", reason="test")
+    assert answer["results"] == [{"group": "web", "done": True, "text": "is master now"}]
+    assert control.engine.asked == [Promote(group="web", text="test")]
+
+
+def test_a_master_need_not_be_promoted(tmp_path: Path) -> None:
+    answer, control = follow(tmp_path, MASTER, type="promote")
+    assert answer["results"] == [{"group": "web", "done": True, "text": "is master already"}]
+    assert control.engine.asked == []
+
+
+def test_a_promotion_that_is_refused_says_why(tmp_path: Path) -> None:
+    async def run() -> dict[str, Any]:
+        async with served(tmp_path) as control:
+            control.engine.refuses = "web can't be promoted: it is demoted"
+            return await control.ask(type="promote")
+
+    assert asyncio.run(run())["results"] == [
+        {"group": "web", "done": False, "text": "can't be promoted: it is demoted"}
+    ]
+
+
+def test_a_drain_is_on_the_disk_and_undrain_takes_it_off(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with served(tmp_path, MASTER) as control:
+            answer = await control.ask(type="drain", group="web", reason="kernel update")
+            assert answer["results"] == [{"group": "web", "done": True, "text": f"is drained; {OTHER} is"}]
+            assert drained.reason("web") == "kernel update"
+            [asked] = control.engine.asked
+            assert asked == SetDemotion(
+                cause="operator", amount=240, group="web", bow_out=True, text="kernel update"
+            )
+            answer = await control.ask(type="undrain", group="web")
+            assert answer["results"] == [{"group": "web", "done": True, "text": "is not drained any more"}]
+            assert drained.reason("web") is None
+            answer = await control.ask(type="undrain", group="web")
+            assert answer["results"] == [{"group": "web", "done": True, "text": "was not drained"}]
+
+    asyncio.run(run())
+
+
+def test_groups_that_move_together_are_drained_together_on_the_disk_too(tmp_path: Path) -> None:
+    bound, apart = (
+        replace(MASTER, group="lan", sync_group="pair"),
+        replace(MASTER, group="other", sync_group="else"),
+    )
+
+    async def run() -> None:
+        async with served(tmp_path, replace(MASTER, sync_group="pair"), bound, apart) as control:
+            await control.ask(type="drain", group="web", reason="kernel update")
+            assert [drained.reason(group) for group in ("web", "lan", "other")] == ["kernel update"] * 2 + [None]
+            await control.ask(type="undrain", group="lan")
+            assert [drained.reason(group) for group in ("web", "lan")] == [None, None]
+
+    asyncio.run(run())
+
+
+def test_a_drain_that_can_not_be_kept_is_done_and_says_so(tmp_path: Path, state_directory: Path) -> None:
+    state_directory.write_text("in the way of a folder")
+    answer, _ = follow(tmp_path, type="drain")
+    [result] = answer["results"]
+    assert result["done"] is True
+    assert result["text"] == (
+        f"is drained; it is backup; {state_directory}/drained can't be written (Not a directory):"
+        " it drains until the engine's end only"
+    )
+
+
+def test_a_drain_that_can_not_be_taken_off_the_disk_is_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(group: str) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(drained, "remove", refuse)
+    answer, _ = follow(tmp_path, type="undrain")
+    [result] = answer["results"]
+    assert result["done"] is False
+    assert (
+        "can't be written (Read-only file system): it is drained again at the engine's next start" in result["text"]
+    )
+
+
+def test_without_a_name_all_groups_are_meant(tmp_path: Path) -> None:
+    answer, _ = follow(tmp_path, MASTER, snapshot("mail"), type="demote")
+    assert [(result["group"], result["done"]) for result in answer["results"]] == [("web", True), ("mail", True)]
+
+
+def test_no_group_yet_is_an_error(tmp_path: Path) -> None:
+    async def run() -> dict[str, Any]:
+        async with served(tmp_path) as control:
+            control.engine.state.groups.clear()
+            return await control.ask(type="drain")
+
+    answer = asyncio.run(run())
+    assert (answer["type"], answer["text"]) == (
+        "error",
+        "the engine has no group yet: ask again when it has started",
+    )
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    ("type_", "role", "text"),
+    [
+        ("demote", "master", "is still master after 0.05 s"),
+        ("promote", "backup", "is not master after 0.05 s"),
+        ("drain", "backup", "is not drained after 0.05 s"),
+    ],
+)
+def test_an_engine_that_does_nothing_is_told(tmp_path: Path, type_: str, role: str, text: str) -> None:
+    async def run() -> dict[str, Any]:
+        async with served(tmp_path, snapshot(role=role)) as control:
+            control.engine.deaf = True
+            return await control.ask(type=type_)
+
+    assert asyncio.run(run())["results"] == [{"group": "web", "done": False, "text": text}]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_successor_that_is_not_heard_is_not_made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.unit.reporter.control.played.OTHER", None)
+    answer, _ = follow(tmp_path, MASTER, type="demote")
+    assert answer["results"][0]["text"] == "is not master any more; no other master is heard yet"

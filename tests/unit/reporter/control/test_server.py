@@ -1,0 +1,221 @@
+"""The control socket: who may speak, how much, how long; and what is left over of former ones."""
+
+import asyncio
+import os
+import socket
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from carpsidecar.control.documents import REQUEST_SIZE_MAX
+from carpsidecar.reporter.control import server
+from carpsidecar.reporter.control.server import remove_left_over
+from tests.nobody import AS_NOBODY, WHY_NOT, can_be_nobody, let_everybody_in
+from tests.unit.reporter.control.played import PID, SOON_S, served
+
+
+def said(tmp_path: Path, data: bytes, *, end: bool = False) -> str:
+    async def run() -> dict[str, Any]:
+        async with served(tmp_path) as control:
+            return await control.say(data, end=end)
+
+    answer = asyncio.run(run())
+    assert answer["type"] == "error"
+    return str(answer["text"])
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"\n", "this is no request: Input data was truncated"),
+        (b"GET / HTTP/1.1\r\n", "this is no request: JSON is malformed"),
+        (b"[]\n", "this is no request: Expected `object`"),
+        (b"{}\n", "this is no request: Object missing required field `type`"),
+        (b'{"type":"reboot"}\n', "this is no request: Invalid enum value 'reboot'"),
+        (b'{"type":"drain","group":7}\n', "this is no request: Expected `str | null`"),
+        (b'{"type":"drain","reason":"%s"}\n' % (b"x" * 201), "this is no request: Expected `str` of length <= 200"),
+        (b'{"type":"drain","reason":"a\\u001b[2Jb"}\n', "this is no request: Expected `str` matching regex"),
+        (b'{"type":"drain","reason":"\xff"}\n', "this is no request: "),
+        (b"[" * 4000 + b"\n", "this is no request: "),
+        (b"x" * (REQUEST_SIZE_MAX + 1), f"the request is longer than {REQUEST_SIZE_MAX} bytes"),
+    ],
+)
+def test_bad_input_is_one_error(tmp_path: Path, data: bytes, text: str) -> None:
+    assert said(tmp_path, data).startswith(text)
+
+
+def test_a_request_without_an_end_is_an_error(tmp_path: Path) -> None:
+    assert said(tmp_path, b'{"type":"status"}', end=True) == "the request has no end: send one JSON line"
+
+
+def test_who_says_nothing_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "REQUEST_TIME_S", 0.05)
+    assert said(tmp_path, b"{") == "no request came within 0.05 s: send one JSON line"
+
+
+def test_there_are_so_many_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "CONNECTIONS_MAX", 2)
+
+    async def run() -> None:
+        async with served(tmp_path) as control:
+            idle = [await asyncio.open_unix_connection(control.path) for _ in range(2)]
+            answer = await control.ask(type="status")
+            assert answer == {"type": "error", "text": "2 others are being served: try again", "groups": None}
+            for _, writer in idle:
+                writer.close()
+            while (await control.ask(type="status"))["type"] != "status":
+                await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(run(), SOON_S))
+
+
+def test_who_does_not_take_the_answer_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "ANSWER_TIME_S", 0.05)
+
+    async def run() -> None:
+        async with served(tmp_path) as control:
+            # Of more names than fit into what the kernel keeps for a client.
+            control.engine.state.groups |= {
+                f"{n}" * 100: control.engine.state.groups["web"] for n in range(100000, 105000)
+            }
+            reader, writer = await asyncio.open_unix_connection(control.path)
+            reader._transport.pause_reading()  # type: ignore[attr-defined]
+            writer.write(b'{"type":"status","group":"x"}\n')
+            while len(control.server._serving) != 1:
+                await asyncio.sleep(0.001)
+            while control.server._serving:
+                await asyncio.sleep(0.01)
+            writer.close()
+
+    asyncio.run(asyncio.wait_for(run(), SOON_S))
+
+
+def test_a_bug_is_told_and_logged_and_the_next_one_is_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged: list[dict[str, Any]]
+) -> None:
+    async def run() -> None:
+        async with served(tmp_path) as control:
+            with monkeypatch.context() as broken:
+                broken.setattr("carpsidecar.reporter.control.status.StatusReport.make", lambda *given: 1 / 0)
+                assert (await control.ask(type="status"))["text"] == "unexpected: the log says more"
+            assert (await control.ask(type="status"))["type"] == "status"
+
+    asyncio.run(run())
+    assert [line["event"] for line in logged] == ["bug"]
+
+
+def test_a_command_is_logged_with_who_asked(tmp_path: Path, logged: list[dict[str, Any]]) -> None:
+    async def run() -> None:
+        async with served(tmp_path) as control:
+            await control.ask(type="drain", group="web", reason="kernel update")
+            await control.ask(type="status")
+
+    asyncio.run(run())
+    [line] = logged
+    who = line.pop("user")
+    assert line.pop("message") == f"drain asked for by {who}: kernel update"
+    assert line == {
+        "event": "command",
+        "command": "drain",
+        "group": "web",
+        "reason": "kernel update",
+        "uid": os.geteuid(),
+        "pid": os.getpid(),
+    }
+
+
+def test_it_is_for_its_owner_and_group_alone(tmp_path: Path) -> None:
+    async def run() -> tuple[int, int]:
+        async with served(tmp_path) as control:
+            return control.path.stat().st_mode, control.path.parent.stat().st_mode
+
+    before = os.umask(0)
+    try:
+        file, folder = asyncio.run(run())
+    finally:
+        os.umask(before)
+    assert stat.S_ISSOCK(file)
+    assert (stat.S_IMODE(file), stat.S_IMODE(folder)) == (0o660, 0o750)
+
+
+@pytest.mark.skipif(not can_be_nobody(), reason=WHY_NOT)
+def test_another_user_is_refused_by_the_sockets_mode(tmp_path: Path) -> None:
+    program = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
+
+    async def run() -> bytes:
+        async with served(tmp_path) as control:
+            let_everybody_in(control.path.parent)
+            command = [*AS_NOBODY, "--inh-caps=-all", sys.executable, "-c", program, str(control.path)]
+            asking = await asyncio.create_subprocess_exec(*command, stderr=subprocess.PIPE)
+            return (await asking.communicate())[1]
+
+    assert b"PermissionError" in asyncio.run(run())
+
+
+def test_its_socket_goes_with_it(tmp_path: Path) -> None:
+    async def run() -> Path:
+        async with served(tmp_path) as control:
+            return control.path
+
+    assert not asyncio.run(run()).exists()
+
+
+def test_one_of_a_killed_reporter_is_replaced(tmp_path: Path) -> None:
+    left = tmp_path / "run" / f"{PID}.sock"
+    left.parent.mkdir()
+    _left_over(left)
+
+    async def run() -> str:
+        async with served(tmp_path) as control:
+            return str((await control.ask(type="status"))["type"])
+
+    assert asyncio.run(run()) == "status"
+
+
+@pytest.mark.parametrize("in_the_way", ["a file", "a folder in place of the socket", "a long name"])
+def test_where_it_can_not_listen_a_warning_says_so_and_all_else_goes_on(
+    tmp_path: Path, in_the_way: str, logged: list[dict[str, Any]]
+) -> None:
+    folder = tmp_path
+    if in_the_way == "a file":
+        (tmp_path / "run").touch()
+    elif in_the_way == "a long name":
+        folder = tmp_path / ("x" * 100)
+    else:
+        (tmp_path / "run" / f"{PID}.sock").mkdir(parents=True)
+
+    async def run() -> None:
+        async with served(folder):
+            pass
+
+    asyncio.run(run())
+    [line] = logged
+    assert line["event"] == "control_failed"
+    assert line["message"].startswith(f"no control socket at {folder}/run/{PID}.sock (")
+
+
+def test_what_is_left_over_of_engines_that_are_gone_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    listening = socket.socket(socket.AF_UNIX)
+    try:
+        listening.bind(str(tmp_path / f"{gone.pid}.sock"))
+        listening.listen()
+        remove_left_over(tmp_path)
+        assert (tmp_path / f"{gone.pid}.sock").exists(), "it may be in another process namespace"
+    finally:
+        listening.close()
+    _left_over(tmp_path / f"{os.getpid()}.sock")
+    _left_over(tmp_path / "mine.sock")
+    _left_over(tmp_path / f"{1 << 70}.sock")
+    remove_left_over(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {f"{os.getpid()}.sock", "mine.sock"}
+
+
+def _left_over(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as former:
+        former.bind(str(path))
