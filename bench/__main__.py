@@ -15,6 +15,7 @@ from bench.section import Section
 
 _MODULES = {
     "failover": "bench.table",
+    "floor": "bench.floor",
     "process": "bench.process",
     "packets": "bench.packets",
     "stability": "bench.stability",
@@ -41,10 +42,11 @@ def main() -> int:
             extra = {"rounds": options.rounds, "faults": options.faults, "systems": options.systems}
         load, started = page.load(), time.monotonic()
         section = measure(options.quick, **extra)
-        print(f"\n## {section.title} ({time.monotonic() - started:.0f} s)\n\n{section.body}\n", flush=True)
-        page.write(name, section, command, load, to)
+        took_s = time.monotonic() - started
+        print(f"\n## {section.title} ({took_s:.0f} s)\n\n{section.body}\n", flush=True)
+        page.write(name, section, command, load, took_s, to)
         if section.summary and not options.quick:
-            page.write_summary(section.summary)
+            page.write_summary(section.summary, page.ROOT / section.summary_in)
     page.write_page(list(_MODULES), to)
     print(f"written: {to / 'benchmark.md'}", file=sys.stderr)
     return 0

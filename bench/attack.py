@@ -1,9 +1,8 @@
-"""Floods at master and backup at once, seen from a fourth machine: `python -m bench.attack [RATE SECONDS]`.
+"""Floods at master and backup at once, seen from a fourth machine.
 
 All machines of the lab share this one's processors, the attacker too; real ones would have their own.
 """
 
-import json
 import sys
 import time
 from collections import Counter
@@ -13,13 +12,14 @@ from ipaddress import IPv4Address
 from itertools import pairwise
 from typing import Literal, TypeVar
 
-from bench.attack_table import body, plot
+from bench.attack_table import ALL, CLAIMS, OF_MASTER, body, plot
 from bench.engine import VHID, VIP, Engine, became
 from bench.frames import Forge, mixed
 from bench.section import Section
-from bench.tap import Tap, mac_of
 from carpsidecar.lab.holders import HolderWatch
 from carpsidecar.lab.network import Lab
+from carpsidecar.lab.node import Node
+from carpsidecar.lab.tap import Tap, mac_of
 from carpsidecar.protocol.packet import VERSION_COMPATIBLE, VERSION_HARDENED
 
 Auth = Literal["carp", "hardened"]
@@ -27,6 +27,8 @@ _VERSION = {"carp": VERSION_COMPATIBLE, "hardened": VERSION_HARDENED}
 _T = TypeVar("_T")
 _HIGHER = IPv4Address("10.99.0.200")
 _CAPTURED = 8
+_FAILOVERS = 3
+_TAKEN_OVER_WITHIN_S = 20.0
 _CALM_S = 2.0
 """A flood's echo: what is still queued, and the announcements that a claim makes us repeat."""
 
@@ -47,20 +49,31 @@ class Flood:
     advertisements: int
     processor_percent: tuple[float, float]
     memory_kb: tuple[int, int]
-    """How much it grew."""
+    """Before."""
+    memory_after_kb: tuple[int, int]
+    log_lines: tuple[int, int]
     log_bytes: tuple[int, int]
     counted: tuple[dict[str, int], dict[str, int]]
-    """Drops by reason, and `received` and `claims`."""
+    """Drops by reason, and `received` and `claims`; without what nodes of the lab sent each other."""
 
     @property
     def per_s(self) -> float:
         return self.sent / self.seconds
 
+    @property
+    def counted_percent(self) -> tuple[float, float]:
+        """Of what was sent; the kernel may have no room for some, and refuses what bears its own address."""
+        return _pair(lambda place: 100 * sum(self.counted[place].values()) / self.sent)
+
+    @property
+    def grown_kb(self) -> int:
+        return max(after - before for before, after in zip(self.memory_kb, self.memory_after_kb, strict=True))
+
 
 @dataclass(frozen=True)
 class Attack:
     floods: list[Flood]
-    failover_s: dict[str, tuple[float, float]]
+    failover_s: dict[str, tuple[list[float], list[float]]]
     """By auth: from the master's last advertisement to its successor's first, before all floods and after."""
 
 
@@ -72,20 +85,24 @@ def measure(
     auths: Sequence[Auth] = ("carp", "hardened"),
 ) -> Attack:
     floods: list[Flood] = []
-    failover_s: dict[str, tuple[float, float]] = {}
+    failover_s: dict[str, tuple[list[float], list[float]]] = {}
     for auth in auths:
         with Lab() as lab:
             scene = _Scene(lab, auth, advbase, advskew)
-            before = scene.fail_over()
             with scene:
-                floods += [scene.flood(kind, frames, rate, seconds) for kind, frames in scene.kinds()]
-                after = scene.kill_master()
+                before = [scene.kill_master() for _ in range(_FAILOVERS)]
+            with scene:
+                for kind, frames in scene.kinds():
+                    floods.append(scene.flood(kind, frames, rate, seconds))
+                    print(f"{auth}: {kind}: {floods[-1].per_s:,.0f} a second", file=sys.stderr)
+                # The successor of the flooded master was flooded as well.
+                after = [scene.kill_master() for _ in range(_FAILOVERS)]
             failover_s[auth] = before, after
     return Attack(floods, failover_s)
 
 
 def section(quick: bool) -> Section:
-    return render(measure(seconds=3, auths=("hardened",)) if quick else measure())
+    return render(measure(seconds=2, auths=("hardened",)) if quick else measure())
 
 
 def render(attack: Attack) -> Section:
@@ -107,13 +124,15 @@ class _Scene:
     def __enter__(self) -> "_Scene":
         self._watch = HolderWatch(self._nodes, VIP)
         self._tap = Tap(self._witness, self._nodes)
-        for place, node in enumerate(self._nodes):
-            flags = f"--vip {VIP} --vhid {VHID} --interface eth0 --auth {self._auth}".split()
-            skew = self._advskew + 10 * place
-            self._engines.append(Engine(node, [*flags, f"--advbase={self._advbase}", f"--advskew={skew}"]))
-            if place == 0:
-                self._engines[0].wait_for_change(became("master"), 10)
+        self._master = self._start(self._nodes[0])
+        self._master.wait_for_change(became("master"), 10)
+        self._engines = [self._master, self._start(self._nodes[1])]
         return self
+
+    def _start(self, node: Node) -> Engine:
+        flags = f"--vip {VIP} --vhid {VHID} --interface eth0 --auth {self._auth}".split()
+        skew = self._advskew + 10 * self._nodes.index(node)
+        return Engine(node, [*flags, f"--advbase={self._advbase}", f"--advskew={skew}"])
 
     def __exit__(self, *_: object) -> None:
         for engine in self._engines:
@@ -122,19 +141,22 @@ class _Scene:
         self._tap.close()
         self._watch.close()
 
-    def fail_over(self) -> float:
-        with self:
-            self._capture(2)
-            return self.kill_master()
-
     def kill_master(self) -> float:
-        """Kill -9; from its last advertisement to the other's first."""
-        killed, other = self._nodes
-        self._engines[0].process.kill()
-        self._engines[1].wait_for_change(became("master"), 20)
-        last = [frame for frame in self._tap.frames if frame.mac == mac_of(killed) and frame.advertisement][-1]
-        first = self._tap.advertised_at(other, last.at_s, time.time())[0]
-        return first - last.at_s
+        """Kill -9; from its last advertisement to the other's first. The killed one is started again as backup."""
+        self._capture(2)
+        killed, other = sorted(self._engines, key=lambda engine: engine is not self._master)
+        begun_s = time.time()
+        killed.process.kill()
+        deadline = time.monotonic() + _TAKEN_OVER_WITHIN_S
+        while not (first := self._tap.advertised_at(other.node, begun_s, time.time())):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{other.node.name} did not take over in {_TAKEN_OVER_WITHIN_S} s")
+            self._tap.wait(1.0)
+        last = self._tap.advertised_at(killed.node, 0, first[0])[-1]
+        self._master = other
+        killed.stop()
+        self._engines[self._engines.index(killed)] = self._start(killed.node)
+        return first[0] - last
 
     def kinds(self) -> list[tuple[str, list[bytes]]]:
         """All kinds of frames that can do no harm, then those which CARP itself has no answer to."""
@@ -142,25 +164,25 @@ class _Scene:
         captured = self._capture(_CAPTURED)
         harmless = {
             "forged digests": forge.forged(),
-            "replays of the master": forge.replayed(captured),
+            OF_MASTER: forge.replayed(captured),
             "foreign vhids": forge.foreign_vhid(),
             "VRRP": forge.vrrp(),
             "cut short": forge.truncated(),
             "garbage": forge.garbage(),
         }
-        harmless["all of these"] = mixed(list(harmless.values()))
+        harmless[ALL] = mixed(list(harmless.values()))
         return [
             *harmless.items(),
-            ("gratuitous ARP for our address", forge.arp()),
+            (CLAIMS, forge.arp()),
             ("replays under another source", forge.renamed(captured, _HIGHER)),
         ]
 
     def _capture(self, count: int) -> list[bytes]:
         """The next advertisements that the master sends."""
-        master, since_s = mac_of(self._nodes[0]), time.time()
+        master, since_s = mac_of(self._master.node), time.time()
         deadline = time.monotonic() + 10 + count * self._interval_s
         while time.monotonic() < deadline:
-            heard = [f.data for f in self._tap.frames if f.mac == master and f.at_s > since_s and f.advertisement]
+            heard = [f.data for f in self._tap.advertisements if f.mac == master and f.at_s > since_s]
             if len(heard) >= count:
                 return heard
             self._tap.wait(1.0)
@@ -169,10 +191,10 @@ class _Scene:
     def flood(self, kind: str, frames: list[bytes], rate: float, seconds: float) -> Flood:
         file = self._directory / "frames"
         file.write_text("\n".join(frame.hex() for frame in frames))
-        master = self._engines[0]
+        master = self._master
         counted = [_counted(engine) for engine in self._engines]
         memory_kb = [engine.pss_kb for engine in self._engines]
-        log_bytes = [engine.process.log_size for engine in self._engines]
+        logs = [engine.process.log for engine in self._engines]
         cpu_s = [engine.cpu_s for engine in self._engines]
         moves, since_s = len(self._watch.changes), time.time()
         argv = [sys.executable, "-m", "bench.flood", str(file), str(rate), str(seconds)]
@@ -184,6 +206,7 @@ class _Scene:
         process.wait(10)
         self._watch.wait_until_quiet(max(_CALM_S, 4 * self._interval_s), 60)
         after = [_counted(engine) for engine in self._engines]
+        said = [engine.process.log.removeprefix(log) for engine, log in zip(self._engines, logs, strict=True)]
         at = self._tap.advertised_at(master.node, since_s - 1.5 * self._interval_s, until_s)
         gaps = [later - earlier for earlier, later in pairwise(at)]
         return Flood(
@@ -197,8 +220,10 @@ class _Scene:
             max(gaps, default=0.0) - self._interval_s,
             len(at),
             _pair(lambda place: 100 * spent_s[place] / (until_s - since_s)),
-            _pair(lambda place: self._engines[place].pss_kb - memory_kb[place]),
-            _pair(lambda place: self._engines[place].process.log_size - log_bytes[place]),
+            _pair(memory_kb.__getitem__),
+            _pair(lambda place: self._engines[place].pss_kb),
+            _pair(lambda place: said[place].count("\n")),
+            _pair(lambda place: len(said[place])),
             _pair(lambda place: dict(after[place] - counted[place])),
         )
 
@@ -211,12 +236,3 @@ def _counted(engine: Engine) -> Counter[str]:
     heartbeat = engine.next_heartbeat()
     (drops,), (group,) = heartbeat.drops.values(), heartbeat.counters.values()
     return Counter(drops) + Counter(received=group.advertisements_received, claims=group.foreign_claims)
-
-
-def main() -> None:
-    rate, seconds = (float(argument) for argument in (*sys.argv[1:3], "50000", "60")[:2])
-    print(json.dumps(asdict(measure(rate, seconds)), indent=1))
-
-
-if __name__ == "__main__":
-    main()

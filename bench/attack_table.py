@@ -1,6 +1,7 @@
 """The floods in words, a table and a picture."""
 
 from collections.abc import Sequence
+from statistics import median
 from typing import TYPE_CHECKING
 
 from bench.section import picture, table
@@ -16,13 +17,24 @@ MEMORY_GROWTH_MAX_KB = 2048
 
 _MODES = {"carp": "compatible", "hardened": "hardened"}
 _AS_DROPS = {"received": "taken as advertisements", "claims": "claims read", "claims_unread": "claims not read"}
+CLAIMS, OF_MASTER, ALL = "gratuitous ARP for our address", "replays of the master", "all of these"
+_BLIND = {(CLAIMS, 1), (OF_MASTER, 0)}
+"""A backup does not listen to claims, and a master's kernel refuses packets that bear its own address."""
+
+_HOW_COUNTED = """\
+Counted: exactly in all; how many of what has not the shape of CARP (VRRP, cut short, garbage) were what is
+estimated from a sample a second. `overrun`: came faster than it could be read. More than 100 %: the real master's
+advertisements count, too; less: the kernel of the node had no room for some before it looked for their sockets. A
+master's own kernel refuses packets that bear its own address, and a backup does not listen to claims. CARP itself
+has no answer to replays: in compatible mode a backup takes them for its master's voice as long as they go on, and
+a master answers those of a rival, at most 256 times a second. Hardened mode counts replays and drops them."""
 
 
 def body(attack: "Attack") -> str:
     first = attack.floods[0]
     header = (
-        *("mode", "flood", "a second", "transitions", "advertisement late, at most", "processor", "memory grew"),
-        *("log grew", "counted by the master", "counted by the backup"),
+        *("mode", "flood", "a second", "transitions", "advertisement late, at most", "processor"),
+        *("memory before", "and after", "log lines", "counted of those sent", "by the master", "by the backup"),
     )
     rows = [
         (
@@ -32,8 +44,10 @@ def body(attack: "Attack") -> str:
             str(flood.transitions),
             duration(flood.late_max_s, "on time"),
             _both(flood.processor_percent, "{:.0f} %"),
-            _both(flood.memory_kb, "{:+,.0f} kB"),
-            _both(flood.log_bytes, "{:,.0f} B"),
+            _both([kb / 1024 for kb in flood.memory_kb], "{:.1f} MB"),
+            _both([kb / 1024 for kb in flood.memory_after_kb], "{:.1f} MB"),
+            _both(flood.log_lines, "{:,.0f}"),
+            _both(flood.counted_percent, "{:.1f} %"),
             *(_counted(counts) for counts in flood.counted),
         )
         for flood in attack.floods
@@ -51,11 +65,7 @@ def body(attack: "Attack") -> str:
             "",
             table(header, rows),
             "",
-            "`unread`: had not the shape of CARP; of these the kernel keeps a sample a second, and the rest is"
-            " counted together. `overrun`: came faster than it could be read. A master's own kernel refuses packets"
-            " that bear its own address. CARP itself has no answer to replays: in compatible mode a backup takes"
-            " them for its master's voice as long as they go on, and a master answers those of a rival, at most 256"
-            " times a second. Hardened mode counts replays and drops them.",
+            _HOW_COUNTED,
         ]
     )
 
@@ -64,17 +74,20 @@ def _verdicts(attack: "Attack") -> list[str]:
     floods = attack.floods
     moved = [flood for flood in floods if flood.transitions]
     late = [flood for flood in floods if flood.late_max_s > LATE_MAX * flood.interval_s]
-    grown = [flood for flood in floods if max(flood.memory_kb) > MEMORY_GROWTH_MAX_KB]
+    grown = [flood for flood in floods if flood.grown_kb > MEMORY_GROWTH_MAX_KB]
     slow = [flood for flood in floods if flood.per_s < 0.9 * flood.asked_per_s]
     yes = [
         f"transitions: {_names(moved) or 'none'}",
         f"advertisements later than a tenth of the interval: {_names(late) or 'none'}",
         f"memory grew by more than {MEMORY_GROWTH_MAX_KB // 1024} MB: {_names(grown) or 'never'}",
-        f"the log grew by at most {max(max(flood.log_bytes) for flood in floods):,} bytes in a flood",
+        f"the log grew by at most {max(max(flood.log_lines) for flood in floods):,} lines"
+        f" ({max(max(flood.log_bytes) for flood in floods):,} bytes) in a flood",
+        f"counted of those sent, where a node could see them: {_counted_least(floods):.1f} % at least",
     ]
     for auth, (before, after) in attack.failover_s.items():
         yes.append(
-            f"{_MODES[auth]} mode: failover after a kill -9 in {before:.3f} s before, {after:.3f} s afterwards"
+            f"{_MODES[auth]} mode: failover after a kill -9 in {median(before):.3f} s before all floods,"
+            f" {median(after):.3f} s afterwards (medians of {len(after)})"
         )
     if slow:
         yes.append(f"the attacker did not get enough processor time to send as asked: {_names(slow)}")
@@ -83,6 +96,16 @@ def _verdicts(attack: "Attack") -> list[str]:
 
 def _names(floods: Sequence["Flood"]) -> str:
     return ", ".join(f"{flood.kind} ({_MODES[flood.auth]})" for flood in floods)
+
+
+def _counted_least(floods: Sequence["Flood"]) -> float:
+    """What a node counted of a flood that it could see, in percent."""
+    return min(
+        percent
+        for flood in floods
+        for place, percent in enumerate(flood.counted_percent)
+        if (flood.kind, place) not in _BLIND and flood.kind != ALL
+    )
 
 
 def _both(pair: Sequence[float], form: str) -> str:

@@ -37,6 +37,12 @@ class Panel:
         for x, y in places:
             self.drawing.dot(x, y, colour)
 
+    def point_out(self, value: float, words: str) -> None:
+        """A place on the axis of x."""
+        x = self._x(value)
+        self.drawing.line([(x, self.top), (x, self.bottom)], SOFT, 1.2, "2 4")
+        self.drawing.text(x, self.top - 2, words, size=11, colour=SOFT, anchor="middle")
+
     def mark(self, value: float, words: str) -> None:
         """A level that something is to stay below."""
         y = self._y(value)

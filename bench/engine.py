@@ -60,12 +60,13 @@ def write_config(file: Path, groups: Sequence[Settings]) -> Path:
 
 
 class Engine:
-    """Started at once; `heartbeats` grows by one a second, `changes` by each snapshot."""
+    """Started at once; `heartbeats` grows by one a second, `changes` by each snapshot; `roles` are the newest."""
 
     def __init__(self, node: Node, flags: Sequence[str]) -> None:
         self.node = node
         self.heartbeats: list[Heartbeat] = []
         self.changes: list[ToReporter] = []
+        self.roles: dict[str, str] = {}
         self._arrived = threading.Condition()
         self._ended = False
         path = Path(f"/tmp/bench-{os.getpid()}-{node.name}.pipe")
@@ -104,6 +105,11 @@ class Engine:
                 raise TimeoutError(f"no heartbeat from {self.node.name} in {timeout_s} s")
             return self.heartbeats[-1]
 
+    @property
+    def is_master_of_all(self) -> bool:
+        with self._arrived:
+            return bool(self.roles) and set(self.roles.values()) == {"master"}
+
     def wait_for_change(self, wanted: Callable[[ToReporter], bool], timeout_s: float) -> None:
         with self._arrived:
             if not self._arrived.wait_for(lambda: any(map(wanted, self.changes)), timeout_s):
@@ -131,6 +137,8 @@ class Engine:
                     self.heartbeats.append(message)
                 else:
                     self.changes.append(message)
+                    if isinstance(message, GroupSnapshot):
+                        self.roles[message.group] = message.role
                 self._arrived.notify_all()
         with self._arrived:
             self._ended = True

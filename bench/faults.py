@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.scene import TAKEOVER_WITHIN_S, Outcome, Scene
-from bench.systems import FLAPPING, System
+from bench.systems import CARPSIDECAR, FLAPPING, System, is_ours
 
 Measure = Literal["outage", "two holders", "transitions"]
 
@@ -29,6 +29,7 @@ class Fault:
     play: Callable[[Scene, float], Outcome]
     goals: Mapping[str, float | str]
     quick: bool = False
+    only_ours: bool = False
 
     @property
     def what(self) -> str:
@@ -49,12 +50,21 @@ class Fault:
 
     def system(self, system: System) -> System | None:
         """The system as this fault wants it; None where the fault means nothing to it."""
+        if self.only_ours and not is_ours(system):
+            return None
         return system.retimed(FLAPPING) if self.measure == "transitions" else system
 
 
 def _clean_stop(scene: Scene, phase: float) -> Outcome:
     scene.strike(phase)
     scene.daemons["first"].stop()
+    scene.await_takeover()
+    return scene.outcome()
+
+
+def _demoted(scene: Scene, phase: float) -> Outcome:
+    scene.strike(phase)
+    scene.first.run([*CARPSIDECAR, "demote", "--reason", "benchmark"])
     scene.await_takeover()
     return scene.outcome()
 
@@ -122,6 +132,9 @@ def _goals(ours: float | str, fast: float) -> Mapping[str, float | str]:
 
 FAULTS = (
     Fault("clean-stop", "clean stop (TERM)", "outage", _clean_stop, _goals(0.02, 0.02), quick=True),
+    Fault(
+        "demoted", "demoted by hand (`carpsidecar demote`)", "outage", _demoted, _goals(0.02, 0.02), only_ours=True
+    ),
     Fault("machine-lost", "machine lost", "outage", _machine_lost, _goals(AS_KEEPALIVED, 0.06), quick=True),
     Fault("cable-pulled", "cable pulled", "outage", _cable_pulled, _goals(AS_KEEPALIVED, 0.06)),
     Fault("killed", "daemon killed (-9), machine alive", "two holders", _killed, _goals(0, 1), quick=True),

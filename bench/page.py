@@ -1,4 +1,4 @@
-"""Writes what was measured: docs/bench/*.json and *.svg, docs/benchmark.md, and the table in README.md.
+"""Writes what was measured: docs/bench/*.json and *.svg, docs/benchmark.md, and what other pages show of it.
 
 The page is made of all JSON files there, so that one benchmark can be run anew without the others.
 """
@@ -19,15 +19,20 @@ from bench.section import Section
 from carpsidecar import __version__
 
 ROOT = Path(__file__).parent.parent
-DOCS, README = ROOT / "docs", ROOT / "README.md"
+DOCS = ROOT / "docs"
 _SUMMARY = re.compile(r"<!-- bench -->\n(.*?<!-- /bench -->\n)?", re.DOTALL)
 
 
-def write(name: str, section: Section, command: str, load_before: float, to: Path) -> None:
+def write(name: str, section: Section, command: str, load_before: float, took_s: float, to: Path) -> None:
     """Keep this benchmark's numbers and pictures under `to`/bench."""
     folder = to / "bench"
     folder.mkdir(parents=True, exist_ok=True)
-    about = {**_about(), "command": command, "load before and after": [round(load_before, 2), round(load(), 2)]}
+    about = {
+        **_about(),
+        "command": command,
+        "took_s": round(took_s),
+        "load before and after": [round(load_before, 2), round(load(), 2)],
+    }
     document = {"title": section.title, "about": about, "body": section.body.splitlines(), "data": section.data}
     (folder / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
     for plot, drawing in section.plots.items():
@@ -40,7 +45,8 @@ def write_page(names: Sequence[str], to: Path) -> None:
     documents = [json.loads(file.read_text()) for file in files]
     parts = [
         "# Benchmark\n",
-        "Written by `make bench`, never by hand; the numbers, round by round, are in [bench/](bench/).",
+        "Written by `make bench`, never by hand; the numbers, round by round, are in the JSON files of"
+        " `docs/bench/`.",
         "Every benchmark runs in virtual machines on one machine: network namespaces on a bridge.\n",
     ]
     for document in documents:
@@ -48,12 +54,12 @@ def write_page(names: Sequence[str], to: Path) -> None:
     (to / "benchmark.md").write_text("\n".join(parts).rstrip() + "\n")
 
 
-def write_summary(summary: str) -> None:
-    """Put it at its place in README.md."""
-    text = README.read_text()
+def write_summary(summary: str, file: Path) -> None:
+    """Put it at its place there."""
+    text = file.read_text()
     if not _SUMMARY.search(text):
-        raise SystemExit(f"{README}: no line <!-- bench --> to put the numbers at")
-    README.write_text(_SUMMARY.sub(lambda _: f"<!-- bench -->\n{summary}\n<!-- /bench -->\n", text, count=1))
+        raise SystemExit(f"{file}: no line <!-- bench --> to put the numbers at")
+    file.write_text(_SUMMARY.sub(lambda _: f"<!-- bench -->\n{summary}\n<!-- /bench -->\n", text, count=1))
 
 
 def load() -> float:
@@ -62,9 +68,10 @@ def load() -> float:
 
 def _measured(about: dict[str, Any]) -> str:
     before, after = about["load before and after"]
+    took = f", {about['took_s'] / 60:.0f} minutes" if about.get("took_s", 0) > 90 else ""
     versions = ", ".join(f"{what} {number}" for what, number in about["versions"].items())
     return (
-        f"<sub>{about['date']}, `{about['command']}`: {about['machine']}; {versions};"
+        f"<sub>{about['date']}, `{about['command']}`{took}: {about['machine']}; {versions};"
         f" load {before} before, {after} after.</sub>"
     )
 
@@ -94,8 +101,11 @@ def _memory_gb() -> float:
 
 
 def _commit() -> str:
-    said = _said("git", "-C", str(ROOT), "describe", "--always", "--dirty")
-    return said or "no git"
+    """With a mark where what is measured is not what was committed; this page itself may have changed."""
+    git = ("git", "-C", str(ROOT))
+    changed = _said(*git, "status", "--porcelain", "--", "bench", "carpsidecar")
+    commit = _said(*git, "describe", "--always")
+    return f"{commit}{'-dirty' if changed else ''}" or "no git"
 
 
 def _debian_version(package: str) -> str:

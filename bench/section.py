@@ -10,13 +10,15 @@ from bench.svg import Drawing
 
 @dataclass(frozen=True)
 class Section:
-    """`body` is Markdown, in which a picture is docs/bench's `<name>.svg`; `summary` goes into README.md."""
+    """`body` is Markdown, in which a picture is docs/bench's `<name>.svg`; `summary` goes into `summary_in`,
+    between its lines <!-- bench --> and <!-- /bench -->."""
 
     title: str
     body: str
     data: Any
     plots: Mapping[str, Drawing] = field(default_factory=dict)
     summary: str = ""
+    summary_in: str = "README.md"
 
 
 def picture(name: str, words: str, folder: str = "bench") -> str:

@@ -1,34 +1,41 @@
-"""False takeovers by advertisement interval, with and without load.
+"""False takeovers by advertisement interval, with and without load, with and without real-time priority.
 
 Nothing is wrong with the master, so each takeover is a false one: something kept it, or its backup, from running in
-time. The backup is as fast as the master. The groups of one pair differ in their patience only, and share stalls.
-`python -m bench.stability [SECONDS [ADVSKEW...]]`
+time. In the sweep the backup is as fast as the master, and the groups of one pair differ in their patience only,
+and share stalls. Then the recommended setting, as it is recommended, for ten minutes under load.
 """
 
-import json
 import os
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from pathlib import Path
 from statistics import quantiles
-from typing import Literal
 
 from bench.engine import Engine, Settings, became, write_config
+from bench.load import Load, loaded
 from bench.section import Section
-from bench.stability_plot import body, plot
-from bench.tap import Tap
+from bench.stability_words import body, for_tuning, plot
+from bench.systems import FASTEST, Timing
 from carpsidecar.lab.network import Lab
+from carpsidecar.lab.tap import Tap
 from carpsidecar.messages import GroupCounters
 
-Load = Literal["idle", "busy", "busy, real-time"]
-LOADS: tuple[Load, ...] = ("idle", "busy", "busy, real-time")
-ADVSKEWS = (1, 2, 5, 10, 20, 40)
-DEAD_RATIOS = (3, 5, 10)
+Condition = tuple[Load, bool]
+"""The load, and whether with real-time priority."""
+
+CONDITIONS: tuple[Condition, ...] = (
+    ("idle", False),
+    ("busy", False),
+    ("busy", True),
+    ("changing", False),
+    ("changing", True),
+)
+ADVSKEWS = (2, 4, 6, 10, 20)
+DEAD_RATIOS = tuple(sorted({3, 6, 10, FASTEST.dead_ratio}))
+_SECONDS, _LONG_SECONDS = 28, 600
+_MASTER_WITHIN_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -36,8 +43,10 @@ class Trial:
     """One setting under one load. Times in seconds; `late` is by how much a gap exceeded the interval."""
 
     load: Load
+    realtime: bool
     advskew: int
     dead_ratio: int
+    patience_s: float
     seconds: float
     takeovers: int
     lease_misses: int
@@ -50,102 +59,90 @@ class Trial:
     def interval_s(self) -> float:
         return self.advskew / 256
 
-    @property
-    def patience_s(self) -> float:
-        return self.dead_ratio * self.interval_s
 
-
-def measure(
-    seconds: float = 60,
-    advskews: Sequence[int] = ADVSKEWS,
-    loads: Sequence[Load] = LOADS,
-    dead_ratios: Sequence[int] = DEAD_RATIOS,
-) -> list[Trial]:
-    return [
-        trial for load in loads for advskew in advskews for trial in _trials(load, advskew, dead_ratios, seconds)
-    ]
+@dataclass(frozen=True)
+class Stability:
+    sweep: list[Trial]
+    recommended: Trial
 
 
 def section(quick: bool) -> Section:
-    return render(measure(3, (1, 5, 20), ("idle", "busy")) if quick else measure())
+    seconds, long_s = (3, 10) if quick else (_SECONDS, _LONG_SECONDS)
+    return render(Stability(sweep(seconds, ADVSKEWS[::2] if quick else ADVSKEWS), recommended(long_s)))
 
 
-def render(trials: Sequence[Trial]) -> Section:
-    data = [asdict(trial) for trial in trials]
-    return Section("No false takeovers", body(trials), data, {"stability": plot(trials)})
+def render(stability: Stability) -> Section:
+    drawing = plot(stability.sweep)
+    words = for_tuning(stability)
+    return Section(
+        *("No false takeovers", body(stability), asdict(stability), {"stability": drawing}),
+        summary=words,
+        summary_in="docs/tuning.md",
+    )
 
 
-def _trials(load: Load, advskew: int, dead_ratios: Sequence[int], seconds: float) -> list[Trial]:
+def sweep(seconds: float, advskews: Sequence[int]) -> list[Trial]:
+    trials = []
+    for load, realtime in CONDITIONS:
+        for advskew in advskews:
+            timings = [Timing(0, (advskew, advskew), ratio, realtime) for ratio in DEAD_RATIOS]
+            trials += watch(load, timings, seconds)
+    return trials
+
+
+def recommended(seconds: float) -> Trial:
+    """Under load, the setting that docs/tuning.md recommends."""
+    return watch("busy", [FASTEST], seconds)[0]
+
+
+def watch(load: Load, timings: Sequence[Timing], seconds: float) -> list[Trial]:
+    """A master and a backup with a group for each timing: how often the address moved."""
     with ExitStack() as stack:
         lab = stack.enter_context(Lab())
         nodes = lab.node("first"), lab.node("second")
-        witness = lab.node("witness")
-        groups = [Settings(vhid=1 + n, advbase=0, advskew=advskew, dead_ratio=r) for n, r in enumerate(dead_ratios)]
-        flags = ["--config", str(write_config(lab.directory / "groups.yaml", groups))]
-        tap = stack.enter_context(Tap(witness, nodes))
+        tap = stack.enter_context(Tap(lab.node("witness"), nodes))
+        groups = [[_group(1 + n, timing, rank) for n, timing in enumerate(timings)] for rank in range(2)]
         engines = []
-        for node in nodes:
+        for node, settings in zip(nodes, groups, strict=True):
+            file = write_config(lab.directory / f"{node.name}.yaml", settings)
+            flags = ["--config", str(file), *(["--realtime"] if timings[0].realtime else [])]
             engines.append(stack.enter_context(Engine(node, flags)))
             if node is nodes[0]:
-                for group in groups:
-                    engines[0].wait_for_change(became("master", group.name), 20)
-        if load != "idle":
-            stack.enter_context(busy())
-        if load == "busy, real-time":
-            for engine in engines:
-                os.sched_setscheduler(engine.process.pid, os.SCHED_RR, os.sched_param(1))
-        before = [engine.next_heartbeat().counters for engine in engines]
+                for group in settings:
+                    engines[0].wait_for_change(became("master", group.name), _MASTER_WITHIN_S)
+        stack.enter_context(loaded(load))
+        before = [engine.next_heartbeat(60).counters for engine in engines]
         since_s = time.time()
         time.sleep(seconds)
         until_s = time.time()
         after = [engine.next_heartbeat(60).counters for engine in engines]
         trials = []
-        for group in groups:
-            takeovers = misses = 0
-            for old, new in zip(before, after, strict=True):
-                was, now = old[group.name], new[group.name]
-                takeovers += _takeovers(now) - _takeovers(was)
-                misses += now.lease_misses - was.lease_misses
-            at = [
-                frame.at_s
-                for frame in tap.frames
-                if since_s <= frame.at_s <= until_s and (said := frame.advertisement) and said.vhid == group.vhid
-            ]
-            late = [max(0.0, later - earlier - advskew / 256) for earlier, later in pairwise(at)] or [0.0, 0.0]
-            middle = quantiles(late, n=2)[0]
+        for timing, group in zip(timings, groups[0], strict=True):
+            counts = [(old[group.name], new[group.name]) for old, new in zip(before, after, strict=True)]
+            late = [max(0.0, gap - timing.interval_s) for gap in _gaps(tap, group.vhid, since_s, until_s)]
             trials.append(
                 Trial(
-                    *(load, advskew, group.dead_ratio, seconds, takeovers, misses, len(at), middle, max(late)),
+                    *(load, timing.realtime, timing.advskews[0], timing.dead_ratio, timing.patience_s, seconds),
+                    takeovers=sum(_takeovers(new) - _takeovers(old) for old, new in counts),
+                    lease_misses=sum(new.lease_misses - old.lease_misses for old, new in counts),
+                    advertisements=len(late) + 1,
+                    late_median_s=quantiles(late, n=2)[0] if len(late) > 1 else 0.0,
+                    late_most_s=max(late, default=0.0),
                     machine_load=os.getloadavg()[0],
                 )
             )
         return trials
 
 
+def _group(vhid: int, timing: Timing, rank: int) -> Settings:
+    return Settings(vhid, advbase=timing.advbase, advskew=timing.advskews[rank], dead_ratio=timing.dead_ratio)
+
+
+def _gaps(tap: Tap, vhid: int, since_s: float, until_s: float) -> list[float]:
+    """Between the group's advertisements, whoever sent them."""
+    at = [frame.at_s for frame in tap.advertisements if since_s <= frame.at_s <= until_s and frame.vhid == vhid]
+    return [later - earlier for earlier, later in pairwise(at)]
+
+
 def _takeovers(count: GroupCounters) -> int:
     return sum(count.transitions.get("master", {}).values())
-
-
-@contextmanager
-def busy() -> Iterator[None]:
-    """Every processor has a process of normal priority that wants all of it."""
-    loops = [
-        subprocess.Popen([sys.executable, "-c", "while True: pass"], cwd=Path("/"))
-        for _ in range(os.cpu_count() or 1)
-    ]
-    try:
-        yield
-    finally:
-        for loop in loops:
-            loop.kill()
-            loop.wait()
-
-
-def main() -> None:
-    seconds, *advskews = sys.argv[1:] or ["60"]
-    trials = measure(float(seconds), [int(advskew) for advskew in advskews] or ADVSKEWS)
-    print(json.dumps([asdict(trial) for trial in trials], indent=1))
-
-
-if __name__ == "__main__":
-    main()
