@@ -84,6 +84,7 @@ CASES: dict[str, dict[str, Any]] = {
         "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "100%"}},
         "resources": {},
     },
+    "real-time": {**VIP, "realtime": True},
     "IPv6 loopback": {"vip": "2001:db8::100", "vhid": 7, "http": {"host": "::1", "port": 9112}},
     "as a part of another chart": {**VIP, "global": {"storageClass": "x"}, "enabled": True},
 }

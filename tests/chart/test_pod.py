@@ -23,7 +23,7 @@ def pod(rendered: Select, values: Values) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_ours_has_two_capabilities_and_nothing_else(rendered: Select, case: str) -> None:
+def test_ours_has_its_capabilities_and_nothing_else(rendered: Select, case: str) -> None:
     spec = pod(rendered, CASES[case])
     assert spec["hostNetwork"] is True
     assert not {"hostPID", "hostIPC"} & spec.keys()
@@ -34,8 +34,12 @@ def test_ours_has_two_capabilities_and_nothing_else(rendered: Select, case: str)
         "runAsGroup": 0,
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,
-        "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN", "NET_RAW"]},
+        "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN", "NET_RAW", *_for_realtime(CASES[case])]},
     }
+
+
+def _for_realtime(values: Values) -> list[str]:
+    return ["SYS_NICE", "IPC_LOCK"] if values.get("realtime") else []
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -46,6 +50,16 @@ def test_the_token_is_in_our_container_alone(rendered: Select, case: str) -> Non
     having = [c["name"] for c in spec["containers"] if any(m["name"] == "token" for m in c.get("volumeMounts", ()))]
     assert having == (["carpsidecar"] if reports else [])
     assert any(volume["name"] == "token" for volume in spec["volumes"]) == reports
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_control_socket_and_drains_have_room_beside_the_read_only_root(rendered: Select, case: str) -> None:
+    spec = pod(rendered, CASES[case])
+    [ours] = [container for container in spec["containers"] if container["name"] == "carpsidecar"]
+    mounted = {mount["mountPath"]: mount["name"] for mount in ours["volumeMounts"]}
+    room = {volume["name"]: "emptyDir" in volume for volume in spec["volumes"]}
+    for folder in ("/run/carpsidecar", "/var/lib/carpsidecar"):
+        assert room[mounted[folder]]
 
 
 def test_without_the_api_there_are_no_rights(rendered: Select) -> None:

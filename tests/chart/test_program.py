@@ -49,6 +49,11 @@ def test_defaults_are_hardened_and_ordered_by_the_nodes_addresses(program: Progr
     assert (group.auth, group.auto_advskew, group.settings.preempt) == ("hardened", True, False)
 
 
+def test_realtime_arrives_where_it_is_asked_for(program: Program) -> None:
+    assert program.read(CASES["real-time"]).realtime
+    assert not program.read(VIP).realtime
+
+
 def test_the_map_by_node_wins(program: Program) -> None:
     [mapped] = program.read(CASES["without the API"], "node-b").groups
     [other] = program.read(CASES["without the API"], "node-c").groups

@@ -16,7 +16,9 @@ from tests.chart.apiserver import TOKEN, TOKEN_WITHOUT_RIGHTS, ApiServer, Missin
 from tests.chart.cases import CASES, VIP, WORKLOAD
 from tests.chart.conftest import Select
 from tests.chart.helm import CHART, NAMESPACE, RELEASE, ROOT, Helm3, Values
+from tests.docs.page import blocks
 
+INGRESS = {block.title: block.text for block in blocks("docs/recipes/ingress.md") if block.language == "yaml"}
 DOCUMENTS = sorted((ROOT / "docs/kubernetes").glob("*.yaml"))
 OURS = "app.kubernetes.io/name=carpsidecar,app.kubernetes.io/instance=carp"
 KINDS = "daemonset,configmap,secret,serviceaccount,role,rolebinding,service,pod,clusterrole,clusterrolebinding"
@@ -26,7 +28,7 @@ KINDS = "daemonset,configmap,secret,serviceaccount,role,rolebinding,service,pod,
 def api() -> Iterator[ApiServer]:
     try:
         with running() as server:
-            for namespace in (NAMESPACE, "web", "carp"):
+            for namespace in (NAMESPACE, "web", "carp", "ingress"):
                 server.kubectl("create", "namespace", namespace)
             yield server
     except MissingError as error:
@@ -84,6 +86,13 @@ def test_it_takes_what_the_chart_makes(api: ApiServer, rendered: Select, case: s
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_it_takes_the_documents(api: ApiServer, path: Any) -> None:
     done = api.kubectl("apply", "--dry-run=server", "-f", str(path))
+    assert done.returncode == 0, done.stderr
+
+
+def test_it_takes_what_the_ingress_recipe_has(api: ApiServer, rendered: Select) -> None:
+    [values] = yaml.safe_load_all(INGRESS["carp.yaml"])
+    manifests = [INGRESS["ingress.yaml"], INGRESS["service.yaml"], yaml.safe_dump_all(rendered(values, ""))]
+    done = api.kubectl("apply", "--dry-run=server", "-f", "-", text="---\n".join(manifests))
     assert done.returncode == 0, done.stderr
 
 

@@ -12,6 +12,7 @@
 {{- $_ := set $config "auth" $v.auth }}
 {{- $_ := set $config "passphrase_file" "/run/secrets/carpsidecar/passphrase" }}
 {{- $_ := set $config "preempt" $v.preempt }}
+{{- if $v.realtime }}{{ $_ := set $config "realtime" true }}{{ end }}
 {{- $_ := set $config "advskew" (kindIs "string" $v.priority.advskew | ternary $v.priority.advskew (int $v.priority.advskew)) }}
 {{- with $v.priority.nodes }}
 {{- $nodes := dict }}
