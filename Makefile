@@ -3,7 +3,7 @@ PYTHON = .venv/bin/python
 # Most tests wait rather than work, so three parts run beside each other; see tests/conftest.py.
 TOGETHER = -n 3 --no-loadscope-reorder
 
-.PHONY: demo test lint format bench bench-quick soak chart manifests clean
+.PHONY: demo test lint format bench bench-quick soak chart manifests docs clean
 
 demo:
 	@.ci/setup demo
@@ -34,7 +34,13 @@ manifests:
 	@charts/plain-manifests >build/manifests.yaml
 	@mv build/manifests.yaml docs/kubernetes/carpsidecar.yaml
 
-# An hour or so in all; `make bench ARGS=failover` takes 25 minutes.
+# The manual, into site/; site/index.html opens in a browser as it is.
+docs:
+	@.ci/setup test
+	@$(PYTHON) -m docs.tools.states docs/img/states.svg
+	@NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict
+
+# Two hours in all; `make bench ARGS=failover` takes half an hour, and the others less each: docs/benchmark.md.
 bench:
 	@.ci/setup test
 	@$(PYTHON) -m bench $(ARGS)
@@ -50,7 +56,7 @@ soak:
 	@$(PYTHON) -m tests.network.soak --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED))
 
 clean:
-	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What people without Python get: one file, an image, a package, and all of them for a release. See docs/install.md.

@@ -5,7 +5,7 @@ wait too, and one for the others. Alone, in one process, they run one after the 
 import pytest
 from xdist.scheduler.loadscope import LoadScopeScheduling
 
-_ORDER = ("soak", "network", "binary", "kubernetes", "chart", "simulation", "unit", "cluster")
+_ORDER = ("soak", "network", "binary", "kubernetes", "chart", "simulation", "unit", "docs", "cluster")
 """The longest first. A worker has two of these from the start, and then takes the next one: kubernetes follows the
 soak."""
 
@@ -21,10 +21,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class _PartByPart(LoadScopeScheduling):  # type: ignore[misc]
-    """All tests of a part run in one worker."""
+    """All tests of a part run in one worker; but the manual's pages, which mostly wait, fill the gaps."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return _part(nodeid)
+        part = _part(nodeid)
+        return nodeid.partition("::")[0] if part == "docs" else part
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:

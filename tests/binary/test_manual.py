@@ -1,0 +1,108 @@
+"""What the manual says of the binary, the image and the package, done as it is written there."""
+
+import json
+import re
+import shlex
+import shutil
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from carpsidecar import __version__
+from carpsidecar.cli.run import parser
+from carpsidecar.lab.network import Lab
+from tests.binary.conftest import SOURCE, built
+from tests.binary.machine import Machine as Debian
+from tests.binary.machine import booted, make_tree
+from tests.binary.test_systemd import eventually, wait_for_log
+from tests.docs.machine import Machine
+from tests.docs.page import Block, claim
+
+[BINARY] = claim("docs/install.md", "install -m 755 dist/carpsidecar")
+[PACKAGE] = claim("docs/install.md", "apt install ./carpsidecar_*.deb")
+DATABASE = {block.title.removesuffix(" on both"): block for block in claim("docs/recipes/database.md")}
+
+# There is neither Docker nor a registry here: what these say is held against what is tested without them.
+[DOCKER] = claim("docs/install.md", "docker load")
+[REGISTRY] = claim("docs/install.md", "make image PYTHON_IMAGE=")
+
+
+def test_the_binary_is_installed(lab: Lab, binary: Path) -> None:
+    machine = Machine(lab, "host", [["192.0.2.11/24"]])
+    machine.run(f"mkdir dist && ln -s {binary} dist/carpsidecar")
+    # Its folder is the first in PATH of a root that has not installed another.
+    said = machine.run(f"PATH=/usr/local/sbin:$PATH\n{BINARY.text}\nucarp --help")
+    assert f"carpsidecar {__version__}" in said
+    assert "--vhid" in said
+
+
+def test_docker_is_told_what_containerd_is_told() -> None:
+    load, run = (shlex.split(line) for line in DOCKER.text.replace("\\\n", " ").splitlines())
+    with tarfile.open(built(Path(load[-1]).name)) as image:
+        manifest = image.extractfile("manifest.json")
+        assert manifest is not None
+        names = [name for one in json.load(manifest) for name in one["RepoTags"]]
+    position = next(number for number, word in enumerate(run) if f"{word}:latest" in names)
+    flags, command = run[2:position], run[position + 1 :]
+    # tests/binary/containers.py runs it so.
+    assert flags == shlex.split(
+        "--network host --read-only --cap-drop ALL --cap-add NET_ADMIN --cap-add NET_RAW"
+        " --security-opt no-new-privileges -v /etc/carp.pass:/carp.pass:ro"
+    )
+    assert command[0] == "run"
+    assert parser().read(command[1:])["passphrase_file"] == "/carp.pass"
+
+
+def test_what_a_build_on_another_base_takes_is_there() -> None:
+    make, docker = REGISTRY.text.splitlines()
+    target, variable = re.fullmatch(r"make (\w+) (\w+)=\S+", make).groups()  # type: ignore[union-attr]
+    recipe = (SOURCE / "Makefile").read_text().partition(f"\n{target}:")[2].partition("\n\n")[0]
+    assert f"$({variable})" in recipe
+    arguments = re.findall(r"--build-arg (\w+)=", docker)
+    assert arguments
+    assert set(arguments) <= set(re.findall(r"^ARG (\w+)", (SOURCE / "Dockerfile").read_text(), re.MULTILINE))
+
+
+@pytest.fixture
+def debian(lab: Lab, tmp_path: Path) -> Iterator[Debian]:
+    package = built("carpsidecar_*.deb")
+    if not shutil.which("systemd-nspawn") or not shutil.which("mmdebstrap"):
+        pytest.skip("needs systemd-nspawn and mmdebstrap")
+    root = tmp_path / "debian"
+    make_tree(SOURCE / "build" / "debian.tar", root)
+    shutil.copy(package, root / "root")
+    node = lab.node("debian")
+    node.run(["ip", "address", "add", "192.0.2.11/24", "dev", "eth0"])
+    with booted(node, root) as machine:
+        yield machine
+
+
+def test_the_package_is_installed_and_its_commands_may_start_units(debian: Debian) -> None:
+    debian.run(f"cd /root && set -e && {PACKAGE.text}")
+    assert eventually(lambda: "became master" in wait_for_log(debian, "became master"))
+    assert debian.show("carpsidecar", "ActiveState") == "active"
+    assert "192.0.2.100" in debian.run("ip address show dev eth0 2>/dev/null || true; cat /proc/net/fib_trie")
+
+    # The database's page: a command that is root's, and asks systemd.
+    for title in ("/usr/local/sbin/database-role", "/etc/systemd/system/database-here.service"):
+        put(debian, DATABASE[title])
+    put(debian, DATABASE["/etc/systemd/system/carpsidecar.service.d/commands.conf"])
+    (debian.root / "usr/local/sbin/database-here").write_text('#!/bin/sh\necho "$1" >>/root/done\n')
+    command = "/usr/local/sbin/database-role"
+    hooks = "".join(f"{name}: {command}\n" for name in ("on_master", "on_backup"))
+    with (debian.root / "etc/carpsidecar/carpsidecar.yaml").open("a") as file:
+        file.write(hooks)
+    debian.run(f"chmod 755 {command} /usr/local/sbin/database-here; systemctl daemon-reload")
+    debian.run("systemctl restart carpsidecar")
+    assert eventually(lambda: debian.show("database-here", "ActiveState") == "active")
+    debian.run("systemctl stop carpsidecar")
+    assert debian.show("database-here", "ActiveState") == "inactive"
+    assert (debian.root / "root/done").read_text() == "start\nstop\n"
+
+
+def put(debian: Debian, block: Block) -> None:
+    path = debian.root / block.title.removesuffix(" on both").lstrip("/")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(block.text)

@@ -1,0 +1,1 @@
+"""The manual: it builds, its links lead somewhere, and every command in it is run."""

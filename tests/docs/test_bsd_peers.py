@@ -1,0 +1,62 @@
+"""The page on the BSDs: its Linux side is run, and what it says for the BSDs is held against that."""
+
+import re
+import shlex
+from ipaddress import ip_interface
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import yaml
+
+from carpsidecar.lab.network import Lab
+from tests.docs.machine import Machine
+from tests.docs.page import SOURCE, Block, claim
+from tests.docs.runner import Runner
+
+PAGE = "docs/recipes/bsd.md"
+BLOCKS = claim(PAGE)
+BSD = {block.title.removeprefix("on "): block for block in BLOCKS if block.title in ("on OpenBSD", "on FreeBSD")}
+WITH_A_VALUE = ("vhid", "carpdev", "pass", "advbase", "advskew")
+
+
+@pytest.fixture
+def linux() -> dict[str, Any]:
+    files = {block.title.split()[0]: block.text for block in BLOCKS if block.title.startswith("/")}
+    settings: dict[str, Any] = yaml.safe_load(files["/etc/carpsidecar/carpsidecar.yaml"])
+    return settings | {"pass": files[settings["passphrase_file"]].strip()}
+
+
+def given(block: Block) -> dict[str, str]:
+    """What `ifconfig` is told of the group, wherever in the block."""
+    words = shlex.split(block.text)
+    return {name: value for name, value in pairwise(words) if name in WITH_A_VALUE}
+
+
+def addresses(block: Block) -> set[str]:
+    """With their prefixes, in whichever form."""
+    pairs = re.findall(r"inet6? ([\d.:a-f]+) ([\d.]+)\b", block.text) + re.findall(
+        r"alias ([\d.:a-f]+)/(\d+)", block.text
+    )
+    return {str(ip_interface(f"{address}/{prefix}")) for address, prefix in pairs}
+
+
+def test_the_linux_side_is_run(lab: Lab) -> None:
+    host = Machine(lab, "linux", [["192.0.2.11/24", "2001:db8::11/64"]])
+    Runner([host]).run([block for block in BLOCKS if block not in BSD.values()])
+
+
+@pytest.mark.parametrize("system", BSD)
+def test_each_side_is_told_the_same(system: str, linux: dict[str, Any]) -> None:
+    theirs = given(BSD[system])
+    assert theirs["vhid"] == str(linux["vhid"])
+    assert theirs["pass"] == linux["pass"]
+    assert len(theirs["pass"]) <= 19
+    assert theirs["advbase"] == str(linux["advbase"])
+    assert theirs["advskew"] != str(linux["advskew"])
+    assert addresses(BSD[system]) == set(linux["vip"])
+    assert (linux["auth"], linux["dead_ratio"]) == ("carp", 3)
+
+
+def test_the_virtual_mac_address_is_that_of_the_vhid(linux: dict[str, Any]) -> None:
+    assert f"00:00:5e:00:01:{linux['vhid']:02x}" in (SOURCE / PAGE).read_text()

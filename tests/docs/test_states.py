@@ -1,0 +1,22 @@
+"""The drawing of the states is what the election does."""
+
+from carpsidecar.protocol.election import Reason, State
+from docs.tools.states import draw
+from docs.tools.transitions import Transition, transitions
+from tests.docs.page import SOURCE
+
+
+def test_the_drawing_is_made_from_the_code() -> None:
+    drawn = (SOURCE / "docs" / "img" / "states.svg").read_text()
+    assert drawn == draw(transitions()), "the election has changed: make docs"
+
+
+def test_every_reason_is_found() -> None:
+    missing = set(Reason) - {one.reason for one in transitions()}
+    assert not missing, "docs/tools/transitions.py has no event that leads to these"
+
+
+def test_what_is_done_on_the_way_is_told() -> None:
+    master = ("advertise", "take", "announce")
+    assert Transition(State.BACKUP, State.MASTER, Reason.MASTER_SILENT, master) in transitions()
+    assert Transition(State.MASTER, State.INIT, Reason.STOPPED, ("bow out", "release")) in transitions()
