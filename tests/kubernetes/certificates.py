@@ -1,5 +1,6 @@
 """A certificate authority for one run of the tests."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -27,17 +28,19 @@ class Authority:
         self.certificate = folder / "ca.crt"
         self.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, common_name: str, organization: str = "") -> tuple[Path, Path]:
-        """The files of a certificate, for clients and for a server on 127.0.0.1, and of its key."""
+    def issue(
+        self, common_name: str, organization: str = "", *, addresses: Sequence[str] = ()
+    ) -> tuple[Path, Path]:
+        """The files of a certificate, for clients and for a server on 127.0.0.1 and these, and of its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         names = [x509.NameAttribute(NameOID.COMMON_NAME, common_name)]
         if organization:
             names.insert(0, x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization))
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-        addresses = [x509.IPAddress(ip_address("127.0.0.1")), x509.DNSName("localhost")]
+        served = [x509.IPAddress(ip_address(address)) for address in ("127.0.0.1", *addresses)]
         certificate = (
             _builder(x509.Name(names), self._name, key.public_key())
-            .add_extension(x509.SubjectAlternativeName(addresses), critical=False)
+            .add_extension(x509.SubjectAlternativeName([*served, x509.DNSName("localhost")]), critical=False)
             .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
             .sign(self._key, hashes.SHA256())
         )

@@ -1,0 +1,104 @@
+"""docs/kubernetes.md and the README's few lines, command by command."""
+
+import base64
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from carpsidecar.lab.holders import HolderWatch
+from tests.cluster.conftest import IMAGE
+from tests.cluster.harness import HANDOVER_S, NAMESPACE, SOON_S, Cluster
+from tests.cluster.workstation import Workstation
+from tests.docs.page import Block, claim
+
+(
+    MAKE,
+    INSTALL,
+    LOOK,
+    STATUS,
+    STATUS_SAYS,
+    DOCTOR,
+    PORT_FORWARD,
+    ANNOTATE,
+    DRAIN,
+    PASSPHRASE,
+) = claim("docs/kubernetes.md")
+(README,) = claim("README.md", "helm install carp")
+
+
+@pytest.fixture(scope="module")
+def page(cluster: Cluster, workstation: Workstation) -> Iterator[Cluster]:
+    """Installed as the page says, in a namespace that was not there."""
+    cluster.uninstall()
+    cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found")
+    assert "Phase:          Succeeded" in workstation.run([INSTALL])
+    cluster.wait_for_one_master()
+    yield cluster
+    cluster.uninstall()
+
+
+def test_make_image_has_been_run() -> None:
+    """Else there would be no cluster."""
+    assert MAKE.text.startswith("make image")
+    assert IMAGE.name in MAKE.text
+
+
+def test_who_holds_it(page: Cluster, workstation: Workstation) -> None:
+    master = page.wait_for_one_master()
+    said = workstation.run([LOOK])
+    assert master in said
+    assert "CarpMaster" in said
+    assert "condition met" in said
+
+
+def test_what_the_node_itself_knows(page: Cluster, workstation: Workstation) -> None:
+    page.wait_for_one_master()
+    workstation.run([STATUS, STATUS_SAYS])
+    assert "10.77.0.100" in workstation.run([DOCTOR])
+
+
+def test_the_status_page_by_port_forward(page: Cluster, workstation: Workstation) -> None:
+    with workstation.left_running(PORT_FORWARD):
+        page.wait_for(lambda: "<html" in workstation.shell("curl --silent http://127.0.0.1:9112/"), "the page")
+
+
+def test_the_annotation_sends_the_address_elsewhere(
+    page: Cluster, workstation: Workstation, watch: HolderWatch
+) -> None:
+    _expect_a_handover(page, workstation, watch, ANNOTATE)
+
+
+def test_drain_by_command_sends_the_address_elsewhere(
+    page: Cluster, workstation: Workstation, watch: HolderWatch
+) -> None:
+    assert "disk swap" in _expect_a_handover(page, workstation, watch, DRAIN)
+
+
+def _expect_a_handover(page: Cluster, workstation: Workstation, watch: HolderWatch, block: Block) -> str:
+    former = page.wait_for_one_master()
+    watch.wait_for_exactly_one(SOON_S)
+    since = time.monotonic()
+    said = workstation.run([block])
+    watch.wait_until(lambda holders: bool(holders - {former}), SOON_S, "another holder")
+    page.wait_for(lambda: page.wait_for_one_master() != former, "another master")
+    assert watch.two_holders_s(since) < HANDOVER_S
+    return said
+
+
+def test_the_passphrase_can_be_read(page: Cluster, workstation: Workstation) -> None:
+    [secret] = page.get(
+        "secrets", "-n", NAMESPACE, "-l", "app.kubernetes.io/instance=carp", "--field-selector", "type=Opaque"
+    )
+    assert workstation.run([PASSPHRASE]) == base64.b64decode(secret["data"]["passphrase"]).decode()
+
+
+def test_the_readme_installs_it(cluster: Cluster, workstation: Workstation) -> None:
+    """With an image that the nodes have: the chart's default is in no registry."""
+    cluster.uninstall()
+    cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found")
+    image = "--set image.repository=registry.example.com/carpsidecar --set vip="
+    workstation.run([replace(README, text=README.text.replace("--set vip=", image))])
+    cluster.wait_for_one_master()
+    cluster.uninstall()
