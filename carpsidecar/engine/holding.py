@@ -16,6 +16,12 @@ from carpsidecar.protocol.packet import IPAddress
 ANNOUNCE_AGAIN_AFTER_S = (0.1, 0.3, 1.0, 3.0)
 """One announcement may be lost, and some switches learn late."""
 
+REFRESH_AFTER_S = 10.0
+"""From then on, again and again. A master that could not hear did not notice that another one had announced itself
+meanwhile, and a router may believe that one for hours (Cisco: four)."""
+REFRESHING_REST = 1000
+"""A refresh is not urgent: it takes at most this part of the time."""
+
 ANNOUNCING_REST = 10
 """After an announcement comes a rest that is so many times as long as it took. Somebody who plays recorded
 advertisements again makes a master announce, and with hundreds of addresses each time is hundreds of frames."""
@@ -133,10 +139,11 @@ class Holding:
         return ours - {address.interface.ip for address in self._netlink.addresses(self._lease_is_for[0])}
 
     def announce(self) -> None:
-        """At once, or after the rest, and again at growing intervals."""
+        """At once, or after the rest, and again at growing intervals and then now and then."""
         self.stop_announcing()
         now = self._loop.time()
         self._again = [self._loop.call_at(now + after_s, self._announce) for after_s in ANNOUNCE_AGAIN_AFTER_S]
+        self._again.append(self._loop.call_at(now + REFRESH_AFTER_S, self._refresh))
         self._announce()
 
     def defend(self, now: float) -> None:
@@ -161,6 +168,12 @@ class Holding:
             self._announce_once()
         else:
             self._again.append(self._loop.call_at(self._rests_until, self._announce))
+
+    def _refresh(self) -> None:
+        begun = self._loop.time()
+        self._announce_once()
+        took_s = self._loop.time() - begun
+        self._again = [self._loop.call_later(max(REFRESH_AFTER_S, REFRESHING_REST * took_s), self._refresh)]
 
     def _defend(self) -> None:
         self._defending = None

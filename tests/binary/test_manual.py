@@ -31,7 +31,7 @@ DATABASE = {block.title.removesuffix(" on both"): block for block in claim("docs
 
 def test_the_binary_is_installed(lab: Lab, binary: Path) -> None:
     machine = Machine(lab, "host", [["192.0.2.11/24"]])
-    machine.run(f"mkdir dist && ln -s {binary} dist/carpsidecar")
+    machine.run(f"mkdir -p dist && ln -sf {binary} dist/carpsidecar")
     # Its folder is the first in PATH of a root that has not installed another.
     said = machine.run(f"PATH=/usr/local/sbin:$PATH\n{BINARY.text}\nucarp --help")
     assert f"carpsidecar {__version__}" in said

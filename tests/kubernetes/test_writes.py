@@ -62,7 +62,7 @@ def test_nothing_is_written_while_nothing_changes(scene: Scene) -> None:
     running.snapshot("master", since_s=1_800_000_000.0)
     scene.wait_role("carp-1", "master")
     scene.wait_event("CarpMaster")
-    writes = scene.proxy.count("PATCH") + scene.proxy.count("POST")
+    wait_until(lambda: running.stats.writes.total() == 2, "written")
     for _ in range(50):
         running.heartbeat()
         running.snapshot("master", since_s=1_800_000_000.0)
@@ -71,8 +71,10 @@ def test_nothing_is_written_while_nothing_changes(scene: Scene) -> None:
     running.snapshot("backup", since_s=1_800_000_001.0)
     scene.wait_role("carp-1", "backup")
     scene.wait_event("CarpBackup")
-    # The second transition: its label, and its event.
-    assert scene.proxy.count("PATCH") + scene.proxy.count("POST") == writes + 2
+    # The second transition: its label, and its event; and at most one that came too late for what the test changed.
+    wait_until(lambda: running.stats.writes.total() >= 4, "written")
+    assert running.stats.writes.total() == 4
+    assert running.stats.failures.keys() <= {"conflict"}
 
 
 def test_what_somebody_else_changes_is_put_back_but_not_in_a_fight_without_an_end(scene: Scene) -> None:

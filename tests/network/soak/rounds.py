@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from carpsidecar.lab.outages import PATIENCE_S, Outage, Question
 from carpsidecar.lab.probe import Probe
 from tests.network.soak.arena import Arena
-from tests.network.soak.facts import Facts, Trouble
+from tests.network.soak.facts import Facts, Kind, Trouble
 from tests.network.soak.faults import Fault, choose
 from tests.network.soak.health import Health
 from tests.network.soak.judge import Violation, double_holdings, judge, peace_from
 from tests.network.soak.report import Tally, described, say
-from tests.network.soak.scene import ALLOWANCE_S, ARP_ALLOWANCE_S
+from tests.network.soak.scene import ALLOWANCE_S, ARP_ALLOWANCE_S, ARP_ASKED_ANEW_S
 
 _PROBE_EVERY_S = 0.005
 _VIOLATIONS_MAX = 20
@@ -55,7 +55,7 @@ class Soak:
                 self._perform(choose(self._rng, self._scene, holder), facts)
             facts.healed = time.monotonic()
             self._arena.note_settings(facts)
-            quiet_from = peace_from(self._scene, facts) + ARP_ALLOWANCE_S
+            quiet_from = peace_from(self._scene, facts) + self._arp_allowance_s(facts)
             self._wait_until(quiet_from + self._rng.uniform(*self._scene.quiet_s))
             facts.end = time.monotonic()
             facts.changes = self._arena.watch.changes
@@ -81,6 +81,11 @@ class Soak:
                 self._arena.undo(fault, troubles[fault], facts)
             else:
                 troubles[fault] = self._arena.strike(fault, facts)
+
+    def _arp_allowance_s(self, facts: Facts) -> float:
+        """A master that was deaf did not notice who else had announced itself, and does not announce anew."""
+        deaf = {node for trouble in facts.troubles if trouble.kind is Kind.DEAF for node in trouble.nodes}
+        return ARP_ASKED_ANEW_S if deaf & self._arena.watch.holders_now() else ARP_ALLOWANCE_S
 
     def _wait_until(self, at: float) -> None:
         self._ending.wait(max(0.0, at - time.monotonic()))

@@ -10,7 +10,11 @@ ALLOWANCE_S = 0.25
 """What a loaded machine of two cores may add to anything."""
 
 ARP_ALLOWANCE_S = 1.0
-"""Until the client has learnt from an announcement, or asked anew, where the address is."""
+"""Until the client has learnt from an announcement where the address is."""
+
+ARP_ASKED_ANEW_S = 9.0
+"""Until it has asked anew: it trusts what it knows for 5 s more and then asks for it three times, a second apart
+(arp(7), delay_first_probe_time and ucast_solicit)."""
 
 KERNEL_LATE_S = 0.5
 """Linux drops an address up to so much after its lifetime."""

@@ -197,6 +197,8 @@ def test_lost_are_those_of_ours_that_are_not_back_already(bench: Bench) -> None:
 
 def test_an_announcement_is_repeated_at_growing_intervals(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ANNOUNCE_AGAIN_AFTER_S", (0.02, 0.06, 0.2))
+    monkeypatch.setattr(module, "REFRESH_AFTER_S", 0.4)
+    monkeypatch.setattr(module, "REFRESHING_REST", 1)
     begun = bench.loop.asyncio.time()
     bench.holding.announce()
     assert len(bench.kernel.announced) == 1
@@ -205,6 +207,12 @@ def test_an_announcement_is_repeated_at_growing_intervals(bench: Bench, monkeypa
     assert all(at - begun >= after for at, after in zip(later, (0.02, 0.06, 0.2), strict=True))
     bench.loop.a_while(0.05)
     assert len(bench.kernel.announced) == 4
+    bench.loop.until(lambda: len(bench.kernel.announced) == 6)
+    refreshed = bench.kernel.announced[4:]
+    assert all(at - begun >= after for at, after in zip(refreshed, (0.4, 0.8), strict=True))
+    bench.holding.stop_announcing()
+    bench.loop.a_while(0.5)
+    assert len(bench.kernel.announced) == 6
 
 
 def test_a_release_ends_the_announcements(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
