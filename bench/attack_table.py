@@ -52,9 +52,11 @@ def body(attack: "Attack") -> str:
         )
         for flood in attack.floods
     ]
+    longest_s = max(flood.seconds for flood in attack.floods)
     return "\n".join(
         [
-            f"{first.asked_per_s:,.0f} packets a second were asked for, {first.seconds:.0f} s of each kind, at"
+            f"{first.asked_per_s:,.0f} packets a second were asked for, {longest_s:.0f} s of all that is harmless"
+            f" together and of gratuitous ARP, {first.seconds:.0f} s of each other kind, at"
             " master and backup at once (multicast). Attacker, switch, master and backup share this machine's"
             " processors. Times are those at which the kernel of a fourth node saw the advertisements. Pairs are"
             " master / backup.",

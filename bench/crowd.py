@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-from carpsidecar.protocol.election import Settings
+from carpsidecar.protocol.effects import Settings
 from tests.simulation.invariants import Monitor
 from tests.simulation.node import Node
 from tests.simulation.peace import await_peace

@@ -8,7 +8,8 @@ from statistics import median
 from bench.result import Result
 from bench.section import Section, of_results
 from carpsidecar.protocol.auth import Authenticator, CompatibleAuth, HardenedAuth
-from carpsidecar.protocol.election import Election, Settings
+from carpsidecar.protocol.effects import Settings
+from carpsidecar.protocol.election import Election
 from carpsidecar.protocol.packet import Drop, header, pack
 from carpsidecar.protocol.receiver import Receiver
 

@@ -34,7 +34,7 @@ CONDITIONS: tuple[Condition, ...] = (
 )
 ADVSKEWS = (2, 4, 6, 10, 20)
 DEAD_RATIOS = tuple(sorted({3, 6, 10, FASTEST.dead_ratio}))
-_SECONDS, _LONG_SECONDS = 28, 600
+_SECONDS, _LONG_SECONDS = 10, 600
 _MASTER_WITHIN_S = 20.0
 
 

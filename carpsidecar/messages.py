@@ -72,7 +72,7 @@ class GroupCounters(Struct, kw_only=True, frozen=True):
     advertisements_failed: int
     advertisements_received: int
     transitions: dict[str, dict[str, int]]
-    """By the role that was entered, and why: names of `protocol.election.Reason`, in lower case."""
+    """By the role that was entered, and why: names of `protocol.effects.Reason`, in lower case."""
     master_advertised_s: float | None = None
     """When the master's last advertisement was heard, or sent where we are master; seconds since the epoch."""
     lease_renewals: int

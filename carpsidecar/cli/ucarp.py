@@ -17,7 +17,7 @@ from carpsidecar.config.passphrase import Passphrase
 from carpsidecar.config.schema import ConfigError
 from carpsidecar.config.sources import Config
 from carpsidecar.protocol.auth import COMPATIBLE_PASSPHRASE_MAX
-from carpsidecar.protocol.election import Settings
+from carpsidecar.protocol.effects import Settings
 
 CAN_NOT_START = 2
 # ucarp waits for its scripts for ever; a day is as long, and nothing waits for them here.

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from carpsidecar.config.passphrase import PASSPHRASE_FIELDS, Passphrase, read_passphrase
 from carpsidecar.config.schema import GROUP_FIELDS, AuthMode, ConfigError, Given
-from carpsidecar.protocol.election import Settings
+from carpsidecar.protocol.effects import Settings
 from carpsidecar.protocol.packet import CARP_GROUP_IPV4, CARP_GROUP_IPV6, IPAddress
 
 IPInterface = IPv4Interface | IPv6Interface

@@ -27,17 +27,8 @@ from carpsidecar.engine.transmitter import Transmitter
 from carpsidecar.linux.netlink import Netlink
 from carpsidecar.logs import in_words
 from carpsidecar.messages import Notice, Role
-from carpsidecar.protocol.election import (
-    BOW_OUT,
-    Addresses,
-    Advertise,
-    Become,
-    Effects,
-    Election,
-    Reason,
-    Settings,
-    State,
-)
+from carpsidecar.protocol.effects import BOW_OUT, Addresses, Advertise, Become, Effects, Reason, Settings, State
+from carpsidecar.protocol.election import Election
 from carpsidecar.protocol.packet import Advertisement, IPAddress
 from carpsidecar.protocol.timing import ADVSKEW_DEMOTED, TICKS_PER_S, interval_ticks
 

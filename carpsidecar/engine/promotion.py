@@ -6,7 +6,7 @@ from logging import WARNING
 from carpsidecar.engine.group import Group
 from carpsidecar.logs import log
 from carpsidecar.messages import Notice, Promote
-from carpsidecar.protocol.election import Hindrance
+from carpsidecar.protocol.effects import Hindrance
 
 Refuse = Callable[[Notice], None]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from carpsidecar.config.group import GroupConfig
 from carpsidecar.engine.hooks import HookRunner
 from carpsidecar.messages import Role
-from carpsidecar.protocol.election import Reason
+from carpsidecar.protocol.effects import Reason
 
 
 class RoleHooks:

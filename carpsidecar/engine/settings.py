@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from carpsidecar.config.group import GroupConfig, Hooks
-from carpsidecar.protocol.election import Settings
+from carpsidecar.protocol.effects import Settings
 from carpsidecar.protocol.packet import IPAddress
 
 _AUTO_ADVSKEWS, _AUTO_ADVSKEW_STEP = 32, 4

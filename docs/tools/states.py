@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 
 from bench.svg import BLUE, CARD, GREEN, GREY, INK, SOFT, Drawing
-from carpsidecar.protocol.election import State
+from carpsidecar.protocol.effects import State
 from docs.tools.transitions import Transition, transitions
 
 _WIDTH, _MARGIN = 800.0, 24.0

@@ -6,17 +6,8 @@ from dataclasses import dataclass
 from functools import cache
 from ipaddress import IPv4Address
 
-from carpsidecar.protocol.election import (
-    BOW_OUT,
-    Addresses,
-    Become,
-    Effect,
-    Effects,
-    Election,
-    Reason,
-    Settings,
-    State,
-)
+from carpsidecar.protocol.effects import BOW_OUT, Addresses, Become, Effect, Effects, Reason, Settings, State
+from carpsidecar.protocol.election import Election
 from carpsidecar.protocol.timing import BOW_OUT_ADVBASE, BOW_OUT_ADVSKEW
 
 EVENTS_MAX = 4

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from carpsidecar.cli import COMMANDS, main
-from carpsidecar.protocol.election import Reason
+from carpsidecar.protocol.effects import Reason
 from carpsidecar.protocol.packet import Drop
 from carpsidecar.reporter.kubernetes import events
 from carpsidecar.reporter.stats import ApiFailure

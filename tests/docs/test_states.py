@@ -1,6 +1,6 @@
 """The drawing of the states is what the election does."""
 
-from carpsidecar.protocol.election import Reason, State
+from carpsidecar.protocol.effects import Reason, State
 from docs.tools.states import draw
 from docs.tools.transitions import Transition, transitions
 from tests.docs.page import SOURCE

@@ -12,15 +12,8 @@ from ipaddress import IPv4Address, IPv6Address
 from math import inf
 
 from carpsidecar.protocol.auth import Authenticator
-from carpsidecar.protocol.election import (
-    Addresses,
-    Advertise,
-    Become,
-    Effects,
-    Election,
-    Settings,
-    State,
-)
+from carpsidecar.protocol.effects import Addresses, Advertise, Become, Effects, Settings, State
+from carpsidecar.protocol.election import Election
 from carpsidecar.protocol.packet import Advertisement, Drop, IPAddress, header, pack
 from carpsidecar.protocol.receiver import Receiver
 from carpsidecar.protocol.timing import TICKS_PER_S, master_down_ticks

@@ -16,7 +16,7 @@ What must become of a network that is left in peace is in `peace`.
 
 from typing import TYPE_CHECKING
 
-from carpsidecar.protocol.election import Become, Reason, State
+from carpsidecar.protocol.effects import Become, Reason, State
 from carpsidecar.protocol.timing import BOW_OUT_ADVBASE, BOW_OUT_ADVSKEW, TICKS_PER_S, interval_ticks
 from tests.simulation.kernel import LATEST_EXTRA_S
 from tests.simulation.world import NEVER, World

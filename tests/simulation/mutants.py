@@ -1,16 +1,7 @@
 """Elections with one mistake each, made before by somebody or easily made: the simulator must see every one."""
 
-from carpsidecar.protocol import election as real
-from carpsidecar.protocol.election import (
-    NEVER,
-    Addresses,
-    Advertise,
-    Become,
-    Effect,
-    Effects,
-    Election,
-    Reason,
-)
+from carpsidecar.protocol.effects import BOW_OUT, Addresses, Advertise, Become, Effect, Effects, Reason
+from carpsidecar.protocol.election import NEVER, Election
 from carpsidecar.protocol.packet import IPAddress
 from carpsidecar.protocol.timing import TICKS_PER_S
 
@@ -174,7 +165,7 @@ class SilentExit(Election):
     """Stops without a bow-out."""
 
     def stop(self, now: float) -> Effects:
-        return [effect for effect in super().stop(now) if effect != real.BOW_OUT]
+        return [effect for effect in super().stop(now) if effect != BOW_OUT]
 
 
 class StaysWithoutLink(Election):

@@ -6,7 +6,7 @@ When its engine starts, it takes off the addresses that a former run left, and b
 from collections.abc import Callable
 
 from carpsidecar.protocol.auth import CompatibleAuth, HardenedAuth
-from carpsidecar.protocol.election import BOW_OUT, Reason
+from carpsidecar.protocol.effects import BOW_OUT, Reason
 from carpsidecar.protocol.receiver import Receiver
 from tests.simulation.engine import PASSPHRASE, VHID, VIPS, Engine
 

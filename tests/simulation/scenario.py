@@ -4,7 +4,8 @@ import random
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
-from carpsidecar.protocol.election import Election, Settings
+from carpsidecar.protocol.effects import Settings
+from carpsidecar.protocol.election import Election
 from carpsidecar.protocol.packet import IPAddress
 from carpsidecar.protocol.timing import TICKS_PER_S, interval_ticks, master_down_ticks
 from tests.simulation.engine import ElectionType

@@ -9,7 +9,8 @@ from typing import Any
 from carpsidecar.engine import group, holding, interface
 from carpsidecar.engine.group import Group
 from carpsidecar.protocol import election
-from carpsidecar.protocol.election import Election, Settings
+from carpsidecar.protocol.effects import Settings
+from carpsidecar.protocol.election import Election
 
 
 def keeps_the_address() -> None:

@@ -15,7 +15,8 @@ from carpsidecar.engine.transmitter import authenticator_of
 from carpsidecar.linux.carp_socket import Received
 from carpsidecar.linux.netlink import Link
 from carpsidecar.messages import Notice
-from carpsidecar.protocol.election import LOOKOUT_GAP_MIN_S, Election, Settings
+from carpsidecar.protocol.effects import Settings
+from carpsidecar.protocol.election import LOOKOUT_GAP_MIN_S, Election
 from carpsidecar.protocol.packet import Advertisement, Drop, IPAddress, header, pack
 from tests.unit.engine.conftest import Said
 from tests.unit.engine.loops import Loop, group_config

@@ -8,7 +8,7 @@ from typing import cast
 from carpsidecar.engine.group import Group
 from carpsidecar.engine.promotion import promote
 from carpsidecar.messages import Notice, Promote
-from carpsidecar.protocol.election import Hindrance
+from carpsidecar.protocol.effects import Hindrance
 from tests.unit.engine.conftest import Said
 from tests.unit.engine.loops import group_config
 

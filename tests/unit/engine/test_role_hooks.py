@@ -8,7 +8,7 @@ import pytest
 from carpsidecar.config.group import Hooks
 from carpsidecar.engine.role_hooks import RoleHooks
 from carpsidecar.messages import Role
-from carpsidecar.protocol.election import Reason
+from carpsidecar.protocol.effects import Reason
 from tests.unit.engine.conftest import Said
 from tests.unit.engine.loops import Loop, group_config
 

@@ -2,17 +2,8 @@
 
 from ipaddress import IPv4Address
 
-from carpsidecar.protocol.election import (
-    Addresses,
-    Advertise,
-    Become,
-    Effect,
-    Effects,
-    Election,
-    Reason,
-    Settings,
-    State,
-)
+from carpsidecar.protocol.effects import Addresses, Advertise, Become, Effect, Effects, Reason, Settings, State
+from carpsidecar.protocol.election import Election
 from carpsidecar.protocol.packet import IPAddress
 
 OURS = IPv4Address("192.0.2.20")

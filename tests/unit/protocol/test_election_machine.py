@@ -7,16 +7,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from carpsidecar.protocol.election import (
-    Addresses,
-    Advertise,
-    Become,
-    Effects,
-    Election,
-    Reason,
-    Settings,
-    State,
-)
+from carpsidecar.protocol.effects import Addresses, Advertise, Become, Effects, Reason, Settings, State
+from carpsidecar.protocol.election import Election
 from carpsidecar.protocol.packet import IPAddress
 from carpsidecar.protocol.timing import master_down_ticks
 from tests.unit.protocol.peers import BOW_OUT, HIGHER, LOWER, OURS

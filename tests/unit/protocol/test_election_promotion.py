@@ -6,7 +6,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from carpsidecar.protocol.election import Advertise, Election, Hindrance, Reason, State
+from carpsidecar.protocol.effects import Advertise, Hindrance, Reason, State
+from carpsidecar.protocol.election import Election
 from carpsidecar.protocol.packet import IPAddress
 from carpsidecar.protocol.timing import interval_ticks
 from tests.unit.protocol.peers import (

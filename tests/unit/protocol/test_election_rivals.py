@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carpsidecar.protocol.election import Advertise, Become, Election, Reason, Settings, State
+from carpsidecar.protocol.effects import Advertise, Become, Reason, Settings, State
+from carpsidecar.protocol.election import Election
 from tests.unit.protocol.peers import (
     ANNOUNCE,
     BOW_OUT,

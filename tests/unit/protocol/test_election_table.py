@@ -2,7 +2,8 @@
 
 import pytest
 
-from carpsidecar.protocol.election import Advertise, Become, Election, Reason, Settings, State
+from carpsidecar.protocol.effects import Advertise, Become, Reason, Settings, State
+from carpsidecar.protocol.election import Election
 from carpsidecar.protocol.packet import IPAddress
 from tests.unit.protocol.peers import (
     ANNOUNCE,

@@ -1,0 +1,83 @@
+"""What goes into the election and what comes out: settings, states with their reasons, and effects."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+
+from carpsidecar.protocol.packet import IPAddress
+from carpsidecar.protocol.timing import BOW_OUT_ADVBASE, BOW_OUT_ADVSKEW
+
+
+class State(StrEnum):
+    INIT = "init"
+    BACKUP = "backup"
+    MASTER = "master"
+
+
+class Reason(StrEnum):
+    """Why the state changed, as people read it."""
+
+    STARTED = "started"
+    LINK_BACK = "the link is back"
+    MASTER_SILENT = "no advertisement from the master"
+    PREEMPTED = "preempting a slower master"
+    MASTER_BOWED_OUT = "the master bowed out"
+    MASTER_TOO_SLOW = "the master advertises too slowly"
+    MASTER_DEMOTED = "the master is demoted"
+    PROMOTED = "promoted"
+    BETTER_MASTER = "a better master advertises"
+    LEASE_MISSED = "the lease ran out before it was renewed"
+    LINK_LOST = "the link is lost"
+    DEMOTED = "demoted"
+    ASKED = "asked to step back"
+    STOPPED = "stopped"
+
+
+class Hindrance(Enum):
+    """What keeps a group from being promoted."""
+
+    AWAY = "it takes no part in the election"
+    DEMOTED = "it is demoted"
+    SLOWER = "it can't advertise faster than the master does"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a group advertises: advbase in seconds, advskew in 1/256 s, patience in advertisements."""
+
+    advbase: int = 1
+    advskew: int = 0
+    dead_ratio: int = 3
+    preempt: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Advertise:
+    """Send an advertisement that says this."""
+
+    advbase: int
+    advskew: int
+
+
+@dataclass(frozen=True, slots=True)
+class Become:
+    """The state is now this one. Always the last effect: what it stands for has been done."""
+
+    state: State
+    reason: Reason
+    peer: IPAddress | None = None
+
+
+class Addresses(Enum):
+    """Do this with the group's addresses."""
+
+    TAKE = "take"
+    RENEW = "renew"
+    RELEASE = "release"
+    ANNOUNCE = "announce"
+
+
+Effect = Advertise | Become | Addresses
+Effects = Sequence[Effect]
+
+BOW_OUT = Advertise(BOW_OUT_ADVBASE, BOW_OUT_ADVSKEW)
