@@ -18,6 +18,7 @@ from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
 
 _COMMAND = (sys.executable, "-m", "carpsidecar", "run")
+_STATUS = (sys.executable, "-m", "carpsidecar", "status")
 _SETTLED_AFTER_S = 2.0
 _CPU_GOALS = {"ours": 0.5}
 _MEMORY_GOAL_MB = 45.0
@@ -44,6 +45,13 @@ def measure(seconds: float, starts: int, many: bool = True) -> list[Result]:
         one = [*_COMMAND, "--vip", "10.99.0.100", "--passphrase-file", str(passphrase)]
         note = f"median of {starts} starts"
         results.append(Result("ours: exec to listening", _start_s(first, one, starts), "s", goal=0.4, note=note))
+        alone = first.start(one)
+        alone.wait_for("became master", timeout_s=30)
+        note = f"median of {starts} calls"
+        results.append(
+            Result("ours: `status` from exec to answer", _status_s(first, starts), "s", goal=0.3, note=note)
+        )
+        alone.stop()
         if many:
             files = [_many_groups(Path(folder, f"{skew}.yaml"), passphrase, skew) for skew in (0, 100)]
             master = first.start([*_COMMAND, "--config", str(files[0])])
@@ -51,6 +59,8 @@ def measure(seconds: float, starts: int, many: bool = True) -> list[Result]:
             backup = second.start([*_COMMAND, "--config", str(files[1])])
             backup.wait_for("became backup", timeout_s=30)
             results += _costs((master, backup), "ours at 1 s, 255 groups", seconds, 15.0)
+            what = "ours: `status` of 255 groups"
+            results.append(Result(what, _status_s(first, starts), "s", goal=0.3, note=note))
     return results
 
 
@@ -84,6 +94,15 @@ def _start_s(node: Node, command: list[str], times: int) -> float:
         process.wait_for(re.compile("became backup"), timeout_s=10)
         took.append(time.monotonic() - started)
         process.stop()
+    return median(took)
+
+
+def _status_s(node: Node, times: int) -> float:
+    took = []
+    for _ in range(times):
+        started = time.monotonic()
+        node.run(_STATUS)
+        took.append(time.monotonic() - started)
     return median(took)
 
 
