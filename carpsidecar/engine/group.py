@@ -9,7 +9,6 @@ import dataclasses
 import time
 from collections import Counter
 from collections.abc import Callable, Collection
-from functools import partial
 from ipaddress import IPv4Address
 from logging import ERROR, INFO, WARNING
 
@@ -19,6 +18,7 @@ from carpsidecar.engine.group_log import GroupLog
 from carpsidecar.engine.holding import Holding
 from carpsidecar.engine.hooks import HookRunner
 from carpsidecar.engine.interface import Interface
+from carpsidecar.engine.lease_keeper import LeaseKeeper
 from carpsidecar.engine.peers import PeersHeard
 from carpsidecar.engine.renewer import Renewer
 from carpsidecar.engine.role_hooks import RoleHooks
@@ -68,6 +68,7 @@ class Group:
         self.election = Election(config.settings, IPv4Address(0))
         self.transmitter = Transmitter(netlink, interface, config)
         self.holding = Holding(loop, netlink, interface, config, renewer, self._announcement_failed)
+        self.lease = LeaseKeeper(loop, self.election, self.holding, self._lease_missed, self._cannot_hold)
         self.hooks = RoleHooks(loop, config, self._master_hook_ended, hooks)
         log = GroupLog(loop, config.name, interface.name)
         self._log, self._say_sometimes = log.log, log.log_sometimes
@@ -94,11 +95,6 @@ class Group:
         self._text = self._text_of_command = ""
         """What was said with the command that led to the present state, and with the one that is followed now."""
         self._heard_master: IPAddress | None = None
-        self._lease_end = 0.0
-        """When the lease ends that the kernel has confirmed."""
-        self._sure_until = 0.0
-        """Until when nobody can have taken over from us."""
-        self._renew_again = False
         self._telling: asyncio.TimerHandle | None = None
 
     # What it is.
@@ -148,7 +144,7 @@ class Group:
         """How long the kernel holds the addresses yet; None where it does not for us."""
         if not self.is_master or not self.config.holds_addresses:
             return None
-        return max(0.0, self._lease_end - self._loop.time())
+        return self.lease.left_s
 
     # What happens to it.
 
@@ -230,8 +226,8 @@ class Group:
         lost = self.holding.lost(removed)
         if not lost:
             return
-        if self._loop.time() >= self._sure_until:
-            self._perform(self.election.lease_missed(self._loop.time()))
+        if self.lease.is_over:
+            self._lease_missed()
             return
         self.counts["put_back"] += len(lost)
         names = ", ".join(sorted(map(str, lost)))
@@ -325,9 +321,8 @@ class Group:
     def _perform(self, effects: Effects) -> None:
         for effect in effects:
             if isinstance(effect, Advertise):
-                if self._was_master and self.is_master and self._loop.time() >= self._sure_until:
-                    # Stopped since we looked at the clock, or the kernel has not renewed yet.
-                    self._perform(self.election.lease_missed(self._loop.time()))
+                if self._was_master and self.is_master and self.lease.is_over:
+                    self._lease_missed()
                     return
                 self._advertise(effect)
             elif isinstance(effect, Become):
@@ -338,9 +333,15 @@ class Group:
                 # Where a command adds the addresses, they are announced when it has ended.
                 if self.config.holds_addresses or self.hooks.master_is_ready:
                     self.holding.announce()
-            elif not (self._take() if effect is Addresses.TAKE else self._renew()):
+            elif effect is Addresses.RENEW:
+                if not self.lease.renew():
+                    return
+            elif not self.lease.take():
+                # The state is another one now, and nothing more is to be done.
                 return
-        self._sure_until = min(self._lease_end, self.election.lease_until)
+            else:
+                self.demote(_CANNOT_HOLD, 0)
+        self.lease.settle()
         self._arm()
 
     def _arm(self) -> None:
@@ -366,49 +367,8 @@ class Group:
         if self.in_need != before:
             self._loop.call_soon(self._changed, self)
 
-    def _take(self) -> bool:
-        """False: the state is another one now, and nothing more is to be done."""
-        lifetime_s = self.election.lifetime_s
-        lease_end = self._loop.time() + lifetime_s
-        try:
-            self.holding.renew(lifetime_s)
-        except OSError as error:
-            self._cannot_hold(error)
-            return False
-        self.counts["renewals"] += 1
-        self._lease_end = lease_end
-        self._renew_again = False
-        now = self._loop.time()
-        if now >= self.election.lease_until:
-            # Stopped between looking at the clock and the kernel's answer: others may have taken over meanwhile.
-            self._perform(self.election.lease_missed(now))
-            return False
-        self.demote(_CANNOT_HOLD, 0)
-        return True
-
-    def _renew(self) -> bool:
-        """As `_take`, but for the kernel's answer, which comes later."""
-        lifetime_s = self.election.lifetime_s
-        lease_end = self._loop.time() + lifetime_s
-        try:
-            self._renew_again = not self.holding.renew_soon(lifetime_s, partial(self._renewed, lease_end))
-        except OSError as error:
-            self._cannot_hold(error)
-            return False
-        return True
-
-    def _renewed(self, lease_end: float, error: OSError | None) -> None:
-        now = self._loop.time()
-        if error is not None:
-            self._cannot_hold(error)
-        elif now >= self._sure_until:
-            self._perform(self.election.lease_missed(now))
-        else:
-            self.counts["renewals"] += 1
-            self._lease_end = lease_end
-            self._sure_until = min(lease_end, self.election.lease_until)
-            if self._renew_again:
-                self._renew()
+    def _lease_missed(self) -> None:
+        self._perform(self.election.lease_missed(self._loop.time()))
 
     def _cannot_hold(self, error: OSError) -> None:
         self._say_sometimes(ERROR, "addresses_failed", f"the addresses can't be held: {in_words(error)}")

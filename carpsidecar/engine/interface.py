@@ -20,9 +20,9 @@ from carpsidecar.linux.claims import ClaimWatch
 from carpsidecar.linux.netlink import Link
 from carpsidecar.logs import log
 from carpsidecar.messages import Notice
-from carpsidecar.protocol.election import LOOKOUT_GAP_MIN_S
 from carpsidecar.protocol.packet import Drop, IPAddress
 from carpsidecar.protocol.receiver import Receiver
+from carpsidecar.protocol.timetable import LOOKOUT_GAP_MIN_S
 
 if TYPE_CHECKING:
     from carpsidecar.engine.group import Group

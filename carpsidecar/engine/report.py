@@ -66,7 +66,7 @@ def counters(group: Group) -> GroupCounters:
         advertisements_received=count["received"],
         transitions={role: dict(reasons) for role, reasons in group.transitions.items()},
         master_advertised_s=group.master_advertised_s,
-        lease_renewals=count["renewals"],
+        lease_renewals=group.lease.renewals,
         lease_misses=count["lease_misses"],
         addresses_put_back=count["put_back"],
         foreign_claims=group.claims.count,

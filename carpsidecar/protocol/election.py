@@ -40,6 +40,8 @@ from carpsidecar.protocol.effects import (
     State,
 )
 from carpsidecar.protocol.packet import IPAddress
+from carpsidecar.protocol.send_errors import SendErrors
+from carpsidecar.protocol.timetable import LOOKOUT_GAP_MIN_S, NEVER, Timetable
 from carpsidecar.protocol.timing import (
     ADVSKEW_DEMOTED,
     BOW_OUT_ADVBASE,
@@ -51,28 +53,7 @@ from carpsidecar.protocol.timing import (
     master_down_ticks,
 )
 
-SEND_ERRORS_MAX = 3
-"""Failed advertisements in a row that demote, and good ones in a row that undo it (CARP_SENDAD_MAX_ERRORS)."""
-
-NEVER = float("inf")
 TAKEOVER_WAIT_PER_ADVSKEW_S = 100e-6
-RENEWAL_AGE_MIN = 0.25
-"""The part of its lifetime for which a lease is left alone: many advertisements need not mean many renewals."""
-RENEWAL_AGE_MAX = 0.75
-"""The part of its lifetime that a lease may be old: Linux drops an address as early as after 0.9 of it."""
-
-REPLY_GAP_MIN_S = 1 / TICKS_PER_S
-"""A master answers a rival at once, but never more often than the fastest CARP advertises.
-
-To advertise and to announce have a gap each: a rival's last words follow our advertisement by less, and are to make
-us announce.
-"""
-
-LOOKOUT_GAP_MIN_S = 1 / 64
-LOOKOUT_AGE_PER_GAP = 400
-"""After a master fell silent, its successor says more often than it must that it is there: the silent one may come
-back any moment and hold the addresses too, until it hears of us. A gap is 1/400 of the time since, so that it costs
-little and ends by itself."""
 
 
 class Election:
@@ -93,23 +74,15 @@ class Election:
         """To be longer where many groups share an interface."""
         self._running = False
         self._link_up = False
-        self._advertise_at = NEVER
-        self._renew_at = NEVER
-        self._look_out_at = NEVER
+        self._term = Timetable(0.0, LOOKOUT_GAP_MIN_S)
+        """Empty where this is no master."""
         self._master_down_at = NEVER
         self._takeover_reason = Reason.MASTER_SILENT
         self._followed: dict[int, IPAddress] = {}
         self._followed_ticks: int | None = None
         """The interval of the master that is followed."""
         self._promoted_advskew: int | None = None
-        self._advertised_at = float("-inf")
-        self._announced_at = float("-inf")
-        self._patience_until = 0.0
-        self._lease_end = 0.0
-        self._renew_from = self._renew_by = 0.0
-        self._silent_since = 0.0
-        self._send_errors = 0
-        self._send_successes = 0
+        self._send_errors = SendErrors()
         self._stepped_back = False
 
     # What is advertised, and how long things take.
@@ -122,7 +95,7 @@ class Election:
     @property
     def send_failing(self) -> bool:
         """Whether advertisements fail to leave, which demotes."""
-        return self._send_errors >= SEND_ERRORS_MAX
+        return self._send_errors.failing
 
     @property
     def interval_s(self) -> float:
@@ -151,12 +124,12 @@ class Election:
     @property
     def lease_until(self) -> float:
         """Until when a master may think that it is the only one: its lease ends, or its backups' patience."""
-        return min(self._lease_end, self._patience_until)
+        return self._term.sure_until
 
     @property
     def deadline(self) -> float | None:
         """When `timer_expired` wants to be called."""
-        deadline = min(self._advertise_at, self._renew_at, self._look_out_at, self._master_down_at)
+        deadline = min(self._term.next, self._master_down_at)
         return None if deadline == NEVER else deadline
 
     @property
@@ -204,16 +177,16 @@ class Election:
 
     def stop(self, now: float) -> Effects:
         self._running = False
-        return self._become_init(Reason.STOPPED)
+        return self._become_init(now, Reason.STOPPED)
 
     def link_changed(self, now: float, up: bool) -> Effects:
         if up == self._link_up:
             return ()
         self._link_up = up
-        self._send_errors = 0
+        self._send_errors.forget()
         if not self._running:
             return ()
-        return self._become_backup(now, Reason.LINK_BACK) if up else self._become_init(Reason.LINK_LOST)
+        return self._become_backup(now, Reason.LINK_BACK) if up else self._become_init(now, Reason.LINK_LOST)
 
     def advertisement_received(
         self, now: float, advbase: int, advskew: int, demotion: int, source: IPAddress
@@ -234,7 +207,7 @@ class Election:
         if self.state is State.BACKUP and now >= self._master_down_at:
             return self._become_master(now, self._takeover_reason)
         if self.state is State.MASTER:
-            if now >= self._advertise_at:
+            if now >= self._term.advertise_at:
                 return self._advertise(now)
             return self._between_advertisements(now)
         return ()
@@ -255,7 +228,7 @@ class Election:
     def configure(self, now: float, settings: Settings) -> Effects:
         """Go on with other settings, in the same state."""
         self.settings = settings
-        self._send_errors = 0
+        self._send_errors.forget()
         self._wait_no_longer_than_now(now)
         return self._advertise(now, renews=True)
 
@@ -284,15 +257,7 @@ class Election:
 
         A backup sends none, so it stays demoted until it is master again, or its link or settings change.
         """
-        if not ok:
-            self._send_errors += 1
-            self._send_successes = 0
-        elif self.send_failing:
-            self._send_successes += 1
-            if self._send_successes >= SEND_ERRORS_MAX:
-                self._send_errors = 0
-        else:
-            self._send_errors = 0
+        self._send_errors.sent(ok)
 
     # What follows from them.
 
@@ -306,14 +271,8 @@ class Election:
             became = self._become_backup(now, Reason.BETTER_MASTER, source)
             self._followed_ticks = theirs
             return (Addresses.RELEASE, farewell, *became)
-        replies = now - self._advertised_at >= REPLY_GAP_MIN_S
-        announces = now - self._announced_at >= REPLY_GAP_MIN_S
-        if announces:
-            self._announced_at = now
-        return (
-            *(self._advertise(now) if replies else ()),
-            *((Addresses.ANNOUNCE,) if announces else ()),
-        )
+        said = self._advertise(now) if self._term.may_reply(now) else ()
+        return (*said, Addresses.ANNOUNCE) if self._term.may_announce(now) else said
 
     def _heard_as_backup(
         self, now: float, theirs: int, demotion: int, source: IPAddress, bows_out: bool
@@ -344,16 +303,16 @@ class Election:
         self._arm_master_down(now)
         return ()
 
-    def _become_init(self, reason: Reason) -> Effects:
+    def _become_init(self, now: float, reason: Reason) -> Effects:
         was_master = self.state is State.MASTER
         if self.state is State.INIT:
             return ()
-        self._enter(State.INIT, reason)
+        self._enter(State.INIT, reason, now)
         became = Become(State.INIT, reason)
         return (BOW_OUT, Addresses.RELEASE, became) if was_master else (became,)
 
     def _become_backup(self, now: float, reason: Reason, peer: IPAddress | None = None) -> Effects:
-        self._enter(State.BACKUP, reason)
+        self._enter(State.BACKUP, reason, now)
         if peer is not None:
             self._followed[peer.version] = peer
         self._arm_master_down(now)
@@ -363,14 +322,13 @@ class Election:
         self, now: float, reason: Reason, peer: IPAddress | None = None, promoted_advskew: int | None = None
     ) -> Effects:
         looks_out = reason is Reason.MASTER_SILENT and bool(self._followed)
-        self._enter(State.MASTER, reason)
+        self._enter(State.MASTER, reason, now)
         self._promoted_advskew = promoted_advskew
         self._stepped_back = False
-        self._announced_at = self._silent_since = now
         said = self._advertisement(now)
         self._lease(now)
         if looks_out:
-            self._arm_look_out(now)
+            self._term.look_out(now)
         return (
             said,
             Addresses.TAKE,
@@ -378,10 +336,11 @@ class Election:
             Become(State.MASTER, reason, peer),
         )
 
-    def _enter(self, state: State, reason: Reason) -> None:
+    def _enter(self, state: State, reason: Reason, now: float) -> None:
         self.state = state
         self.reason = reason
-        self._advertise_at = self._renew_at = self._look_out_at = self._master_down_at = NEVER
+        self._term = Timetable(now, self.lookout_gap_min_s)
+        self._master_down_at = NEVER
         self._followed.clear()
         self._followed_ticks = self._promoted_advskew = None
 
@@ -400,18 +359,18 @@ class Election:
         if now >= self.lease_until:
             return self.lease_missed(now)
         said = self._advertisement(now)
-        if renews or now >= self._renew_from or self._renew_by < self._advertise_at:
+        if renews or self._term.renews_with_advertisement(now):
             self._lease(now)
             return (said, Addresses.RENEW)
         return (said,)
 
     def _between_advertisements(self, now: float) -> Effects:
-        renews, looks_out = now >= self._renew_at, now >= self._look_out_at
+        renews, looks_out = now >= self._term.renew_at, now >= self._term.look_out_at
         if (renews or looks_out) and now >= self.lease_until:
             return self.lease_missed(now)
         effects: list[Effect] = []
         if looks_out:
-            self._arm_look_out(now)
+            self._term.look_out(now)
             effects.append(Advertise(self.settings.advbase, self.advskew))
         if renews:
             self._lease(now)
@@ -419,25 +378,8 @@ class Election:
         return tuple(effects)
 
     def _advertisement(self, now: float) -> Advertise:
-        self._advertised_at = now
-        self._advertise_at = now + self.interval_s
-        self._patience_until = now + self.master_down_s
-        if self._look_out_at != NEVER:
-            self._arm_look_out(now)
+        self._term.advertised(now, self.interval_s, self.master_down_s)
         return Advertise(self.settings.advbase, self.advskew)
 
-    def _arm_look_out(self, now: float) -> None:
-        gap_s = max(self.lookout_gap_min_s, (now - self._silent_since) / LOOKOUT_AGE_PER_GAP)
-        self._look_out_at = now + gap_s if gap_s < self.interval_s else NEVER
-
     def _lease(self, now: float) -> None:
-        """From now on for a lifetime, and when it is to be renewed."""
-        # The backups' patience counts from our advertisement, the lease from its renewal, so one between two
-        # advertisements brings the lease's end closer to their takeover. It comes only where the lease would not
-        # last until the next advertisement, and then as early as will do.
-        age_max_s = RENEWAL_AGE_MAX * self.lifetime_s
-        self._lease_end = now + self.lifetime_s
-        self._renew_from = now + RENEWAL_AGE_MIN * self.lifetime_s
-        self._renew_by = now + age_max_s
-        lasts = self._renew_by >= self._advertise_at
-        self._renew_at = NEVER if lasts else min(self._renew_by, self._advertise_at - age_max_s)
+        self._term.leased(now, self.lifetime_s)

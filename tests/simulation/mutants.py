@@ -1,8 +1,9 @@
 """Elections with one mistake each, made before by somebody or easily made: the simulator must see every one."""
 
 from carpsidecar.protocol.effects import BOW_OUT, Addresses, Advertise, Become, Effect, Effects, Reason
-from carpsidecar.protocol.election import NEVER, Election
+from carpsidecar.protocol.election import Election
 from carpsidecar.protocol.packet import IPAddress
+from carpsidecar.protocol.timetable import NEVER
 from carpsidecar.protocol.timing import TICKS_PER_S
 
 
@@ -66,7 +67,7 @@ class SlowRenewal(Election):
 
     def _lease(self, now: float) -> None:
         super()._lease(now)
-        self._renew_at = NEVER
+        self._term.renew_at = NEVER
 
 
 class RenewsHalfway(Election):
@@ -74,9 +75,9 @@ class RenewsHalfway(Election):
 
     def _lease(self, now: float) -> None:
         super()._lease(now)
-        advertise_at = self._advertise_at
+        advertise_at = self._term.advertise_at
         long_way = advertise_at - now > 0.9 * self.interval_s and self.interval_s > self.lifetime_s / 2
-        self._renew_at = (now + advertise_at) / 2 if long_way else NEVER
+        self._term.renew_at = (now + advertise_at) / 2 if long_way else NEVER
 
 
 class NoWaitAfterBowOut(Election):
@@ -199,12 +200,12 @@ class ShortensItsLease(Election):
 
     def _lease(self, now: float) -> None:
         super()._lease(now)
-        self._patience_until = now + self.master_down_s
+        self._term.patience_until = now + self.master_down_s
 
     def _advertisement(self, now: float) -> Advertise:
-        patience_until = self._patience_until
+        patience_until = self._term.patience_until
         said = super()._advertisement(now)
-        self._patience_until = patience_until
+        self._term.patience_until = patience_until
         return said
 
 

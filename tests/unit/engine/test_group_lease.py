@@ -122,7 +122,7 @@ def test_a_master_whose_kernel_renews_goes_on(master: Master) -> None:
         master.machine.answer()
     assert master.group.is_master
     assert master.machine.sent == [Advertise(1, 0)] * 5
-    assert master.group.counts["renewals"] == 6
+    assert master.group.lease.renewals == 6
 
 
 def test_without_an_answer_from_the_kernel_it_advertises_until_its_lease_ends_and_no_longer(master: Master) -> None:

@@ -16,8 +16,9 @@ from carpsidecar.linux.carp_socket import Received
 from carpsidecar.linux.netlink import Link
 from carpsidecar.messages import Notice
 from carpsidecar.protocol.effects import Settings
-from carpsidecar.protocol.election import LOOKOUT_GAP_MIN_S, Election
+from carpsidecar.protocol.election import Election
 from carpsidecar.protocol.packet import Advertisement, Drop, IPAddress, header, pack
+from carpsidecar.protocol.timetable import LOOKOUT_GAP_MIN_S
 from tests.unit.engine.conftest import Said
 from tests.unit.engine.loops import Loop, group_config
 

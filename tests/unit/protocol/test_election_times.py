@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carpsidecar.protocol.effects import Advertise, Reason, Settings, State
-from carpsidecar.protocol.election import LOOKOUT_GAP_MIN_S, Election
+from carpsidecar.protocol.election import Election
+from carpsidecar.protocol.timetable import LOOKOUT_GAP_MIN_S
 from carpsidecar.protocol.timing import interval_ticks
 from tests.unit.protocol.peers import ANNOUNCE, BOW_OUT, LOWER, RELEASE, RENEW, backup, became, due, hear, master
 
