@@ -1,4 +1,4 @@
-"""What else a machine has to do, while it is watched: `with busy(): …`."""
+"""What else a machine has to do while it is watched, and how late it is by itself."""
 
 import os
 import signal
@@ -43,3 +43,17 @@ def _running(argv: Sequence[str]) -> Iterator[None]:
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def late_by_itself(seconds: float) -> float:
+    """Watch the machine's processors for so long; by how many seconds a timer of theirs was late at most.
+
+    Raises:
+        OSError: there is no real-time priority to watch with.
+    """
+    argv = [[sys.executable, "-m", "bench.machine_timer", str(n), str(seconds)] for n in range(os.cpu_count() or 1)]
+    timers = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for words in argv]
+    said = [timer.communicate()[0] for timer in timers]
+    if not all(said):
+        raise OSError("no timers with real-time priority")
+    return max(map(float, said))
