@@ -51,7 +51,7 @@ class Timing:
 
 
 EVERY_SECOND = Timing(advbase=1, advskews=(0, 20))
-FASTEST = Timing(advbase=0, advskews=(2, 3), dead_ratio=5, realtime=True)
+FASTEST = Timing(advbase=0, advskews=(4, 5), realtime=True)
 """The fastest that docs/tuning.md recommends."""
 OTHERS = tuple(
     replace(FASTEST, advskews=(advskew, advskew + 1), dead_ratio=dead_ratio)

@@ -347,8 +347,26 @@ class Group:
     def _arm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
         deadline = self.election.deadline
-        self._timer = None if deadline is None else self._loop.call_at(deadline, self._expired)
+        if deadline is None:
+            return
+        look_at = deadline - self.election.interval_s
+        if self.election.state is State.BACKUP and look_at > self._loop.time():
+            self._timer = self._loop.call_at(look_at, self._look, look_at)
+        else:
+            self._timer = self._loop.call_at(deadline, self._expired)
+
+    def _look(self, due: float) -> None:
+        """An interval before it would take over: is the master silent, or was this machine paused, or too busy?"""
+        now = self._loop.time()
+        late_s = now - due
+        if late_s > self.election.interval_s / 2:
+            text = f"this machine did not run us for {late_s:.3g} s: listens for an interval more"
+            self._say_sometimes(INFO, "was_away", text, late_s=late_s)
+            self._perform(self.election.was_away(now))
+        else:
+            self._timer = self._loop.call_at(due + self.election.interval_s, self._expired)
 
     def _expired(self) -> None:
         self._perform(self.election.timer_expired(self._loop.time()))

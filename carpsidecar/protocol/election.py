@@ -13,6 +13,7 @@ Events come in with the time at which they happened, and what is to be done come
     BACKUP   promoted by hand, and able to be faster   MASTER    the same, faster than the master that it heard,
              than the master                                     for as long as it is one
     BACKUP   any other valid advertisement             BACKUP    re-arm
+    BACKUP   was not run itself for a while            BACKUP    arm master-down for an interval at least
     MASTER   timer                                     MASTER    advertise, renew
     MASTER   the sender's interval is shorter; or      BACKUP    release, and advertise a last time, so that
              equal and its address lower                         the other one announces itself again
@@ -210,6 +211,12 @@ class Election:
             if now >= self._term.advertise_at:
                 return self._advertise(now)
             return self._between_advertisements(now)
+        return ()
+
+    def was_away(self, now: float) -> Effects:
+        """Nothing was heard, but that may be this node's fault: give the master an interval to be heard in."""
+        if self.state is State.BACKUP:
+            self._master_down_at = max(self._master_down_at, now + self.interval_s)
         return ()
 
     def lease_missed(self, now: float) -> Effects:

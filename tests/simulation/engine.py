@@ -89,6 +89,7 @@ class Engine:
         self._receiver = Receiver()
         self._authenticator: Authenticator
         self._sure_until = 0.0
+        self._look_at: float | None = None
         self._was_master = False
         self._last_counter = 0
         self._timer_at: float | None = None
@@ -166,6 +167,10 @@ class Engine:
             self._run_timer()
 
     def _run_timer(self) -> None:
+        look_at, self._look_at = self._look_at, None
+        if look_at is not None and self.world.now - look_at > self.election.interval_s / 2:
+            self._act(self._cause("timer"), self.election.was_away(self.world.now))
+            return
         self._act(self._cause("timer"), self.election.timer_expired(self.world.now))
 
     def _act(self, cause: Cause, effects: Effects | Sequence[object]) -> None:
@@ -249,6 +254,10 @@ class Engine:
         deadline = self.election.deadline
         if deadline is None or not self.alive:
             return
+        look_at = deadline - self.election.interval_s
+        self._look_at = None
+        if self.election.state is State.BACKUP and look_at > self.world.now:
+            deadline = self._look_at = look_at
         if self._timer_at is None or deadline < self._timer_at:
             at = max(deadline, self.world.now) + self.world.latency_s * self.world.rng.random()
             if self._timer_at is None or at < self._timer_at:
