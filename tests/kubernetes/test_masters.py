@@ -19,6 +19,7 @@ def test_a_master_that_died_with_its_label_on_is_marked_unknown_and_so_are_its_w
     first, second = start(scene, 1), start(scene, 2)
     second.snapshot("backup")
     first.snapshot("master")
+    scene.wait_role("carp-1", "master")
     scene.wait_role("web-1", "master")
     kill(first)
     second.snapshot("master", "no advertisement from the master")
