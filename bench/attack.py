@@ -19,8 +19,8 @@ from bench.section import Section
 from carpsidecar.lab.holders import HolderWatch
 from carpsidecar.lab.network import Lab
 from carpsidecar.lab.node import Node
-from carpsidecar.lab.tap import Tap, mac_of
 from carpsidecar.protocol.packet import VERSION_COMPATIBLE, VERSION_HARDENED
+from tests.support.tap import Tap, mac_of
 
 Auth = Literal["carp", "hardened"]
 _VERSION = {"carp": VERSION_COMPATIBLE, "hardened": VERSION_HARDENED}

@@ -15,7 +15,7 @@ from bench.scale_plot import body, plot
 from bench.section import Section
 from carpsidecar.lab.network import Lab
 from carpsidecar.lab.node import Node
-from carpsidecar.lab.tap import Tap, mac_of
+from tests.support.tap import Tap, mac_of
 
 Axis = Literal["groups", "addresses", "IPv6 addresses", "nodes"]
 SIZES: dict[Axis, tuple[int, ...]] = {

@@ -19,8 +19,8 @@ from bench.section import Section
 from bench.stability_words import body, for_tuning, plot
 from bench.systems import FASTEST, Timing
 from carpsidecar.lab.network import Lab
-from carpsidecar.lab.tap import Tap
 from carpsidecar.messages import GroupCounters
+from tests.support.tap import Tap
 
 Condition = tuple[Load, bool]
 """The load, and whether with real-time priority."""

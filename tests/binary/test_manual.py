@@ -17,8 +17,8 @@ from tests.binary.conftest import SOURCE, built
 from tests.binary.machine import Machine as Debian
 from tests.binary.machine import booted, make_tree
 from tests.binary.test_systemd import eventually, wait_for_log
-from tests.docs.machine import Machine
-from tests.docs.page import Block, claim
+from tests.support.manual.machine import Machine
+from tests.support.manual.page import Block, claim
 
 [BINARY] = claim("docs/install.md", "install -m 755 dist/carpsidecar")
 [PACKAGE] = claim("docs/install.md", "apt install ./carpsidecar_*.deb")

@@ -16,7 +16,7 @@ from tests.chart.apiserver import TOKEN, TOKEN_WITHOUT_RIGHTS, ApiServer, Missin
 from tests.chart.cases import CASES, VIP, WORKLOAD
 from tests.chart.conftest import Select
 from tests.chart.helm import CHART, NAMESPACE, RELEASE, ROOT, Helm3, Values
-from tests.docs.page import blocks
+from tests.support.manual.page import blocks
 
 INGRESS = {block.title: block.text for block in blocks("docs/recipes/ingress.md") if block.language == "yaml"}
 DOCUMENTS = sorted((ROOT / "docs/kubernetes").glob("*.yaml"))

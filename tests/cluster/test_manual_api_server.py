@@ -24,8 +24,8 @@ from carpsidecar.lab.namespace import run_in
 from tests.cluster.harness import HANDOVER_S, SOON_S, Cluster, Machine
 from tests.cluster.test_elections import api_stopped
 from tests.cluster.workstation import here
-from tests.docs.page import SOURCE, claim
-from tests.kubernetes.certificates import Authority
+from tests.support.certificates import Authority
+from tests.support.manual.page import SOURCE, claim
 
 PAGE = "docs/recipes/api-server.md"
 (COPY,) = claim(PAGE, "cp static-pod.yaml")

@@ -13,7 +13,7 @@ from carpsidecar.lab.process import Process
 from tests.cluster.harness import HANDOVER_S, NAMESPACE, SOON_S, Cluster
 from tests.cluster.measure import record
 from tests.cluster.workstation import Workstation
-from tests.docs.page import claim
+from tests.support.manual.page import claim
 
 BLOCKS = claim("docs/recipes/ingress.md")
 BEHIND_A_SERVICE = next(block for block in BLOCKS if block.title == "service.yaml")

@@ -10,7 +10,7 @@ from carpsidecar.lab.commands import LabError, run
 from carpsidecar.lab.holders import HolderWatch
 from tests.cluster.harness import CHART, CONTROL_PLANE, NAMESPACE, OURS, SOON_S, VIP, Cluster
 from tests.cluster.workstation import Workstation
-from tests.docs.page import claim
+from tests.support.manual.page import claim
 
 PAGE = "docs/moving/kube-vip.md"
 BLOCKS = claim(PAGE)

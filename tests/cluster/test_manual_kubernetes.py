@@ -11,7 +11,7 @@ from carpsidecar.lab.holders import HolderWatch
 from tests.cluster.conftest import IMAGE
 from tests.cluster.harness import HANDOVER_S, NAMESPACE, SOON_S, Cluster
 from tests.cluster.workstation import Workstation
-from tests.docs.page import Block, claim
+from tests.support.manual.page import Block, claim
 
 (
     MAKE,

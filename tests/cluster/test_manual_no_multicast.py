@@ -9,7 +9,7 @@ from carpsidecar.lab.holders import HolderWatch
 from tests.cluster.harness import HANDOVER_S, SOON_S, Cluster
 from tests.cluster.test_elections import api_stopped
 from tests.cluster.workstation import Workstation
-from tests.docs.page import claim
+from tests.support.manual.page import claim
 
 (INSTALL,) = claim("docs/recipes/no-multicast.md", "helm upgrade --install carp")
 DROP = (

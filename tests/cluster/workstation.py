@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.cluster.harness import CHART, CONTROL_PLANE, ROOT
-from tests.docs.output import fits
-from tests.docs.page import Block
+from tests.support.manual.output import fits
+from tests.support.manual.page import Block
 
 _COMMAND_S = 240
 _OURS = "registry.example.com/carpsidecar"

@@ -5,7 +5,7 @@ Each writes what it was asked for to one log. The units, their commands and thei
 
 from pathlib import Path
 
-from tests.docs.machine import Machine
+from tests.support.manual.machine import Machine
 
 _DRBDADM = """\
 # One primary at a time, as DRBD has it while its hosts hear each other.

@@ -7,7 +7,8 @@ import pytest
 
 from tests.chart.cases import CASES, VIP
 from tests.chart.conftest import Select, rendered
-from tests.docs.tables import DOCS, ROOT
+from tests.support.manual.page import SOURCE
+from tests.support.manual.tables import DOCS
 
 __all__ = ["rendered"]  # a fixture
 
@@ -29,7 +30,7 @@ def ours(rendered: Select) -> list[dict[str, Any]]:
 def test_each_alert_leads_to_its_own_section(ours: list[dict[str, Any]]) -> None:
     for rule in ours:
         assert rule["annotations"]["runbook_url"] == f"{PAGE}#{rule['alert'].lower()}"
-    assert (ROOT / PAGE).is_file()
+    assert (SOURCE / PAGE).is_file()
 
 
 def test_there_is_a_section_for_each_alert_and_for_no_other(ours: list[dict[str, Any]]) -> None:
@@ -58,7 +59,7 @@ def test_they_lead_to_where_the_manual_is_served(rendered: Select) -> None:
 
 
 def test_the_page_of_the_metrics_asks_for_the_same_as_the_chart() -> None:
-    threshold = re.search(r"flappingThreshold: (\d+)", (ROOT / "charts/carpsidecar/values.yaml").read_text())
+    threshold = re.search(r"flappingThreshold: (\d+)", (SOURCE / "charts/carpsidecar/values.yaml").read_text())
     asked = re.search(r"Does it flap\?.*> (\d+)`", (DOCS / "metrics.md").read_text())
     assert threshold
     assert asked

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from carpsidecar.lab.network import Lab
-from tests.docs.machine import Machine
-from tests.docs.page import SOURCE, Block, claim
-from tests.docs.runner import Runner
+from tests.support.manual.machine import Machine
+from tests.support.manual.page import SOURCE, Block, claim
+from tests.support.manual.runner import Runner
 
 PAGE = "docs/recipes/bsd.md"
 BLOCKS = claim(PAGE)

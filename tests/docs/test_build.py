@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from docs.tools.outside import FOLDER, LINK
-from tests.docs.page import SOURCE, pages
+from tests.support.manual.page import SOURCE, pages
 
 _FETCHED = {
     *(("script", "src"), ("img", "src"), ("iframe", "src"), ("source", "src"), ("source", "srcset")),

@@ -2,7 +2,7 @@
 
 import importlib
 
-from tests.docs.page import SOURCE, Block, blocks, claimed, pages
+from tests.support.manual.page import SOURCE, Block, blocks, claimed, pages
 
 NOT_RUN = {
     "on OpenBSD": "there is no OpenBSD here",
@@ -28,7 +28,7 @@ def test_every_command_is_run_by_a_test() -> None:
     import_claimants()
     unclaimed = [block for block in commands() if block not in claimed() and block.title not in NOT_RUN]
     listed = "\n".join(str(block) for block in unclaimed)
-    assert not unclaimed, f"no test runs these (tests/docs/page.py says how to write and to claim them):\n{listed}"
+    assert not unclaimed, f"no test runs these (how to claim them: tests/support/manual/page.py):\n{listed}"
 
 
 def test_what_is_not_run_is_in_the_manual() -> None:

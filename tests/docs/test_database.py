@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from carpsidecar.lab.network import Lab
-from tests.docs.machine import Machine
-from tests.docs.page import claim
-from tests.docs.runner import Runner
 from tests.docs.stand_ins import install
+from tests.support.manual.machine import Machine
+from tests.support.manual.page import claim
+from tests.support.manual.runner import Runner
 
 BLOCKS = claim("docs/recipes/database.md")
 UP = ["drbdadm primary r0", "mount /dev/drbd/by-res/r0/0 /srv/database", "systemctl start postgresql"]

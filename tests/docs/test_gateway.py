@@ -1,9 +1,9 @@
 """The gateway pair: two firewalls, a client behind them and a server before them."""
 
 from carpsidecar.lab.network import Lab
-from tests.docs.machine import Machine
-from tests.docs.page import claim
-from tests.docs.runner import Runner
+from tests.support.manual.machine import Machine
+from tests.support.manual.page import claim
+from tests.support.manual.runner import Runner
 
 BLOCKS = claim("docs/recipes/gateway.md")
 

@@ -11,10 +11,10 @@ from carpsidecar.config.schema import GROUP_FIELDS, PROCESS_FIELDS
 from carpsidecar.lab.commands import environment
 from carpsidecar.lab.holders import HolderWatch
 from carpsidecar.lab.network import Lab
-from tests.docs.machine import Machine
-from tests.docs.page import claim
-from tests.docs.runner import Runner
-from tests.docs.tables import names, rows
+from tests.support.manual.machine import Machine
+from tests.support.manual.page import claim
+from tests.support.manual.runner import Runner
+from tests.support.manual.tables import names, rows
 
 PAGE = "docs/moving/ucarp.md"
 BLOCKS = claim(PAGE)

@@ -1,9 +1,9 @@
 """Without multicast: three nodes, none of which lets a multicast out."""
 
 from carpsidecar.lab.network import Lab
-from tests.docs.machine import Machine
-from tests.docs.page import claim
-from tests.docs.runner import Runner
+from tests.support.manual.machine import Machine
+from tests.support.manual.page import claim
+from tests.support.manual.runner import Runner
 
 BLOCKS = claim("docs/recipes/no-multicast.md", but_section="On Kubernetes")
 NO_MULTICAST = "nft 'add table ip none; add chain ip none out { type filter hook output priority 0; }'"

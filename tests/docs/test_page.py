@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.docs.output import fits
-from tests.docs.page import _blocks
+from tests.support.manual.output import fits
+from tests.support.manual.page import _blocks
 
 PAGE = """\
 # A page

@@ -4,8 +4,8 @@ import importlib.metadata
 import re
 
 from carpsidecar.lab.network import Lab
-from tests.docs.machine import Machine
-from tests.docs.page import SOURCE, claim
+from tests.support.manual.machine import Machine
+from tests.support.manual.page import SOURCE, claim
 
 [MAKE] = claim("README.md", "make demo")
 [TWO_HOSTS] = claim("README.md", "pip install .")

@@ -12,7 +12,7 @@ from carpsidecar.protocol.packet import Drop
 from carpsidecar.reporter.kubernetes import events
 from carpsidecar.reporter.stats import ApiFailure
 from tests.docs.log_lines import LEVELS, PACKAGE, Event, logged
-from tests.docs.tables import DOCS, names, rows
+from tests.support.manual.tables import DOCS, names, rows
 
 OF_THE_KERNEL = {"unread", "overrun", "claims_unread"}
 """What is counted before anything is looked at: engine/report.py."""

@@ -6,9 +6,9 @@ import pytest
 
 from carpsidecar.lab.namespace import has_privileges
 from carpsidecar.lab.network import Lab
-from tests.docs.machine import Machine
-from tests.docs.page import _blocks
-from tests.docs.runner import Runner
+from tests.support.manual.machine import Machine
+from tests.support.manual.page import _blocks
+from tests.support.manual.runner import Runner
 
 
 @pytest.fixture(scope="module")

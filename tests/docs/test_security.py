@@ -8,10 +8,10 @@ from carpsidecar.config.passphrase import PASSPHRASE_FIELDS
 from carpsidecar.lab.network import Lab
 from tests.chart.cases import CASES
 from tests.chart.conftest import Select, rendered
-from tests.docs.machine import Machine
-from tests.docs.page import claim
-from tests.docs.runner import Runner
-from tests.docs.tables import names, rows
+from tests.support.manual.machine import Machine
+from tests.support.manual.page import claim
+from tests.support.manual.runner import Runner
+from tests.support.manual.tables import names, rows
 
 __all__ = ["rendered"]  # a fixture
 

@@ -3,7 +3,7 @@
 from carpsidecar.protocol.effects import Reason, State
 from docs.tools.states import draw
 from docs.tools.transitions import Transition, transitions
-from tests.docs.page import SOURCE
+from tests.support.manual.page import SOURCE
 
 
 def test_the_drawing_is_made_from_the_code() -> None:

@@ -7,10 +7,10 @@ import pytest
 
 from carpsidecar.lab.network import Lab
 from carpsidecar.lab.process import Process
-from tests.docs.machine import Machine
-from tests.docs.page import claim
-from tests.docs.runner import Runner
-from tests.docs.tables import names, rows
+from tests.support.manual.machine import Machine
+from tests.support.manual.page import claim
+from tests.support.manual.runner import Runner
+from tests.support.manual.tables import names, rows
 
 PAGE = "troubleshooting.md"
 BLOCKS = claim(f"docs/{PAGE}")

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.kubernetes.certificates import Authority, in_pem
+from tests.support.certificates import Authority, in_pem
 
 _DEFAULT_FOLDER = "/usr/local/kubebuilder/bin"
 _STARTS_WITHIN_S = 60.0

@@ -19,9 +19,9 @@ from carpsidecar.reporter.kubernetes.rbac import Rule, rules
 from carpsidecar.reporter.state import State
 from carpsidecar.reporter.stats import ApiStats
 from tests.kubernetes.admin import Admin, Object
-from tests.kubernetes.certificates import Authority
 from tests.kubernetes.control_plane import ControlPlane
 from tests.kubernetes.proxy import Proxy
+from tests.support.certificates import Authority
 
 QUICK = Timing(connect_s=5.0, answer_s=5.0, watch_s=60.0, watch_grace_s=5.0, backoff_max_s=1.0, forbidden_s=0.5)
 LABELS = {"app": "carp"}

@@ -13,11 +13,11 @@ from carpsidecar.lab.holders import HolderWatch
 from carpsidecar.lab.namespace import has_privileges
 from carpsidecar.lab.network import Lab
 from carpsidecar.lab.process import Process
-from tests.docs.machine import Machine
-from tests.docs.page import SOURCE, claim
-from tests.docs.runner import Runner
-from tests.kubernetes.certificates import Authority
 from tests.kubernetes.control_plane import found
+from tests.support.certificates import Authority
+from tests.support.manual.machine import Machine
+from tests.support.manual.page import SOURCE, claim
+from tests.support.manual.runner import Runner
 
 BLOCKS = claim("docs/recipes/api-server.md")
 AS_A_STATIC_POD = next(block for block in BLOCKS if block.text.startswith("cp static-pod.yaml"))

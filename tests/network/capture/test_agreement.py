@@ -13,7 +13,8 @@ import pytest
 
 from carpsidecar.capture.pcap import LinkType, PcapReader, PcapWriter
 from carpsidecar.lab.process import Process
-from tests.network.interop.peers import (
+from tests.support.command import COMMAND, shell
+from tests.support.peers import (
     PASSPHRASE,
     VIP,
     Segment,
@@ -22,9 +23,7 @@ from tests.network.interop.peers import (
     needs_ucarp,
     segment,
 )
-from tests.network.interop.wire import TSHARK, needs_tshark
-from tests.network.process.running import COMMAND
-from tests.unit.cli.conftest import shell
+from tests.support.tshark import TSHARK, needs_tshark
 
 pytestmark = [pytest.mark.network, needs_tshark, needs_ucarp, needs_keepalived]
 

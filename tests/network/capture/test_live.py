@@ -10,9 +10,10 @@ import pytest
 from carpsidecar.lab.network import Lab
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
-from carpsidecar.lab.tap import Tap
-from tests.network.engine.forged import ipv4, ipv6
-from tests.network.process.running import COMMAND, send
+from tests.support.command import COMMAND
+from tests.support.daemon import send
+from tests.support.frames import ipv4, ipv6
+from tests.support.tap import Tap
 from tests.unit.capture.packets import carp
 
 pytestmark = pytest.mark.network

@@ -11,8 +11,9 @@ from carpsidecar.lab.network import Lab
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.probe import EchoServer, Probe
 from carpsidecar.lab.process import Process
-from tests.network.control.asking import ask, told, wait_until_told
-from tests.network.process.running import (
+from tests.network.control.client import ask, told, wait_until_told
+from tests.network.process.test_reporter import reporter_of
+from tests.support.daemon import (
     GROUP,
     SOON_S,
     VIP,
@@ -23,7 +24,6 @@ from tests.network.process.running import (
     start,
     start_master,
 )
-from tests.network.process.test_reporter import reporter_of
 
 pytestmark = pytest.mark.network
 

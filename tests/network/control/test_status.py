@@ -17,20 +17,11 @@ from carpsidecar.lab.commands import environment
 from carpsidecar.lab.namespace import in_namespace
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
-from tests.network.control.asking import ask, told, wait_until_told
-from tests.network.process.running import (
-    COMMAND,
-    GROUP,
-    SOON_S,
-    VIP,
-    Configuration,
-    group,
-    piped,
-    start,
-    start_master,
-)
+from tests.network.control.client import ask, told, wait_until_told
 from tests.network.process.test_reporter import reporter_of
-from tests.nobody import AS_NOBODY, WHY_NOT, can_be_nobody
+from tests.support.command import COMMAND
+from tests.support.daemon import GROUP, SOON_S, VIP, Configuration, group, piped, start, start_master
+from tests.support.unprivileged import UNPRIVILEGED, WHY_NOT, can_be_unprivileged
 
 pytestmark = pytest.mark.network
 
@@ -145,12 +136,12 @@ def test_from_another_network_the_kernel_is_not_asked(node: Node, peer: Node, tm
     assert [group["kernel"] for group in engine["groups"]] == [None]
 
 
-@pytest.mark.skipif(not can_be_nobody(), reason=WHY_NOT)
+@pytest.mark.skipif(not can_be_unprivileged(), reason=WHY_NOT)
 def test_another_user_is_refused(node: Node, tmp_path: Path) -> None:
     start_master(node, Configuration(tmp_path, group()))
     wait_until_told(node, lambda group: group["role"] == "master")
     for command in ("status", "demote"):
-        ended = ask(node, command, by=[*AS_NOBODY, "--inh-caps=-all"])
+        ended = ask(node, command, by=[*UNPRIVILEGED, "--inh-caps=-all"])
         assert ended.returncode == 1
         assert "ask as root, or as a member of its group" in ended.stderr
     assert told(node)["role"] == "master"

@@ -6,16 +6,16 @@ import pytest
 
 from carpsidecar.lab.network import Lab
 from carpsidecar.lab.process import Process
-from tests.network.doctor.clinic import Clinic
+from tests.network.doctor.lab import DoctorLab
 
 
 @pytest.fixture(scope="module")
-def clinic() -> Iterator[Clinic]:
+def lab() -> Iterator[DoctorLab]:
     with Lab() as lab:
-        yield Clinic(lab)
+        yield DoctorLab(lab)
 
 
 @pytest.fixture(scope="module")
-def master(clinic: Clinic) -> Process:
+def master(lab: DoctorLab) -> Process:
     """The group's master on .11, which is well."""
-    return clinic.run_master(clinic.master)
+    return lab.run_master(lab.master)

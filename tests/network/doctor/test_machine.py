@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from carpsidecar.lab.process import Process
-from tests.network.doctor.clinic import HERE, MASTER, VIP, VIP6, Clinic, undone
-from tests.network.process.running import script
-from tests.network.realtime import needs_realtime
+from tests.network.doctor.lab import HERE, MASTER, VIP, VIP6, DoctorLab, undone
+from tests.support.daemon import script
+from tests.support.realtime import needs_realtime
 
 pytestmark = pytest.mark.network
 
@@ -24,8 +24,8 @@ needs_iptables = pytest.mark.skipif(
 )
 
 
-def test_no_privilege(clinic: Clinic) -> None:
-    process = clinic.run_doctor(by=("setpriv", "--bounding-set", "-all"))
+def test_no_privilege(lab: DoctorLab) -> None:
+    process = lab.run_doctor(by=("setpriv", "--bounding-set", "-all"))
     assert process.returncode == 1
     found = [" ".join(line.split()) for line in process.log.splitlines()]
     assert any(line.startswith("problem privileges CAP_NET_ADMIN and CAP_NET_RAW are missing") for line in found)
@@ -34,26 +34,26 @@ def test_no_privilege(clinic: Clinic) -> None:
     assert any(line.startswith("ok interface vhid-42 eth0 is up") for line in found)
 
 
-def test_realtime_is_looked_at_where_it_is_configured(clinic: Clinic) -> None:
-    assert clinic.examine().of("realtime") == []
-    assert clinic.examine("--realtime").one("realtime", "ok") == "CAP_SYS_NICE and CAP_IPC_LOCK are there"
-    process = clinic.run_doctor("--realtime", by=("setpriv", "--bounding-set", "-sys_nice"))
+def test_realtime_is_looked_at_where_it_is_configured(lab: DoctorLab) -> None:
+    assert lab.examine().of("realtime") == []
+    assert lab.examine("--realtime").one("realtime", "ok") == "CAP_SYS_NICE and CAP_IPC_LOCK are there"
+    process = lab.run_doctor("--realtime", by=("setpriv", "--bounding-set", "-sys_nice"))
     found = [" ".join(line.split()) for line in process.log.splitlines()]
     assert any(line.startswith("warning realtime missing here: CAP_SYS_NICE") for line in found)
 
 
 @needs_realtime
 @pytest.mark.parametrize(("flags", "status"), [(("--realtime",), "ok"), ((), "warning")])
-def test_realtime_of_a_daemon_that_runs(clinic: Clinic, flags: tuple[str, ...], status: str) -> None:
-    daemon = clinic.run_master(clinic.here, *flags)
+def test_realtime_of_a_daemon_that_runs(lab: DoctorLab, flags: tuple[str, ...], status: str) -> None:
+    daemon = lab.run_master(lab.here, *flags)
     try:
-        assert clinic.examine("--realtime").one("realtime", status).startswith("the daemon has")
+        assert lab.examine("--realtime").one("realtime", status).startswith("the daemon has")
     finally:
         daemon.stop()
 
 
-def test_the_command_says_what_it_waits_for_and_how_it_was(clinic: Clinic, master: Process) -> None:
-    process = clinic.run_doctor()
+def test_the_command_says_what_it_waits_for_and_how_it_was(lab: DoctorLab, master: Process) -> None:
+    process = lab.run_doctor()
     assert process.returncode == 0, process.log
     first, *lines, last = process.log.splitlines()
     assert first == "carpsidecar doctor: listening on eth0 for 0.4 s"
@@ -61,56 +61,56 @@ def test_the_command_says_what_it_waits_for_and_how_it_was(clinic: Clinic, maste
     assert "\x1b" not in process.log
     starts = {line.index("  ", 30) for line in lines if not line.startswith(" ")}
     assert starts, "aligned"
-    told = clinic.run_doctor("--json", "--auth", "hardened")
+    told = lab.run_doctor("--json", "--auth", "hardened")
     assert told.returncode == 1
     document = json.loads(told.log.partition("\n")[2])
     assert (document["version"], document["exit_status"]) == (1, 1)
     assert {tuple(one) for one in document["findings"]} == {("check", "status", "about", "found", "remedy")}
 
 
-def test_no_link_and_an_interface_that_is_down(clinic: Clinic) -> None:
-    clinic.here.pull_cable()
+def test_no_link_and_an_interface_that_is_down(lab: DoctorLab) -> None:
+    lab.here.pull_cable()
     try:
-        report = clinic.examine()
+        report = lab.examine()
     finally:
-        clinic.here.plug_cable()
+        lab.here.plug_cable()
     assert report.one("interface", "problem") == "eth0 has no link"
     assert report.one("peers", "skipped") == "eth0 is not there or has no link"
-    clinic.here.pull_cable()
+    lab.here.pull_cable()
     try:
-        assert clinic.examine("--ignore-link").one("interface", "warning") == "eth0 has no link"
+        assert lab.examine("--ignore-link").one("interface", "warning") == "eth0 has no link"
     finally:
-        clinic.here.plug_cable()
-    with undone(clinic.there, "ip link set eth0 down", "ip link set eth0 up"):
-        assert clinic.examine(node=clinic.there).one("interface", "problem") == "eth0 is down"
+        lab.here.plug_cable()
+    with undone(lab.there, "ip link set eth0 down", "ip link set eth0 up"):
+        assert lab.examine(node=lab.there).one("interface", "problem") == "eth0 is down"
 
 
-def test_no_such_interface(clinic: Clinic) -> None:
-    assert clinic.examine("--interface", "eth7").one("interface", "problem") == "there is no eth7"
+def test_no_such_interface(lab: DoctorLab) -> None:
+    assert lab.examine("--interface", "eth7").one("interface", "problem") == "there is no eth7"
 
 
-def test_no_interface_is_given_and_none_fits(clinic: Clinic) -> None:
-    report = clinic.examine(vip="203.0.113.9", interface=None)
+def test_no_interface_is_given_and_none_fits(lab: DoctorLab) -> None:
+    report = lab.examine(vip="203.0.113.9", interface=None)
     assert report.one("interface", "problem") == "none is given, and no network of this machine has 203.0.113.9"
 
 
-def test_no_source_address_and_a_wrong_one(clinic: Clinic) -> None:
-    with undone(clinic.here, "ip address flush dev eth0 scope global", f"ip address add {HERE}/24 brd + dev eth0"):
-        report = clinic.examine()
+def test_no_source_address_and_a_wrong_one(lab: DoctorLab) -> None:
+    with undone(lab.here, "ip address flush dev eth0 scope global", f"ip address add {HERE}/24 brd + dev eth0"):
+        report = lab.examine()
     assert report.one("source", "problem") == "eth0 has no IPv4 address to advertise from"
-    report = clinic.examine("--source", "10.99.0.55")
+    report = lab.examine("--source", "10.99.0.55")
     assert report.one("source", "problem") == "10.99.0.55 is given as source, and is no address of eth0"
 
 
-def test_an_address_that_is_configured_here_for_good(clinic: Clinic) -> None:
-    with undone(clinic.here, "ip address add 10.99.0.151/24 dev eth0", "ip address del 10.99.0.151/24 dev eth0"):
-        report = clinic.examine(vip="10.99.0.151")
+def test_an_address_that_is_configured_here_for_good(lab: DoctorLab) -> None:
+    with undone(lab.here, "ip address add 10.99.0.151/24 dev eth0", "ip address del 10.99.0.151/24 dev eth0"):
+        report = lab.examine(vip="10.99.0.151")
     assert report.one("addresses", "problem") == "10.99.0.151/24 is configured on eth0 for good"
     assert report.of("promote_secondaries", "warning")
 
 
-def test_an_address_in_no_network_of_the_interface(clinic: Clinic) -> None:
-    assert clinic.examine(vip="203.0.113.9").one("addresses", "warning") == "203.0.113.9: in no network of eth0"
+def test_an_address_in_no_network_of_the_interface(lab: DoctorLab) -> None:
+    assert lab.examine(vip="203.0.113.9").one("addresses", "warning") == "203.0.113.9: in no network of eth0"
 
 
 @pytest.mark.parametrize(
@@ -121,22 +121,22 @@ def test_an_address_in_no_network_of_the_interface(clinic: Clinic) -> None:
         ("net.ipv6.conf.eth0.disable_ipv6", 1, VIP6, "disable_ipv6"),
     ],
 )
-def test_kernel_settings(clinic: Clinic, setting: str, value: int, vip: str, check: str) -> None:
+def test_kernel_settings(lab: DoctorLab, setting: str, value: int, vip: str, check: str) -> None:
     restore = f"sysctl -w {setting}=0; ip address add fd99::c/64 dev eth0 nodad || true"
-    with undone(clinic.here, f"sysctl -w {setting}={value}", restore):
-        assert clinic.examine(vip=vip).one(check, "problem").startswith(f"it is {value}")
-    assert check not in clinic.examine(vip=vip).problems
+    with undone(lab.here, f"sysctl -w {setting}={value}", restore):
+        assert lab.examine(vip=vip).one(check, "problem").startswith(f"it is {value}")
+    assert check not in lab.examine(vip=vip).problems
 
 
-def test_a_strict_reverse_path_filter_with_the_route_elsewhere(clinic: Clinic, master: Process) -> None:
+def test_a_strict_reverse_path_filter_with_the_route_elsewhere(lab: DoctorLab, master: Process) -> None:
     with undone(
-        clinic.here,
+        lab.here,
         "ip link add away type veth peer name far && ip link set away up && ip link set far up"
         " && ip route add 10.99.0.0/25 dev away"
         " && sysctl -w net.ipv4.conf.eth0.rp_filter=1",
         "sysctl -w net.ipv4.conf.eth0.rp_filter=0; ip link del away",
     ):
-        report = clinic.examine()
+        report = lab.examine()
     assert MASTER in report.one("rp_filter", "problem")
     assert report.one("delivery", "problem").endswith("reached the card, and none a program")
 
@@ -152,10 +152,10 @@ def test_a_strict_reverse_path_filter_with_the_route_elsewhere(clinic: Clinic, m
         ("prerouting", "accept", "iifname eth0 meta pkttype multicast drop", "advertisements from the network"),
     ],
 )
-def test_nftables_that_drop(clinic: Clinic, master: Process, hook: str, policy: str, rule: str, found: str) -> None:
+def test_nftables_that_drop(lab: DoctorLab, master: Process, hook: str, policy: str, rule: str, found: str) -> None:
     rules = NFT.format(hook=hook, policy=policy, rule=rule)
-    with undone(clinic.here, rules, "nft delete table inet f"):
-        report = clinic.examine()
+    with undone(lab.here, rules, "nft delete table inet f"):
+        report = lab.examine()
     assert found in report.one("firewall", "problem")
     assert ("delivery" in report.problems) == (hook != "output"), str(report)
 
@@ -170,32 +170,32 @@ def test_nftables_that_drop(clinic: Clinic, master: Process, hook: str, policy: 
         ("accept", "iifname eth1 drop"),
     ],
 )
-def test_nftables_that_let_it_pass(clinic: Clinic, master: Process, policy: str, rule: str) -> None:
+def test_nftables_that_let_it_pass(lab: DoctorLab, master: Process, policy: str, rule: str) -> None:
     """The kernel is the judge: it delivers, and nothing is said against the rules."""
     rules = NFT.format(hook="input", policy=policy, rule=rule)
-    with undone(clinic.here, rules, "nft delete table inet f"):
-        report = clinic.examine()
+    with undone(lab.here, rules, "nft delete table inet f"):
+        report = lab.examine()
     assert report.of("firewall", "ok"), str(report)
     assert report.of("delivery", "ok")
 
 
 @needs_iptables
 @pytest.mark.parametrize("tool", ["iptables", "iptables-legacy"])
-def test_iptables_that_drop(clinic: Clinic, master: Process, tool: str) -> None:
+def test_iptables_that_drop(lab: DoctorLab, master: Process, tool: str) -> None:
     rule = "INPUT -i eth0 -d 224.0.0.18 -p 112 -m comment --comment 'no carp' -j DROP"
-    with undone(clinic.here, f"{tool} -A {rule}", f"{tool} -D {rule}"):
-        report = clinic.examine()
+    with undone(lab.here, f"{tool} -A {rule}", f"{tool} -D {rule}"):
+        report = lab.examine()
     found = report.one("firewall", "problem")
     assert "takes advertisements from the network (IPv4)" in found
     assert ("iptables-legacy-save table filter, chain INPUT: `-A INPUT -d 224" in found) == ("legacy" in tool)
     assert "delivery" in report.problems
 
 
-def test_hooks_that_can_not_be_run(clinic: Clinic, tmp_path: Path) -> None:
+def test_hooks_that_can_not_be_run(lab: DoctorLab, tmp_path: Path) -> None:
     plain = tmp_path / "plain"
     plain.write_text("#!/bin/sh\n")
     good = script(tmp_path, "good", "true")
-    report = clinic.examine(
+    report = lab.examine(
         *("--on-master", "/usr/local/sbin/gone --now", "--on-backup", str(plain), "--on-fault", good)
     )
     assert [one["found"] for one in report.of("hooks", "problem")] == [
@@ -205,14 +205,14 @@ def test_hooks_that_can_not_be_run(clinic: Clinic, tmp_path: Path) -> None:
     assert report.one("hooks", "ok") == f"{good} can be run"
 
 
-def test_an_old_daemon_and_one_that_left_its_address(clinic: Clinic) -> None:
-    process = clinic.run_master(clinic.there, "--dead-ratio", "100", vip="10.99.0.160", vhid=160, advskew=10)
+def test_an_old_daemon_and_one_that_left_its_address(lab: DoctorLab) -> None:
+    process = lab.run_master(lab.there, "--dead-ratio", "100", vip="10.99.0.160", vhid=160, advskew=10)
     assert (
-        clinic.examine(node=clinic.there, vip="10.99.0.160", vhid=160)
+        lab.examine(node=lab.there, vip="10.99.0.160", vhid=160)
         .one("daemon", "warning")
         .startswith(f"process {process.pid} serves it, since ")
     )
     process.kill()
-    report = clinic.examine(node=clinic.there, vip="10.99.0.160", vhid=160, listen_s=0.2)
+    report = lab.examine(node=lab.there, vip="10.99.0.160", vhid=160, listen_s=0.2)
     assert report.one("daemon", "ok") == "none runs for this group here"
     assert "left by a daemon that runs no more" in report.one("addresses", "warning")

@@ -6,18 +6,18 @@ from ipaddress import ip_address
 import pytest
 
 from carpsidecar.lab.process import Process
-from carpsidecar.lab.tap import Tap
 from carpsidecar.protocol.auth import HardenedAuth
 from carpsidecar.protocol.packet import VERSION_HARDENED, header, pack
-from tests.network.doctor.clinic import HERE, MASTER, PASSPHRASE, THERE, VIP, VIP6, Clinic, repeating
-from tests.network.engine.forged import ipv4
+from tests.network.doctor.lab import HERE, MASTER, PASSPHRASE, THERE, VIP, VIP6, DoctorLab, repeating
+from tests.support.frames import ipv4
+from tests.support.tap import Tap
 from tests.unit.capture.packets import carp
 
 pytestmark = pytest.mark.network
 
 
-def test_a_group_that_is_well(clinic: Clinic, master: Process) -> None:
-    report = clinic.examine()
+def test_a_group_that_is_well(lab: DoctorLab, master: Process) -> None:
+    report = lab.examine()
     assert (report.exit_status, report.problems) == (0, set()), str(report)
     assert {one["check"] for one in report.findings if one["status"] == "warning"} <= {"clock"}
     assert report.one("peers", "ok").startswith(f"{MASTER} is master: every 0.0781 s, advskew 20")
@@ -28,10 +28,10 @@ def test_a_group_that_is_well(clinic: Clinic, master: Process) -> None:
     assert report.one("multicast", "ok") == "224.0.0.18 can be joined, and comes back"
 
 
-def test_it_disturbs_nobody(clinic: Clinic, master: Process) -> None:
+def test_it_disturbs_nobody(lab: DoctorLab, master: Process) -> None:
     """No advertisement and no claim leaves the machine: what leaves it asks, from no address."""
-    with Tap(clinic.there) as tap:
-        clinic.examine("--vip", VIP6)
+    with Tap(lab.there) as tap:
+        lab.examine("--vip", VIP6)
         ours = [frame.data for frame in tap.heard if frame.data[6:12] == bytes.fromhex("02ca0000000c")]
     assert ours, "it has asked for the address"
     assert [frame for frame in ours if frame[12:14] == b"\x08\x00" and frame[23] == 112] == []
@@ -51,8 +51,8 @@ def test_it_disturbs_nobody(clinic: Clinic, master: Process) -> None:
     ],
     ids=["another", "line feed", "quotes", "longer", "shorter"],
 )
-def test_a_wrong_passphrase(clinic: Clinic, master: Process, passphrase: str, words: str) -> None:
-    report = clinic.examine(passphrase=passphrase)
+def test_a_wrong_passphrase(lab: DoctorLab, master: Process, passphrase: str, words: str) -> None:
+    report = lab.examine(passphrase=passphrase)
     found = report.one("digest", "problem")
     assert found.startswith(f"that of {MASTER} does not fit")
     assert words in found
@@ -68,45 +68,45 @@ def test_a_wrong_passphrase(clinic: Clinic, master: Process, passphrase: str, wo
     ],
     ids=["one more", "one family more", "another"],
 )
-def test_other_addresses(clinic: Clinic, master: Process, flags: tuple[str, ...], vip: str, words: str) -> None:
-    assert words in clinic.examine(*flags, vip=vip).one("digest", "problem")
+def test_other_addresses(lab: DoctorLab, master: Process, flags: tuple[str, ...], vip: str, words: str) -> None:
+    assert words in lab.examine(*flags, vip=vip).one("digest", "problem")
 
 
-def test_the_other_mode(clinic: Clinic, master: Process) -> None:
-    found = clinic.examine("--auth", "hardened").one("digest", "problem")
+def test_the_other_mode(lab: DoctorLab, master: Process) -> None:
+    found = lab.examine("--auth", "hardened").one("digest", "problem")
     assert found == f"{MASTER} uses auth carp, and this configuration hardened"
 
 
-def test_the_other_mode_and_another_address(clinic: Clinic, master: Process) -> None:
-    found = clinic.examine("--auth", "hardened", vip="10.99.0.109").one("digest", "problem")
+def test_the_other_mode_and_another_address(lab: DoctorLab, master: Process) -> None:
+    found = lab.examine("--auth", "hardened", vip="10.99.0.109").one("digest", "problem")
     assert found == f"{MASTER} uses auth carp, and this configuration hardened; its only address is {VIP}"
 
 
-def test_another_vhid(clinic: Clinic, master: Process) -> None:
-    report = clinic.examine(vhid=43)
+def test_another_vhid(lab: DoctorLab, master: Process) -> None:
+    report = lab.examine(vhid=43)
     assert report.one("vhid", "problem") == f"{MASTER} has our passphrase and addresses, but vhid 42, not 43"
     assert report.one("peers", "warning").startswith("no master was heard in")
 
 
-def test_equal_priorities(clinic: Clinic, master: Process) -> None:
-    found = clinic.examine(advskew=20).one("priority", "warning")
+def test_equal_priorities(lab: DoctorLab, master: Process) -> None:
+    found = lab.examine(advskew=20).one("priority", "warning")
     assert found == f"{MASTER} has advbase 0 and advskew 20, as we have"
 
 
-def test_intervals_that_do_not_fit(clinic: Clinic, master: Process) -> None:
-    found = clinic.examine("--advbase", "9").one("priority", "problem")
+def test_intervals_that_do_not_fit(lab: DoctorLab, master: Process) -> None:
+    found = lab.examine("--advbase", "9").one("priority", "problem")
     assert found.startswith(f"this machine advertises every 9.2 s, longer than {MASTER} waits for a master")
 
 
-def test_a_running_daemon_that_was_configured_otherwise(clinic: Clinic, master: Process) -> None:
-    report = clinic.examine("--vip", "10.99.0.101", node=clinic.master)
+def test_a_running_daemon_that_was_configured_otherwise(lab: DoctorLab, master: Process) -> None:
+    report = lab.examine("--vip", "10.99.0.101", node=lab.master)
     found = report.one("digest", "problem")
     assert found.startswith(f"that of this machine's own daemon ({MASTER}) does not fit: its addresses are {VIP}")
     assert "send the daemon HUP" in report.of("digest")[0]["remedy"]
 
 
-def test_the_master_itself(clinic: Clinic, master: Process) -> None:
-    report = clinic.examine(node=clinic.master, advskew=20)
+def test_the_master_itself(lab: DoctorLab, master: Process) -> None:
+    report = lab.examine(node=lab.master, advskew=20)
     assert report.problems == set(), str(report)
     assert report.one("peers", "ok") == "this machine is master, and no other one is"
     assert report.one("addresses", "ok") == f"this machine holds {VIP}"
@@ -114,28 +114,28 @@ def test_the_master_itself(clinic: Clinic, master: Process) -> None:
     assert "serves it, since" in report.one("daemon", "warning")
 
 
-def test_two_masters_at_once(clinic: Clinic, master: Process) -> None:
+def test_two_masters_at_once(lab: DoctorLab, master: Process) -> None:
     """The other one hears nothing, and takes over; both are heard here."""
-    clinic.there.drop_incoming()
+    lab.there.drop_incoming()
     try:
-        second = clinic.run_master(clinic.there, advskew=60)
-        report = clinic.examine()
+        second = lab.run_master(lab.there, advskew=60)
+        report = lab.examine()
         assert report.one("peers", "problem") == f"{MASTER}, {THERE} are masters at once"
-        again = clinic.examine(node=clinic.master)
+        again = lab.examine(node=lab.master)
         assert again.one("peers", "problem") == f"this machine is master, and so is {THERE}: two at once"
         assert second.stop() == 0
     finally:
-        clinic.there.rejoin()
+        lab.there.rejoin()
 
 
-def test_our_own_packets_come_back(clinic: Clinic, master: Process) -> None:
-    with Tap(clinic.there) as tap, repeating(tap, lambda: ipv4(tap.mac, HERE, carp())):
-        found = clinic.examine().one("reflection", "problem")
+def test_our_own_packets_come_back(lab: DoctorLab, master: Process) -> None:
+    with Tap(lab.there) as tap, repeating(tap, lambda: ipv4(tap.mac, HERE, carp())):
+        found = lab.examine().one("reflection", "problem")
     assert found == f"advertisements from our own address {HERE} come in on eth0"
 
 
 @pytest.mark.parametrize(("off_s", "words"), [(7200, "2 hours ahead of"), (-300, "5 minutes behind")])
-def test_a_clock_that_is_off(clinic: Clinic, off_s: int, words: str) -> None:
+def test_a_clock_that_is_off(lab: DoctorLab, off_s: int, words: str) -> None:
     """Hardened: the counter is the clock's time, so an authentic one from the past or the future tells it."""
     authentic = HardenedAuth(PASSPHRASE.encode(), 44, [ip_address(VIP)])
     head = header(VERSION_HARDENED, 44, 40, 0)
@@ -144,7 +144,7 @@ def test_a_clock_that_is_off(clinic: Clinic, off_s: int, words: str) -> None:
         counter = authentic.next_counter(int((time.time() + off_s) * 1e6))
         return ipv4(tap.mac, THERE, pack(head, counter, authentic.digest(head, ip_address(THERE), counter)))
 
-    with Tap(clinic.there) as tap, repeating(tap, advertisement):
-        report = clinic.examine("--auth", "hardened", vhid=44)
+    with Tap(lab.there) as tap, repeating(tap, advertisement):
+        report = lab.examine("--auth", "hardened", vhid=44)
     assert report.one("counter", "warning") == f"the counter of {THERE} is {words} this machine's clock"
     assert report.of("clock")

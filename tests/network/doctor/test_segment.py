@@ -8,8 +8,7 @@ import pytest
 from carpsidecar.lab.commands import run
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
-from carpsidecar.lab.tap import Tap, advertises
-from tests.network.doctor.clinic import (
+from tests.network.doctor.lab import (
     MASTER,
     PASSPHRASE,
     SOON_S,
@@ -17,25 +16,26 @@ from tests.network.doctor.clinic import (
     VHID,
     VIP,
     VIP6,
-    Clinic,
+    DoctorLab,
     repeating,
     undone,
 )
-from tests.network.engine.forged import ipv4, ipv6
-from tests.network.interop.peers import KEEPALIVED, UCARP, needs_keepalived, needs_ucarp
+from tests.support.frames import ipv4, ipv6
+from tests.support.peers import KEEPALIVED, UCARP, needs_keepalived, needs_ucarp
+from tests.support.tap import Tap, advertises
 from tests.unit.capture.packets import carp
 
 pytestmark = pytest.mark.network
 
 
 @needs_ucarp
-def test_another_group_with_our_vhid(clinic: Clinic, master: Process) -> None:
+def test_another_group_with_our_vhid(lab: DoctorLab, master: Process) -> None:
     """A real ucarp that has nothing to do with us."""
     argv = [str(UCARP), "-i", "eth0", "-s", THERE, "-v", str(VHID), "-p", "of another", "-a", "10.98.0.5", "-z"]
-    foreign = clinic.there.start([*argv, "-b", "1", "-k", "0", "-f", "none"])
+    foreign = lab.there.start([*argv, "-b", "1", "-k", "0", "-f", "none"])
     try:
         foreign.wait_for("MASTER", SOON_S)
-        report = clinic.examine(listen_s=1.3)
+        report = lab.examine(listen_s=1.3)
         assert (
             report.one("vhid", "problem")
             == f"{THERE} uses vhid 42 too, and neither our passphrase nor our addresses"
@@ -46,8 +46,8 @@ def test_another_group_with_our_vhid(clinic: Clinic, master: Process) -> None:
         foreign.kill()
 
 
-def keepalived(clinic: Clinic, node: Node, version: int, vrid: int) -> Process:
-    directory = clinic.lab.directory
+def keepalived(lab: DoctorLab, node: Node, version: int, vrid: int) -> Process:
+    directory = lab.lab.directory
     config = directory / f"{node.name}.conf"
     config.write_text(
         f"global_defs {{\n  vrrp_version {version}\n}}\nvrrp_instance lab {{\n  interface eth0\n"
@@ -59,16 +59,16 @@ def keepalived(clinic: Clinic, node: Node, version: int, vrid: int) -> Process:
 
 
 @needs_keepalived
-def test_vrrp_routers_with_our_number_and_with_another(clinic: Clinic) -> None:
+def test_vrrp_routers_with_our_number_and_with_another(lab: DoctorLab) -> None:
     """Not that of a master of ours: a VRRP router falls silent when it hears its number from CARP."""
-    with Tap(clinic.here) as tap:
-        other = clinic.lab.node("router")
-        routers = [keepalived(clinic, clinic.there, 2, 43), keepalived(clinic, other, 3, 51)]
+    with Tap(lab.here) as tap:
+        other = lab.lab.node("router")
+        routers = [keepalived(lab, lab.there, 2, 43), keepalived(lab, other, 3, 51)]
         try:
-            for node in (clinic.there, other):
+            for node in (lab.there, other):
                 tap.wait_for(advertises(node.address), SOON_S)
-            report = clinic.examine(vhid=43, vip="10.99.0.143", listen_s=1.3)
-            beside = clinic.examine(vhid=44, vip="10.99.0.144", listen_s=1.3)
+            report = lab.examine(vhid=43, vip="10.99.0.143", listen_s=1.3)
+            beside = lab.examine(vhid=44, vip="10.99.0.144", listen_s=1.3)
         finally:
             for router in routers:
                 router.kill()
@@ -80,49 +80,49 @@ def test_vrrp_routers_with_our_number_and_with_another(clinic: Clinic) -> None:
 
 
 @pytest.mark.parametrize("vip", [VIP, VIP6])
-def test_a_foreign_machine_has_the_address(clinic: Clinic, vip: str) -> None:
+def test_a_foreign_machine_has_the_address(lab: DoctorLab, vip: str) -> None:
     free = {VIP: "10.99.0.150", VIP6: "fd99::150"}[vip]
     length = 32 if vip == VIP else 128
     with undone(
-        clinic.there,
+        lab.there,
         f"ip address add {free}/{length} dev eth0 {'nodad' if length == 128 else ''}",
         f"ip address del {free}/{length} dev eth0",
     ):
-        found = clinic.examine(vip=free, vhid=150).one("holder", "problem")
+        found = lab.examine(vip=free, vhid=150).one("holder", "problem")
     assert found == f"{free} is held by 02:ca:00:00:00:0d, from which no advertisement of this vhid comes"
 
 
-def test_a_foreign_machine_has_the_address_of_our_master(clinic: Clinic, master: Process) -> None:
-    with undone(clinic.there, f"ip address add {VIP}/32 dev eth0", f"ip address del {VIP}/32 dev eth0"):
-        found = clinic.examine().one("holder", "problem")
-        here = clinic.examine(node=clinic.master).one("holder", "problem")
+def test_a_foreign_machine_has_the_address_of_our_master(lab: DoctorLab, master: Process) -> None:
+    with undone(lab.there, f"ip address add {VIP}/32 dev eth0", f"ip address del {VIP}/32 dev eth0"):
+        found = lab.examine().one("holder", "problem")
+        here = lab.examine(node=lab.master).one("holder", "problem")
     assert found == f"{VIP} is held by 02:ca:00:00:00:0d and by another one at once"
     assert here == f"{VIP} is held by 02:ca:00:00:00:0d and by this machine at once"
 
 
-def test_a_master_that_does_not_answer_for_its_address(clinic: Clinic, master: Process) -> None:
+def test_a_master_that_does_not_answer_for_its_address(lab: DoctorLab, master: Process) -> None:
     with undone(
-        clinic.master, "sysctl -w net.ipv4.conf.eth0.arp_ignore=3", "sysctl -w net.ipv4.conf.eth0.arp_ignore=0"
+        lab.master, "sysctl -w net.ipv4.conf.eth0.arp_ignore=3", "sysctl -w net.ipv4.conf.eth0.arp_ignore=0"
     ):
-        report = clinic.examine()
+        report = lab.examine()
     assert report.one("holder", "warning") == f"{MASTER} advertises, but nobody answers for {VIP}"
 
 
 @pytest.fixture
-def lost_multicast(clinic: Clinic) -> Iterator[None]:
+def lost_multicast(lab: DoctorLab) -> Iterator[None]:
     """A switch that keeps CARP's groups to itself, as one that snoops and knows of no member does."""
     rules = (
         "table bridge snoops {\nchain it {\ntype filter hook forward priority 0;\n"
         "ip daddr 224.0.0.18 drop\nip6 daddr ff02::12 drop\n}\n}\n"
     )
-    switch = f"{clinic.lab.name}-switch"
+    switch = f"{lab.lab.name}-switch"
     run(["nft", "-f", "-"], namespace=switch, stdin=rules)
     yield
     run(["nft", "delete", "table", "bridge", "snoops"], namespace=switch)
 
 
-def test_multicast_that_the_switch_keeps(clinic: Clinic, master: Process, lost_multicast: None) -> None:
-    report = clinic.examine()
+def test_multicast_that_the_switch_keeps(lab: DoctorLab, master: Process, lost_multicast: None) -> None:
+    report = lab.examine()
     assert report.one("peers", "warning").startswith("no master was heard in")
     assert report.one("holder", "problem") == (
         f"{VIP} is held by 02:ca:00:00:00:0b, from which no advertisement of this vhid comes"
@@ -130,13 +130,13 @@ def test_multicast_that_the_switch_keeps(clinic: Clinic, master: Process, lost_m
     assert "IGMP snooping without a querier" in report.of("holder")[0]["remedy"]
 
 
-def test_packets_that_are_bad(clinic: Clinic, master: Process) -> None:
-    with Tap(clinic.there) as tap, repeating(tap, lambda: ipv4(tap.mac, "192.0.2.9", carp(), ttl=63)):
-        finding = clinic.examine().of("packets", "warning")[0]
+def test_packets_that_are_bad(lab: DoctorLab, master: Process) -> None:
+    with Tap(lab.there) as tap, repeating(tap, lambda: ipv4(tap.mac, "192.0.2.9", carp(), ttl=63)):
+        finding = lab.examine().of("packets", "warning")[0]
     assert finding["found"] == "192.0.2.9 sends protocol 112 that is bad: ttl 63, not 255"
     assert "a router must not pass CARP on" in finding["remedy"]
-    with Tap(clinic.there) as tap, repeating(tap, lambda: ipv6(tap.mac, "fe80::9", carp()[:-1] + b"!")):
-        assert "fe80::9 sends protocol 112 that is bad: checksum 0x" in clinic.examine().one("packets", "warning")
+    with Tap(lab.there) as tap, repeating(tap, lambda: ipv6(tap.mac, "fe80::9", carp()[:-1] + b"!")):
+        assert "fe80::9 sends protocol 112 that is bad: checksum 0x" in lab.examine().one("packets", "warning")
 
 
 def bridged(node: Node, *settings: str) -> str:
@@ -147,13 +147,13 @@ def bridged(node: Node, *settings: str) -> str:
     )
 
 
-def test_a_bridge_of_our_own_that_snoops(clinic: Clinic) -> None:
+def test_a_bridge_of_our_own_that_snoops(lab: DoctorLab) -> None:
     """By the command itself: a process in a node sees the node's own /sys."""
-    node = clinic.lab.node("bridge")
+    node = lab.lab.node("bridge")
     node.shell(bridged(node, "mcast_snooping 1", "mcast_querier 0"))
 
     def said(*flags: str) -> list[str]:
-        lines = clinic.run_doctor("--interface", "br9", *flags, node=node).log.splitlines()
+        lines = lab.run_doctor("--interface", "br9", *flags, node=node).log.splitlines()
         return [" ".join(line.split()[3:]) for line in lines if " snooping " in line]
 
     assert said() == ["bridge br9 lets the groups through"], "224.0.0.0/24 is flooded"
@@ -163,19 +163,19 @@ def test_a_bridge_of_our_own_that_snoops(clinic: Clinic) -> None:
     assert said("--vip", VIP6) == ["bridge br9 lets the groups through"]
 
 
-def test_the_passphrase_is_never_shown(clinic: Clinic, master: Process) -> None:
-    assert PASSPHRASE not in str(clinic.examine(passphrase=f"{PASSPHRASE} ").findings)
+def test_the_passphrase_is_never_shown(lab: DoctorLab, master: Process) -> None:
+    assert PASSPHRASE not in str(lab.examine(passphrase=f"{PASSPHRASE} ").findings)
 
 
-def test_a_flood_of_made_up_senders_is_told_in_short(clinic: Clinic, master: Process) -> None:
+def test_a_flood_of_made_up_senders_is_told_in_short(lab: DoctorLab, master: Process) -> None:
     numbers = itertools.count(1)
 
     def forged() -> bytes:
         number = next(numbers)
         return ipv4(tap.mac, f"10.1.{number >> 8 & 255}.{number & 255}", carp())
 
-    with Tap(clinic.there) as tap, repeating(tap, forged, every_s=0.002):
-        report = clinic.examine()
+    with Tap(lab.there) as tap, repeating(tap, forged, every_s=0.002):
+        report = lab.examine()
     assert "more sources do not fit" in str(report.of("digest", "problem"))
     assert report.one("digest", "ok") == f"that of {MASTER} fits"
     assert len(report.findings) < 80

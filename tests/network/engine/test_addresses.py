@@ -8,9 +8,7 @@ import pytest
 
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
-from carpsidecar.lab.tap import Tap, advertises, announces
-from tests.network.delay import Delay
-from tests.network.engine.daemon import (
+from tests.support.cluster import (
     FAST,
     SOON_S,
     VIP,
@@ -22,6 +20,8 @@ from tests.network.engine.daemon import (
     inside,
     mac_of,
 )
+from tests.support.tap import Tap, advertises, announces
+from tests.support.waits import Delay
 
 pytestmark = pytest.mark.network
 

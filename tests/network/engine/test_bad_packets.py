@@ -6,9 +6,9 @@ from typing import NamedTuple
 import pytest
 
 from carpsidecar.lab.process import Process
-from carpsidecar.lab.tap import Tap, advertises
-from tests.network.engine.daemon import FAST, SOON_S, VHID, VIP6, Cluster, cluster_of
-from tests.network.engine.forged import altered, ipv4, ipv6
+from tests.support.cluster import FAST, SOON_S, VHID, VIP6, Cluster, cluster_of
+from tests.support.frames import altered, ipv4, ipv6
+from tests.support.tap import Tap, advertises
 
 pytestmark = pytest.mark.network
 

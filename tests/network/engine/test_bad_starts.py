@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from carpsidecar.lab.commands import environment
-from tests.network.engine.daemon import (
+from tests.support.cluster import (
     PASSPHRASE,
     SOON_S,
     VIP,

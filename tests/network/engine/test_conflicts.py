@@ -7,9 +7,7 @@ import pytest
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.probe import Probe
 from carpsidecar.lab.process import Process
-from carpsidecar.lab.tap import Tap, announces
-from tests.network.delay import Delay
-from tests.network.engine.daemon import (
+from tests.support.cluster import (
     FAST,
     SOON_S,
     VIP,
@@ -21,7 +19,9 @@ from tests.network.engine.daemon import (
     mac_of,
     neighbour,
 )
-from tests.network.engine.forged import gratuitous_arp, neighbour_advertisement
+from tests.support.frames import gratuitous_arp, neighbour_advertisement
+from tests.support.tap import Tap, announces
+from tests.support.waits import Delay
 
 pytestmark = pytest.mark.network
 

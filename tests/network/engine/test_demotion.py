@@ -9,9 +9,9 @@ import pytest
 
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
-from carpsidecar.lab.tap import Tap
-from tests.network.delay import Delay
-from tests.network.engine.daemon import FAST, SOON_S, VHID, Cluster, cluster_of
+from tests.support.cluster import FAST, SOON_S, VHID, Cluster, cluster_of
+from tests.support.tap import Tap
+from tests.support.waits import Delay
 
 pytestmark = pytest.mark.network
 

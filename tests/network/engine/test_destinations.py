@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from carpsidecar.lab.process import Process
-from carpsidecar.lab.tap import Tap, advertises
-from tests.network.engine.daemon import FAST, SOON_S, VHID, VIP6, Cluster, cluster_of
-from tests.network.engine.forged import BROADCAST_MAC, CARP_MAC
+from tests.support.cluster import FAST, SOON_S, VHID, VIP6, Cluster, cluster_of
+from tests.support.frames import BROADCAST_MAC, CARP_MAC
+from tests.support.tap import Tap, advertises
 
 pytestmark = pytest.mark.network
 

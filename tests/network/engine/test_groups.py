@@ -9,8 +9,7 @@ import yaml
 
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
-from tests.network.delay import Delay
-from tests.network.engine.daemon import (
+from tests.support.cluster import (
     FAST,
     SOON_S,
     VIP,
@@ -20,6 +19,7 @@ from tests.network.engine.daemon import (
     client_of,
     cluster_of,
 )
+from tests.support.waits import Delay
 
 pytestmark = pytest.mark.network
 

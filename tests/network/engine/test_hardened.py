@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from carpsidecar.lab.process import Process
-from carpsidecar.lab.tap import Tap, advertises
-from tests.network.delay import Delay
-from tests.network.engine.daemon import FAST, SOON_S, Cluster, cluster_of
-from tests.network.engine.forged import altered, ipv4
+from tests.support.cluster import FAST, SOON_S, Cluster, cluster_of
+from tests.support.frames import altered, ipv4
+from tests.support.tap import Tap, advertises
+from tests.support.waits import Delay
 
 pytestmark = pytest.mark.network
 

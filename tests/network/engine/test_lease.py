@@ -8,9 +8,9 @@ import pytest
 from carpsidecar.lab.holders import Change
 from carpsidecar.lab.probe import Probe
 from carpsidecar.lab.process import Process
-from carpsidecar.lab.tap import Tap, advertises
-from tests.network.delay import Delay
-from tests.network.engine.daemon import SOON_S, VHID, Cluster, client_of, cluster_of
+from tests.support.cluster import SOON_S, VHID, Cluster, client_of, cluster_of
+from tests.support.tap import Tap, advertises
+from tests.support.waits import Delay
 
 pytestmark = pytest.mark.network
 

@@ -7,8 +7,8 @@ import pytest
 
 from carpsidecar.lab.probe import Probe
 from carpsidecar.lab.process import Process
-from tests.network.delay import Delay
-from tests.network.engine.daemon import FAST, SOON_S, VIP, Cluster, client_of, cluster_of, mac_of, neighbour
+from tests.support.cluster import FAST, SOON_S, VIP, Cluster, client_of, cluster_of, mac_of, neighbour
+from tests.support.waits import Delay
 
 pytestmark = pytest.mark.network
 

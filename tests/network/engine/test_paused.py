@@ -2,8 +2,8 @@
 
 import pytest
 
-from carpsidecar.lab.tap import Tap
-from tests.network.engine.daemon import FAST, SOON_S, VHID, client_of, cluster_of
+from tests.support.cluster import FAST, SOON_S, VHID, client_of, cluster_of
+from tests.support.tap import Tap
 
 pytestmark = pytest.mark.network
 

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-pytest.register_assert_rewrite("tests.network.interop.peers")
+pytest.register_assert_rewrite("tests.support.peers")
 
 AT_ONCE = int(os.environ.get("CARP_TESTS_AT_ONCE", "12"))
 _futures = pytest.StashKey[dict[str, "Future[None]"]]()

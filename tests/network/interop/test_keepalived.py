@@ -12,7 +12,7 @@ import pytest
 
 from carpsidecar.lab.holders import HolderWatch
 from carpsidecar.lab.process import Process
-from tests.network.interop.peers import (
+from tests.support.peers import (
     SLOWER,
     SOON_S,
     VHID,

@@ -14,8 +14,8 @@ from statistics import median
 import pytest
 
 from carpsidecar.lab.process import Process
-from tests.network.interop.peers import SLOWER, SOON_S, Kind, Member, Segment, needs_ucarp, seconds_until, segment
-from tests.network.interop.wire import BOW_OUT
+from tests.support.peers import SLOWER, SOON_S, Kind, Member, Segment, needs_ucarp, seconds_until, segment
+from tests.support.tshark import BOW_OUT
 
 pytestmark = [pytest.mark.network, needs_ucarp, pytest.mark.at_once]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.network.interop.peers import SOON_S, Kind, Member, Segment, client_of, needs_ucarp, segment
+from tests.support.peers import SOON_S, Kind, Member, Segment, client_of, needs_ucarp, segment
 
 pytestmark = [pytest.mark.network, needs_ucarp, pytest.mark.at_once]
 

@@ -5,7 +5,7 @@ Each test goes through both directions: what was the backup has become the maste
 
 import pytest
 
-from tests.network.interop.peers import SOON_S, Kind, Member, Segment, client_of, needs_ucarp, segment
+from tests.support.peers import SOON_S, Kind, Member, Segment, client_of, needs_ucarp, segment
 
 pytestmark = [pytest.mark.network, needs_ucarp, pytest.mark.at_once]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.network.interop.peers import SLOWER, SOON_S, Kind, client_of, needs_ucarp, segment
+from tests.support.peers import SLOWER, SOON_S, Kind, client_of, needs_ucarp, segment
 
 pytestmark = [pytest.mark.network, needs_ucarp, pytest.mark.at_once]
 

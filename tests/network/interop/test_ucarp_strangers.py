@@ -3,7 +3,7 @@
 import pytest
 
 from carpsidecar.lab.holders import HolderWatch
-from tests.network.interop.peers import (
+from tests.support.peers import (
     OTHER_VIP,
     PASSPHRASE,
     SOON_S,

@@ -6,9 +6,9 @@ from ipaddress import ip_address
 
 import pytest
 
-from carpsidecar.lab.tap import Tap
-from tests.network.interop.peers import PASSPHRASE, VHID, VIP, Kind, segment
-from tests.network.interop.wire import BOW_OUT, CHECKSUM_GOOD, Recording, needs_tshark
+from tests.support.peers import PASSPHRASE, VHID, VIP, Kind, segment
+from tests.support.tap import Tap
+from tests.support.tshark import BOW_OUT, CHECKSUM_GOOD, Recording, needs_tshark
 
 pytestmark = [pytest.mark.network, needs_tshark, pytest.mark.at_once]
 

@@ -8,7 +8,7 @@ import pytest
 
 from carpsidecar.lab.holders import HolderWatch
 from carpsidecar.lab.network import Lab
-from tests.network.delay import Delay
+from tests.support.waits import Delay
 
 pytestmark = pytest.mark.network
 

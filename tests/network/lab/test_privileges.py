@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import carpsidecar
-from tests.nobody import let_everybody_in
+from tests.support.unprivileged import UNPRIVILEGED, open_to_others
 
 pytestmark = pytest.mark.network
 
@@ -35,7 +35,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     if python is None or subprocess.run([python, "-c", "import typing; typing.Self"], check=False).returncode:
         pytest.skip("no Python 3.11 that other users can run")
     folder = tmp_path_factory.mktemp("plain")
-    let_everybody_in(folder)
+    open_to_others(folder)
     source = Path(carpsidecar.__file__).parent
     shutil.copytree(source, folder / "carpsidecar", ignore=shutil.ignore_patterns("__pycache__"))
     return ["env", f"PYTHONPATH={folder}", "PATH=/usr/bin:/bin", python, "-c", PROGRAM]
@@ -46,10 +46,9 @@ def run(argv: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_plain_user_gets_a_lab_in_a_user_namespace(program: list[str]) -> None:
-    as_nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
-    if run([*as_nobody, "unshare", "--user", "true"]).returncode:
+    if run([*UNPRIVILEGED, "unshare", "--user", "true"]).returncode:
         pytest.skip("this kernel forbids user namespaces to users")
-    ended = run([*as_nobody, *program])
+    ended = run([*UNPRIVILEGED, *program])
     assert (ended.stdout, ended.stderr, ended.returncode) == ("server 0\n", "", 0)
 
 

@@ -8,7 +8,7 @@ import pytest
 from carpsidecar.lab.network import Lab
 from carpsidecar.lab.outages import Outage, Question, outages
 from carpsidecar.lab.probe import EchoServer, Probe
-from tests.network.delay import Delay
+from tests.support.waits import Delay
 
 pytestmark = pytest.mark.network
 

@@ -11,8 +11,8 @@ import pytest
 from carpsidecar.linux.lease import Lease, left_over, take_off
 from carpsidecar.linux.monitor import AddressRemoved, Monitor
 from carpsidecar.linux.netlink import IPInterface, Netlink, NetlinkError
-from tests.network.delay import Delay
 from tests.network.linux.helpers import Node, gather, two_nodes
+from tests.support.waits import Delay
 
 pytestmark = pytest.mark.network
 

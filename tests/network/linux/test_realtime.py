@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from carpsidecar.linux.capabilities import missing
-from tests.network.realtime import REALTIME, needs_realtime
+from tests.support.realtime import REALTIME, needs_realtime
 
 pytestmark = pytest.mark.network
 

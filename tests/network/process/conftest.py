@@ -6,7 +6,7 @@ import pytest
 
 from carpsidecar.lab.network import Lab
 from carpsidecar.lab.node import Node
-from carpsidecar.lab.tap import Tap
+from tests.support.tap import Tap
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from carpsidecar.messages import (
     decode_for_reporter,
     encode,
 )
-from tests.network.process.running import SOON_S, Configuration, piped
+from tests.support.daemon import SOON_S, Configuration, piped
 
 _Message = TypeVar("_Message", bound=ToReporter)
 

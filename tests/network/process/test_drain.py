@@ -10,7 +10,7 @@ from carpsidecar.lab.holders import HolderWatch
 from carpsidecar.lab.node import Node
 from carpsidecar.messages import GroupSnapshot, SetDemotion
 from tests.network.process.consumer import consume
-from tests.network.process.running import GROUP, SOON_S, Configuration, group, holds, script, start, start_master
+from tests.support.daemon import GROUP, SOON_S, Configuration, group, holds, script, start, start_master
 
 pytestmark = pytest.mark.network
 

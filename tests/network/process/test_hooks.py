@@ -11,10 +11,8 @@ import pytest
 
 from carpsidecar.engine.run import LAST_HOOKS_MAX_S
 from carpsidecar.lab.node import Node
-from carpsidecar.lab.tap import Tap, bows_out
-from tests.network.delay import Delay
-from tests.network.process.running import (
-    COMMAND,
+from tests.support.command import COMMAND
+from tests.support.daemon import (
     LATE_S,
     PASSPHRASE,
     SLOWER,
@@ -31,6 +29,8 @@ from tests.network.process.running import (
     start_master,
     wait_for_end,
 )
+from tests.support.tap import Tap, bows_out
+from tests.support.waits import Delay
 
 pytestmark = pytest.mark.network
 

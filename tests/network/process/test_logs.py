@@ -14,11 +14,9 @@ import pytest
 
 from carpsidecar.lab.namespace import run_in
 from carpsidecar.lab.node import Node
-from carpsidecar.lab.tap import Tap, advertises
 from carpsidecar.protocol.packet import header, pack
-from tests.network.delay import Delay
-from tests.network.process.running import (
-    COMMAND,
+from tests.support.command import COMMAND
+from tests.support.daemon import (
     GROUP,
     PASSPHRASE,
     SOON_S,
@@ -31,6 +29,8 @@ from tests.network.process.running import (
     start,
     start_master,
 )
+from tests.support.tap import Tap, advertises
+from tests.support.waits import Delay
 
 pytestmark = pytest.mark.network
 

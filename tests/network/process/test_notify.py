@@ -14,8 +14,8 @@ import pytest
 from carpsidecar.lab.namespace import run_in
 from carpsidecar.lab.node import Node
 from carpsidecar.protocol.packet import CARP_PROTOCOL
-from tests.network.delay import Delay
-from tests.network.process.running import GROUP, SOON_S, Configuration, group, script, send, start
+from tests.support.daemon import GROUP, SOON_S, Configuration, group, script, send, start
+from tests.support.waits import Delay
 
 pytestmark = pytest.mark.network
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from carpsidecar.lab.node import Node
-from carpsidecar.lab.tap import Tap, advertises
 from carpsidecar.messages import (
     MESSAGE_SIZE_MAX,
     Beat,
@@ -21,9 +20,8 @@ from carpsidecar.messages import (
     StepBack,
     encode,
 )
-from tests.network.delay import Delay
 from tests.network.process.consumer import consume
-from tests.network.process.running import (
+from tests.support.daemon import (
     GROUP,
     LATE_S,
     SLOWER,
@@ -36,6 +34,8 @@ from tests.network.process.running import (
     script,
     start,
 )
+from tests.support.tap import Tap, advertises
+from tests.support.waits import Delay
 
 pytestmark = pytest.mark.network
 

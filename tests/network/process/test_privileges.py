@@ -6,7 +6,7 @@ import pytest
 
 from carpsidecar.lab.node import Node
 from tests.network.process.consumer import consume
-from tests.network.process.running import (
+from tests.support.daemon import (
     PASSPHRASE,
     SOON_S,
     Configuration,
@@ -16,12 +16,12 @@ from tests.network.process.running import (
     start,
     start_master,
 )
-from tests.nobody import WHY_NOT, can_be_nobody, let_everybody_in
+from tests.support.unprivileged import WHY_NOT, can_be_unprivileged, open_to_others
 
 pytestmark = pytest.mark.network
 
 NET_ADMIN_AND_RAW = 1 << 12 | 1 << 13
-AS_NOBODY = (
+WITH_TWO_CAPABILITIES = (
     *("setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups"),
     *("--inh-caps", "-all,+net_admin,+net_raw", "--ambient-caps", "+net_admin,+net_raw"),
 )
@@ -69,15 +69,15 @@ def test_a_hook_of_a_root_engine_may_do_what_root_may(node: Node, tmp_path: Path
     assert found["NoNewPrivs"] == 0
 
 
-@pytest.mark.skipif(not can_be_nobody(), reason=WHY_NOT)
+@pytest.mark.skipif(not can_be_unprivileged(), reason=WHY_NOT)
 @pytest.mark.parametrize("hooks", [False, True])
-def test_it_runs_as_nobody_with_ambient_capabilities(node: Node, tmp_path: Path, hooks: bool) -> None:
+def test_it_runs_unprivileged_with_ambient_capabilities(node: Node, tmp_path: Path, hooks: bool) -> None:
     commands = {"on_master": "/bin/sh -c 'ip link set dev lo mtu 1400 && echo TOLD $(id -un)'"} if hooks else {}
     configuration = Configuration(tmp_path, group(**commands))
-    let_everybody_in(tmp_path)
+    open_to_others(tmp_path)
     for path in tmp_path.iterdir():
         path.chmod(0o755)
-    engine = start(node, configuration, env={"CARP_PASSPHRASE": PASSPHRASE}, by=AS_NOBODY)
+    engine = start(node, configuration, env={"CARP_PASSPHRASE": PASSPHRASE}, by=WITH_TWO_CAPABILITIES)
     engine.wait_for("became master", SOON_S)
     assert holds(node)
     found = status(engine.pid)

@@ -10,12 +10,9 @@ import pytest
 from carpsidecar.lab.holders import HolderWatch
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
-from carpsidecar.lab.tap import Tap, advertises
 from carpsidecar.messages import GroupSnapshot, Heartbeat, Notice, Promote, SetDemotion, StepBack
-from tests.network.delay import Delay
-from tests.network.interop.peers import UCARP, needs_ucarp
 from tests.network.process.consumer import consume
-from tests.network.process.running import (
+from tests.support.daemon import (
     GROUP,
     SOON_S,
     VIP,
@@ -24,6 +21,9 @@ from tests.network.process.running import (
     script,
     start_master,
 )
+from tests.support.peers import UCARP, needs_ucarp
+from tests.support.tap import Tap, advertises
+from tests.support.waits import Delay
 
 pytestmark = pytest.mark.network
 

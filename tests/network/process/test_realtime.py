@@ -8,7 +8,10 @@ import pytest
 
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
-from tests.network.process.running import (
+from tests.network.process.test_privileges import NET_ADMIN_AND_RAW, status
+from tests.network.process.test_reload import reload
+from tests.network.process.test_reporter import HTTP, reporter_of
+from tests.support.daemon import (
     PASSPHRASE,
     SOON_S,
     Configuration,
@@ -20,11 +23,8 @@ from tests.network.process.running import (
     start,
     start_master,
 )
-from tests.network.process.test_privileges import NET_ADMIN_AND_RAW, status
-from tests.network.process.test_reload import reload
-from tests.network.process.test_reporter import HTTP, reporter_of
-from tests.network.realtime import REALTIME, needs_realtime
-from tests.nobody import AS_NOBODY, WHY_NOT, can_be_nobody, let_everybody_in
+from tests.support.realtime import REALTIME, needs_realtime
+from tests.support.unprivileged import UNPRIVILEGED, WHY_NOT, can_be_unprivileged, open_to_others
 
 pytestmark = pytest.mark.network
 
@@ -75,14 +75,14 @@ def test_neither_the_reporter_nor_a_command_inherits_it(node: Node, tmp_path: Pa
 
 
 @needs_realtime
-@pytest.mark.skipif(not can_be_nobody(), reason=WHY_NOT)
-def test_as_nobody_it_takes_two_more_capabilities_while_it_starts(node: Node, tmp_path: Path) -> None:
+@pytest.mark.skipif(not can_be_unprivileged(), reason=WHY_NOT)
+def test_unprivileged_it_takes_two_more_capabilities_while_it_starts(node: Node, tmp_path: Path) -> None:
     configuration = Configuration(tmp_path, group(), beside=ON)
-    let_everybody_in(tmp_path)
+    open_to_others(tmp_path)
     for path in tmp_path.iterdir():
         path.chmod(0o755)
     wanted = ",".join(f"+{name}" for name in ("net_admin", "net_raw", "sys_nice", "ipc_lock"))
-    by = (*AS_NOBODY, "--inh-caps", f"-all,{wanted}", "--ambient-caps", wanted)
+    by = (*UNPRIVILEGED, "--inh-caps", f"-all,{wanted}", "--ambient-caps", wanted)
     engine = start(node, configuration, env={"CARP_PASSPHRASE": PASSPHRASE}, by=by)
     engine.wait_for(SAID, SOON_S)
     engine.wait_for("became master", SOON_S)

@@ -10,9 +10,7 @@ from carpsidecar.lab.holders import HolderWatch
 from carpsidecar.lab.network import Lab
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
-from carpsidecar.lab.tap import Tap, advertises, bows_out
-from tests.network.delay import Delay
-from tests.network.process.running import (
+from tests.support.daemon import (
     FAST,
     GROUP,
     SOON_S,
@@ -26,6 +24,8 @@ from tests.network.process.running import (
     start,
     start_master,
 )
+from tests.support.tap import Tap, advertises, bows_out
+from tests.support.waits import Delay
 
 pytestmark = pytest.mark.network
 

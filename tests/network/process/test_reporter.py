@@ -9,9 +9,8 @@ import pytest
 
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
-from carpsidecar.lab.tap import Tap
-from tests.network.delay import Delay
-from tests.network.process.running import (
+from tests.network.process.test_privileges import status
+from tests.support.daemon import (
     SOON_S,
     Configuration,
     alive,
@@ -22,7 +21,8 @@ from tests.network.process.running import (
     start,
     start_master,
 )
-from tests.network.process.test_privileges import status
+from tests.support.tap import Tap
+from tests.support.waits import Delay
 
 pytestmark = pytest.mark.network
 

@@ -8,9 +8,7 @@ import pytest
 
 from carpsidecar.lab.holders import HolderWatch
 from carpsidecar.lab.node import Node
-from carpsidecar.lab.tap import Tap, bows_out
-from tests.network.delay import Delay
-from tests.network.process.running import (
+from tests.support.daemon import (
     GROUP,
     SOON_S,
     VIP,
@@ -22,6 +20,8 @@ from tests.network.process.running import (
     start,
     start_master,
 )
+from tests.support.tap import Tap, bows_out
+from tests.support.waits import Delay
 
 pytestmark = pytest.mark.network
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from carpsidecar.lab.node import Node
-from carpsidecar.lab.tap import Tap, advertises
 from carpsidecar.messages import GroupSnapshot, Notice, SetAdvskew, SetDemotion, SetPeers
 from tests.network.process.consumer import consume
-from tests.network.process.running import GROUP, SOON_S, Configuration, group, start, start_master
+from tests.support.daemon import GROUP, SOON_S, Configuration, group, start, start_master
+from tests.support.tap import Tap, advertises
 
 pytestmark = pytest.mark.network
 

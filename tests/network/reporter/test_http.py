@@ -12,9 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from carpsidecar.lab.namespace import run_in
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
-from carpsidecar.lab.tap import Tap
-from tests.network.delay import Delay
-from tests.network.process.running import (
+from tests.support.daemon import (
     SOON_S,
     Configuration,
     expect_no_gap,
@@ -22,6 +20,8 @@ from tests.network.process.running import (
     start,
     start_master,
 )
+from tests.support.tap import Tap
+from tests.support.waits import Delay
 from tests.unit.reporter.http.serving import Client, Reply
 
 pytestmark = pytest.mark.network

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 from carpsidecar.lab.namespace import ensure_privileges
-from tests.network.soak.arena import Arena
 from tests.network.soak.broken import MUTANTS
+from tests.network.soak.lab import SoakLab
 from tests.network.soak.report import Tally
 from tests.network.soak.rounds import Soak
 from tests.network.soak.scene import SCENES
@@ -24,7 +24,7 @@ def soak(minutes: float, seed: int) -> list[Tally]:
         soaks = []
         for scene in SCENES:
             rng = random.Random(f"{seed}/{scene.name}")
-            soaks.append(Soak(stack.enter_context(Arena(scene, rng)), seed, rng, ending))
+            soaks.append(Soak(stack.enter_context(SoakLab(scene, rng)), seed, rng, ending))
         with ThreadPoolExecutor(len(soaks)) as pool:
             running = [pool.submit(each.run, minutes) for each in soaks]
             try:

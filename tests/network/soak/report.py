@@ -7,9 +7,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from tests.network.soak.arena import Arena
 from tests.network.soak.facts import Facts
 from tests.network.soak.judge import Violation
+from tests.network.soak.lab import SoakLab
 
 _AFTER_S = 1.0
 _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d{4}")
@@ -50,7 +50,7 @@ def say(text: str) -> None:
         print(text, flush=True)
 
 
-def described(arena: Arena, facts: Facts, violation: Violation, begun: float, where: str) -> str:
+def described(lab: SoakLab, facts: Facts, violation: Violation, begun: float, where: str) -> str:
     """Everything that helps to find the cause; times are seconds since the start."""
     at = violation.at
 
@@ -68,7 +68,7 @@ def described(arena: Arena, facts: Facts, violation: Violation, begun: float, wh
     lines.append("  what the nodes said:")
     said = sorted(
         (then, name, text)
-        for name, machine in arena.machines.items()
+        for name, machine in lab.machines.items()
         for process in machine.processes
         for then, text in _stamped(process.log)
         if facts.begin <= then <= at + _AFTER_S

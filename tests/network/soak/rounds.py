@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 from carpsidecar.lab.outages import PATIENCE_S, Outage, Question
 from carpsidecar.lab.probe import Probe
-from tests.network.soak.arena import Arena
 from tests.network.soak.facts import Facts, Kind, Trouble
 from tests.network.soak.faults import Fault, choose
 from tests.network.soak.health import Health
 from tests.network.soak.judge import Violation, double_holdings, judge, peace_from
+from tests.network.soak.lab import SoakLab
 from tests.network.soak.report import Tally, described, say
 from tests.network.soak.scene import ALLOWANCE_S, ARP_ALLOWANCE_S, ARP_ASKED_ANEW_S
 
@@ -21,12 +21,12 @@ _VIOLATIONS_MAX = 20
 
 
 class Soak:
-    """Args: arena: entered already; ending: set when time is up, or somebody gives up."""
+    """Args: lab: entered already; ending: set when time is up, or somebody gives up."""
 
-    def __init__(self, arena: Arena, seed: int, rng: random.Random, ending: threading.Event) -> None:
-        self.tally = Tally(arena.scene.name)
-        self._arena = arena
-        self._scene = arena.scene
+    def __init__(self, lab: SoakLab, seed: int, rng: random.Random, ending: threading.Event) -> None:
+        self.tally = Tally(lab.scene.name)
+        self._lab = lab
+        self._scene = lab.scene
         self._seed = seed
         self._rng = rng
         self._ending = ending
@@ -45,28 +45,28 @@ class Soak:
 
     def _round(self, first: bool = False) -> None:
         facts = Facts(time.monotonic())
-        with Probe(self._arena.client, self._scene.vip, _PROBE_EVERY_S) as probe:
-            self._arena.note_settings(facts)
+        with Probe(self._lab.client, self._scene.vip, _PROBE_EVERY_S) as probe:
+            self._lab.note_settings(facts)
             if first:
-                self._arena.start()
+                self._lab.start()
             else:
-                holders = self._arena.watch.holders_now()
+                holders = self._lab.watch.holders_now()
                 holder = min(holders) if len(holders) == 1 else None
                 self._perform(choose(self._rng, self._scene, holder), facts)
             facts.healed = time.monotonic()
-            self._arena.note_settings(facts)
+            self._lab.note_settings(facts)
             quiet_from = peace_from(self._scene, facts) + self._arp_allowance_s(facts)
             self._wait_until(quiet_from + self._rng.uniform(*self._scene.quiet_s))
             facts.end = time.monotonic()
-            facts.changes = self._arena.watch.changes
+            facts.changes = self._lab.watch.changes
             if self._ending.is_set():
                 return
             found = [*judge(self._scene, facts), *self._client(probe, facts, quiet_from)]
-        found += [Violation(facts.end, text) for text in self._health.complaints(self._arena.machines.values())]
+        found += [Violation(facts.end, text) for text in self._health.complaints(self._lab.machines.values())]
         self._count(facts)
         where = f"in round {self.tally.rounds} of {self._scene.name}, seed {self._seed}"
         for violation in found:
-            text = described(self._arena, facts, violation, self._begun, where)
+            text = described(self._lab, facts, violation, self._begun, where)
             self.tally.violations.append(text)
             say(text)
 
@@ -78,14 +78,14 @@ class Soak:
         for at_s, is_end, fault in sorted(events, key=lambda event: event[:2]):
             self._wait_until(begin + at_s)
             if is_end:
-                self._arena.undo(fault, troubles[fault], facts)
+                self._lab.undo(fault, troubles[fault], facts)
             else:
-                troubles[fault] = self._arena.strike(fault, facts)
+                troubles[fault] = self._lab.strike(fault, facts)
 
     def _arp_allowance_s(self, facts: Facts) -> float:
         """A master that was deaf did not notice who else had announced itself, and does not announce anew."""
         deaf = {node for trouble in facts.troubles if trouble.kind is Kind.DEAF for node in trouble.nodes}
-        return ARP_ASKED_ANEW_S if deaf & self._arena.watch.holders_now() else ARP_ALLOWANCE_S
+        return ARP_ASKED_ANEW_S if deaf & self._lab.watch.holders_now() else ARP_ALLOWANCE_S
 
     def _wait_until(self, at: float) -> None:
         self._ending.wait(max(0.0, at - time.monotonic()))

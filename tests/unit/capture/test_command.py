@@ -12,8 +12,8 @@ import pytest
 from carpsidecar.capture.pcap import LinkType, PcapReader
 from carpsidecar.cli import main
 from carpsidecar.cli.capture import parser
-from tests.nobody import WHY_NOT, can_be_nobody
-from tests.unit.cli.conftest import shell
+from tests.support.command import shell
+from tests.support.unprivileged import WHY_NOT, can_be_unprivileged
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "ucarp"
 RECORDED, EXCHANGE = str(FIXTURES / "vhid-42.pcap"), str(FIXTURES / "exchange.pcap")
@@ -112,9 +112,9 @@ def test_an_address_that_is_none(secret: str, vip: str) -> None:
     assert f"--vip: {vip!r} is no IP address: give one such as" in ended.stderr
 
 
-@pytest.mark.skipif(not can_be_nobody(), reason=WHY_NOT)
+@pytest.mark.skipif(not can_be_unprivileged(), reason=WHY_NOT)
 def test_without_the_right_to_listen() -> None:
-    ended = shell("capture", "-i", "lo", as_nobody=True)
+    ended = shell("capture", "-i", "lo", unprivileged=True)
     assert ended.returncode == 1
     assert ended.stderr == "carpsidecar capture: no right to listen: CAP_NET_RAW is needed: run it as root\n"
 

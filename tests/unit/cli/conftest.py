@@ -1,8 +1,7 @@
-"""An engine that only remembers what it was asked, and the program from a real shell."""
+"""An engine that only remembers what it was asked."""
 
 import logging
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -65,16 +64,3 @@ def passphrase_file(tmp_path: Path) -> str:
     path.write_text("secret\n")
     path.chmod(0o600)
     return str(path)
-
-
-def shell(*arguments: str, as_nobody: bool = False) -> "subprocess.CompletedProcess[str]":
-    """Run the program as a user would, and wait for its end."""
-    prefix = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if as_nobody else []
-    return subprocess.run(
-        [*prefix, sys.executable, "-m", "carpsidecar", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env={name: value for name, value in os.environ.items() if not name.startswith("CARP_")},
-    )

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.nobody import WHY_NOT, can_be_nobody
-from tests.unit.cli.conftest import shell
+from tests.support.command import shell
+from tests.support.unprivileged import WHY_NOT, can_be_unprivileged
 
 LEAST = ["--vip", "192.0.2.100", "--vhid", "42"]
 
@@ -33,9 +33,9 @@ def test_a_passphrase_file_that_is_empty(tmp_path: Path) -> None:
     assert_refused(shell("run", *LEAST, "--passphrase-file", str(tmp_path / "passphrase")), "is empty")
 
 
-@pytest.mark.skipif(not can_be_nobody(), reason=WHY_NOT)
+@pytest.mark.skipif(not can_be_unprivileged(), reason=WHY_NOT)
 def test_a_passphrase_file_that_is_unreadable(passphrase_file: str) -> None:
-    ended = shell("run", *LEAST, "--passphrase-file", passphrase_file, as_nobody=True)
+    ended = shell("run", *LEAST, "--passphrase-file", passphrase_file, unprivileged=True)
     assert_refused(ended, "--passphrase-file: ", "Permission denied")
 
 

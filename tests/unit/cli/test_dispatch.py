@@ -9,7 +9,8 @@ import pytest
 
 from carpsidecar.cli import COMMANDS, main
 from carpsidecar.config.schema import ConfigError
-from tests.unit.cli.conftest import FakeEngine, StartError, shell
+from tests.support.command import shell
+from tests.unit.cli.conftest import FakeEngine, StartError
 
 RUN = ["run", "--vip", "192.0.2.100", "--vhid", "42", "--passphrase", "secret"]
 

@@ -10,7 +10,8 @@ from carpsidecar.cli import main
 from carpsidecar.cli.run import parser
 from carpsidecar.config.schema import GROUP_FIELDS, PROCESS_FIELDS, ConfigError
 from carpsidecar.config.sources import flag_name
-from tests.unit.cli.conftest import FakeEngine, shell
+from tests.support.command import shell
+from tests.unit.cli.conftest import FakeEngine
 
 LEAST = ["run", "--vip", "192.0.2.100", "--vhid", "42"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cli.conftest import shell
+from tests.support.command import shell
 
 REAL = Path("/usr/sbin/ucarp")
 

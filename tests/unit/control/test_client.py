@@ -17,7 +17,7 @@ from carpsidecar.control import client
 from carpsidecar.control.client import Asked, NobodyAnswers, ask
 from carpsidecar.control.documents import Request, schema
 from carpsidecar.control.look import Nothing, look
-from tests.unit.control.made_up import backup, engine, group
+from tests.unit.control.builders import backup, engine, group
 
 STATUS = Request(type="status")
 SCHEMA = Path(__file__).parents[3] / "docs" / "status-schema.json"

@@ -5,7 +5,7 @@ import pytest
 from carpsidecar.control.documents import EngineStatus, Unreachable
 from carpsidecar.control.table import Table
 from carpsidecar.control.words import span
-from tests.unit.control.made_up import NOW_S, backup, drain, engine, group, peer
+from tests.unit.control.builders import NOW_S, backup, drain, engine, group, peer
 
 
 def shown(*engines: EngineStatus, whole: bool = False, colour: bool = False, width: int = 80) -> list[str]:

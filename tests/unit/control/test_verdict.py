@@ -4,7 +4,7 @@ import pytest
 
 from carpsidecar.control.documents import EngineStatus, KernelView, Unreachable
 from carpsidecar.control.verdict import exit_status
-from tests.unit.control.made_up import backup, engine, group
+from tests.unit.control.builders import backup, engine, group
 
 LEFT = Unreachable(socket="/run/carpsidecar/7.sock", why="nobody listens there any more")
 BARE = KernelView(link="up", held={})

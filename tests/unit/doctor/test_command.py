@@ -10,7 +10,7 @@ from carpsidecar.cli import main
 from carpsidecar.cli.doctor import parser
 from carpsidecar.doctor.finding import Finding, Status, exit_status
 from carpsidecar.doctor.show import document, table
-from tests.unit.cli.conftest import shell
+from tests.support.command import shell
 
 DOCS = Path(__file__).parents[3] / "docs"
 FINDINGS = [

@@ -17,7 +17,7 @@ def loop() -> Iterator[Loop]:
     loop.close()
 
 
-class Said(logging.Handler):
+class Logged(logging.Handler):
     """Every line that was logged, with its event and keys."""
 
     def __init__(self) -> None:
@@ -41,11 +41,11 @@ class Said(logging.Handler):
 
 
 @pytest.fixture
-def said() -> Iterator[Said]:
-    said = Said()
+def logged() -> Iterator[Logged]:
+    logged = Logged()
     before = logger.handlers[:], logger.level, logger.propagate
-    logger.handlers[:] = [said]
+    logger.handlers[:] = [logged]
     logger.setLevel(logging.DEBUG)
-    yield said
+    yield logged
     logger.handlers[:], logger.propagate = before[0], before[2]
     logger.setLevel(before[1])

@@ -8,7 +8,7 @@ import pytest
 
 from carpsidecar.engine.startup import drained_before
 from carpsidecar.messages import SetDemotion
-from tests.unit.engine.conftest import Said
+from tests.unit.engine.conftest import Logged
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def drain(text: str) -> SetDemotion:
     return SetDemotion(cause="operator", amount=240, group="web", bow_out=True, text=text)
 
 
-def test_without_a_file_it_is_not_drained(folder: Path, said: Said) -> None:
+def test_without_a_file_it_is_not_drained(folder: Path, logged: Logged) -> None:
     (folder / "lan").write_text("another one\n")
     assert drained_before("web") is None
     (folder / "lan").unlink()
@@ -32,14 +32,14 @@ def test_without_a_file_it_is_not_drained(folder: Path, said: Said) -> None:
     assert drained_before("web") is None
     folder.write_text("a file")
     assert drained_before("web") is None
-    assert said.lines == []
+    assert logged.lines == []
 
 
 @pytest.mark.parametrize("text", ["disk swap\n", "disk swap", "Wartung für 10 Minuten ✓\n", "\n", "", "x" * 200])
-def test_its_line_is_the_reason(folder: Path, said: Said, text: str) -> None:
+def test_its_line_is_the_reason(folder: Path, logged: Logged, text: str) -> None:
     (folder / "web").write_text(text)
     assert drained_before("web") == drain(text.removesuffix("\n"))
-    assert said.lines == []
+    assert logged.lines == []
 
 
 ODD: dict[str, Callable[[Path], object]] = {
@@ -56,9 +56,9 @@ ODD: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("make", ODD.values(), ids=ODD)
 def test_something_odd_is_taken_for_a_drain_and_said(
-    folder: Path, said: Said, make: Callable[[Path], object]
+    folder: Path, logged: Logged, make: Callable[[Path], object]
 ) -> None:
     make(folder / "web")
     assert drained_before("web") == drain("")
-    [line] = said.lines
+    [line] = logged.lines
     assert line.startswith(f"taken for drained: {folder / 'web'} ")

@@ -16,7 +16,7 @@ from carpsidecar.engine.interface import Interface
 from carpsidecar.engine.renewer import Renewer
 from carpsidecar.linux.netlink import HeldAddress, IPInterface, Link, Netlink
 from carpsidecar.protocol.packet import IPAddress
-from tests.unit.engine.conftest import Said
+from tests.unit.engine.conftest import Logged
 from tests.unit.engine.loops import Loop, group_config
 
 HELD = HeldAddress(
@@ -129,15 +129,15 @@ def test_without_an_interface_there_is_nothing_to_hold_addresses_with(bench: Ben
 
 
 def test_what_the_kernel_refuses_at_the_release_is_said_unless_the_interface_is_gone(
-    bench: Bench, said: Said
+    bench: Bench, logged: Logged
 ) -> None:
     bench.holding.renew(2)
     bench.kernel.failure = OSError("no")
     bench.holding.release()
-    assert said.lines == ["an address could not be taken off, and ends by itself: no"]
+    assert logged.lines == ["an address could not be taken off, and ends by itself: no"]
     bench.kernel.link = None
     bench.holding.release()
-    assert len(said.lines) == 1
+    assert len(logged.lines) == 1
 
 
 def test_the_release_of_what_was_never_held_does_nothing(bench: Bench) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from carpsidecar.engine import hooks
 from carpsidecar.engine.hooks import HookRunner
-from tests.unit.engine.conftest import Said
+from tests.unit.engine.conftest import Logged
 from tests.unit.engine.loops import Loop
 
 TIME_TO_SET_TRAPS_S = 1
@@ -72,13 +72,13 @@ def test_commands_run_one_at_a_time_and_in_order(bench: Bench) -> None:
     assert bench.finished == ["first", "second"]
 
 
-def test_of_several_that_wait_only_the_newest_is_run(bench: Bench, said: Said) -> None:
+def test_of_several_that_wait_only_the_newest_is_run(bench: Bench, logged: Logged) -> None:
     for number in range(5):
         bench.run(f"hook{number}", "echo $LABEL >> $OUT")
     bench.loop.until(lambda: len(bench.finished) == 2)
     assert bench.out == ["hook0", "hook4"]
     assert bench.runner.results == {"ok": 2, "skipped": 3}
-    assert said.lines[0] == "hook1 was not run: hook2 came after it"
+    assert logged.lines[0] == "hook1 was not run: hook2 came after it"
 
 
 def test_a_command_in_its_way_holds_up_neither_the_loop_nor_its_timers(bench: Bench) -> None:
@@ -101,15 +101,15 @@ def test_a_command_in_its_way_holds_up_neither_the_loop_nor_its_timers(bench: Be
     ],
 )
 def test_a_command_that_cannot_be_run_is_said_and_counts_as_finished(
-    bench: Bench, said: Said, command: tuple[str, ...], said_of_it: str
+    bench: Bench, logged: Logged, command: tuple[str, ...], said_of_it: str
 ) -> None:
     bench.runner.run("on_master", command, {})
     assert bench.runner.idle
     bench.loop.until(lambda: bench.finished == ["on_master"])
     assert bench.runner.results == {"failed": 1}
-    assert said_of_it in said.lines[0]
-    assert said.events == ["hook_failed"]
-    assert said.keys == [{"group": "web", "hook": "on_master", "exit_status": None}]
+    assert said_of_it in logged.lines[0]
+    assert logged.events == ["hook_failed"]
+    assert logged.keys == [{"group": "web", "hook": "on_master", "exit_status": None}]
 
 
 def test_a_command_that_cannot_be_run_does_not_keep_the_next_one(bench: Bench) -> None:
@@ -121,21 +121,21 @@ def test_a_command_that_cannot_be_run_does_not_keep_the_next_one(bench: Bench) -
     assert bench.out == ["third"]
 
 
-def test_one_that_fails_is_said_and_the_next_one_runs(bench: Bench, said: Said) -> None:
+def test_one_that_fails_is_said_and_the_next_one_runs(bench: Bench, logged: Logged) -> None:
     bench.run("first", "exit 3")
     bench.run("second", "kill -9 $$")
     bench.loop.until(lambda: len(bench.finished) == 2)
-    assert said.lines == ["first: exit status 3", "second: exit status -9"]
-    assert [keys["exit_status"] for keys in said.keys] == [3, -9]
+    assert logged.lines == ["first: exit status 3", "second: exit status -9"]
+    assert [keys["exit_status"] for keys in logged.keys] == [3, -9]
     assert bench.runner.results == {"failed": 2}
 
 
-def test_a_command_whose_time_is_up_is_asked_to_end(bench: Bench, said: Said) -> None:
+def test_a_command_whose_time_is_up_is_asked_to_end(bench: Bench, logged: Logged) -> None:
     bench.runner.timeout_s = TIME_TO_SET_TRAPS_S
     bench.run("on_master", "trap 'echo asked >> $OUT; exit 0' TERM; while :; do sleep 0.01; done")
     bench.wait()
     assert bench.out == ["asked"]
-    assert said.lines == [f"on_master: still running after {TIME_TO_SET_TRAPS_S} s: ended"]
+    assert logged.lines == [f"on_master: still running after {TIME_TO_SET_TRAPS_S} s: ended"]
     assert bench.runner.results == {"timeout": 1}
 
 

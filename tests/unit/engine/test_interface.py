@@ -1,4 +1,4 @@
-"""An interface's judging of packets: to which group they go, and what is said of those that go to none."""
+"""An interface's judging of packets: to which group they go, and what is logged of those that go to none."""
 
 import socket
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from carpsidecar.protocol.effects import Settings
 from carpsidecar.protocol.election import Election
 from carpsidecar.protocol.packet import Advertisement, Drop, IPAddress, header, pack
 from carpsidecar.protocol.timetable import LOOKOUT_GAP_MIN_S
-from tests.unit.engine.conftest import Said
+from tests.unit.engine.conftest import Logged
 from tests.unit.engine.loops import Loop, group_config
 
 LINK = Link(index=7, name="eth7", up=True, mac=b"", loopback=False)
@@ -127,10 +127,10 @@ def bench(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     bench.interface.close()
 
 
-def test_a_valid_advertisement_goes_to_its_group(bench: Bench, said: Said) -> None:
+def test_a_valid_advertisement_goes_to_its_group(bench: Bench, logged: Logged) -> None:
     bench.arrive(bench.group.packet(), bench.group.packet())
     assert [(a.vhid, a.advbase, source) for a, source in bench.group.taken] == [(42, 1, PEER)] * 2
-    assert said.lines == []
+    assert logged.lines == []
     assert not bench.interface.receiver.drops
 
 
@@ -144,59 +144,61 @@ def test_a_valid_advertisement_goes_to_its_group(bench: Bench, said: Said) -> No
     ],
 )
 def test_a_packet_that_fails_a_check_is_counted_and_explained_and_reaches_no_group(
-    bench: Bench, said: Said, changed: dict[str, Any], drop: Drop, said_of_it: str | None
+    bench: Bench, logged: Logged, changed: dict[str, Any], drop: Drop, said_of_it: str | None
 ) -> None:
     bench.arrive(bench.group.packet(**changed))
     assert bench.group.taken == []
     assert bench.interface.receiver.drops == {drop: 1}
     if said_of_it is None:
-        assert said.lines == []
+        assert logged.lines == []
     else:
-        assert said.lines[0].startswith(f"bad {drop} from 192.0.2.2 on eth7, vhid 42: ")
-        assert said_of_it in said.lines[0]
+        assert logged.lines[0].startswith(f"bad {drop} from 192.0.2.2 on eth7, vhid 42: ")
+        assert said_of_it in logged.lines[0]
 
 
-def test_a_bad_digest_asks_for_passphrase_and_addresses(bench: Bench, said: Said) -> None:
+def test_a_bad_digest_asks_for_passphrase_and_addresses(bench: Bench, logged: Logged) -> None:
     head = header(0x21, 42, 0, 1)
     bench.arrive(Received(pack(head, bytes(8), bytes(20)), 255, PEER))
-    assert said.lines == ["bad digest from 192.0.2.2 on eth7, vhid 42: do passphrase and addresses agree?"]
-    assert said.records[0].__dict__["keys"] == {"reason": "digest", "source": "192.0.2.2", "interface": "eth7"}
+    assert logged.lines == ["bad digest from 192.0.2.2 on eth7, vhid 42: do passphrase and addresses agree?"]
+    assert logged.records[0].__dict__["keys"] == {"reason": "digest", "source": "192.0.2.2", "interface": "eth7"}
     assert (bench.group.doubtful, bench.group.taken) == ([(1, 0, PEER)], [])
 
 
-def test_our_own_address_from_elsewhere_is_named(bench: Bench, said: Said) -> None:
+def test_our_own_address_from_elsewhere_is_named(bench: Bench, logged: Logged) -> None:
     bench.arrive(bench.group.packet(source=OURS))
     assert bench.group.taken == []
     assert bench.interface.receiver.drops == {Drop.OWN: 1}
-    assert "does another machine use it" in said.lines[0]
+    assert "does another machine use it" in logged.lines[0]
 
 
-def test_a_flood_is_counted_in_full_but_said_at_a_limited_rate(bench: Bench, said: Said) -> None:
+def test_a_flood_is_counted_in_full_but_said_at_a_limited_rate(bench: Bench, logged: Logged) -> None:
     for n in range(100):
         strangers = [bench.group.packet(source=ip_address(f"10.0.{n}.{i}"), ttl=1) for i in range(60)]
         bench.arrive(*strangers)
     assert bench.interface.receiver.drops == {Drop.TTL: 6000}
-    assert len(said.lines) == 20
+    assert len(logged.lines) == 20
 
 
-def test_the_same_mistake_of_one_sender_is_said_once(bench: Bench, said: Said) -> None:
+def test_the_same_mistake_of_one_sender_is_said_once(bench: Bench, logged: Logged) -> None:
     for _ in range(100):
         bench.arrive(bench.group.packet(ttl=1))
-    assert len(said.lines) == 1
+    assert len(logged.lines) == 1
     bench.arrive(bench.group.packet(byte=0, to=0x31))
-    assert len(said.lines) == 2
+    assert len(logged.lines) == 2
 
 
-def test_who_speaks_vrrp_is_said_once_and_counted(bench: Bench, said: Said) -> None:
+def test_who_speaks_vrrp_is_said_once_and_counted(bench: Bench, logged: Logged) -> None:
     vrrp = Received(bytes([0x21, 42, 100, 1, 0, 1]) + bytes(14), 255, PEER)
     bench.strangers.packets = [vrrp] * 3
     bench.interface.sample_strangers()
     assert bench.interface.receiver.drops == {Drop.VRRP: 3}
-    assert len(said.lines) == 1
-    assert said.lines[0].startswith("192.0.2.2 on eth7 speaks VRRP 2, virtual router 42")
+    assert len(logged.lines) == 1
+    assert logged.lines[0].startswith("192.0.2.2 on eth7 speaks VRRP 2, virtual router 42")
 
 
-def test_strangers_too_many_to_be_judged_are_counted_by_what_a_sample_of_them_was(bench: Bench, said: Said) -> None:
+def test_strangers_too_many_to_be_judged_are_counted_by_what_a_sample_of_them_was(
+    bench: Bench, logged: Logged
+) -> None:
     vrrp = Received(bytes([0x21, 42, 100, 1, 0, 1]) + bytes(14), 255, PEER)
     bench.strangers.packets = [Received(b"\x21", 255, PEER), Received(b"", 255, PEER), vrrp]
     bench.strangers.missed, bench.socket.missed = 1007, 7
@@ -204,7 +206,7 @@ def test_strangers_too_many_to_be_judged_are_counted_by_what_a_sample_of_them_wa
     # The kernel asks the filter only afterwards, so that each socket's count has the other's packets in it.
     assert bench.interface.receiver.drops == {Drop.LENGTH: 2 + 666, Drop.VRRP: 1 + 334}
     assert (bench.interface.unread, bench.interface.overrun) == (0, 7)
-    assert "it is not 36 bytes long" in said.lines[0]
+    assert "it is not 36 bytes long" in logged.lines[0]
 
 
 def test_strangers_of_whom_there_is_no_sample_are_counted_all_the_same(bench: Bench) -> None:

@@ -1,4 +1,4 @@
-"""Who is said to have been heard, whatever strangers send."""
+"""Who is logged to have been heard, whatever strangers send."""
 
 from ipaddress import IPv4Address
 

@@ -20,7 +20,7 @@ from carpsidecar.messages import (
     decode_for_reporter,
     encode,
 )
-from tests.unit.engine.conftest import Said
+from tests.unit.engine.conftest import Logged
 from tests.unit.engine.loops import Loop
 
 
@@ -154,36 +154,38 @@ def test_the_loop_does_not_spin_while_the_reporter_does_not_read(bench: Bench) -
 
 @pytest.mark.parametrize("talking", ["silent", "after a word", "with words unread"])
 def test_a_reporter_that_closes_its_end_is_said_once_and_disturbs_nobody(
-    bench: Bench, said: Said, talking: str
+    bench: Bench, logged: Logged, talking: str
 ) -> None:
     if talking == "after a word":
         bench.reporter.send(encode(StepBack()))
     if talking == "with words unread":
         bench.fill()
     bench.reporter.close()
-    bench.loop.until(lambda: bool(said.lines))
+    bench.loop.until(lambda: bool(logged.lines))
     bench.loop.a_while()
     for _ in range(100):
         bench.pipe.send_group(snapshot())
         bench.pipe.send_now(HEARTBEAT)
-    assert said.events == ["reporter_lost"]
+    assert logged.events == ["reporter_lost"]
 
 
-def test_an_answer_to_a_reporter_that_left_right_after_asking_is_lost_and_said_once(loop: Loop, said: Said) -> None:
+def test_an_answer_to_a_reporter_that_left_right_after_asking_is_lost_and_said_once(
+    loop: Loop, logged: Logged
+) -> None:
     engines, reporter = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     pipe = Pipe(loop.asyncio, engines, lambda message: pipe.send_group(snapshot()))
     with contextlib.closing(pipe):
         reporter.send(encode(StepBack()))
         reporter.close()
-        loop.until(lambda: bool(said.lines))
+        loop.until(lambda: bool(logged.lines))
         loop.a_while()
-        assert said.lines == ["the reporter is gone: Broken pipe"]
+        assert logged.lines == ["the reporter is gone: Broken pipe"]
 
 
-def test_a_group_with_all_the_addresses_there_can_be_does_not_cost_the_pipe(bench: Bench, said: Said) -> None:
+def test_a_group_with_all_the_addresses_there_can_be_does_not_cost_the_pipe(bench: Bench, logged: Logged) -> None:
     large = snapshot(addresses=4096)
     bench.pipe.send_group(large)
     bench.pipe.send_group(snapshot("small"))
-    assert said.lines == []
+    assert logged.lines == []
     assert bench.receive() == large
     assert bench.receive() == snapshot("small")

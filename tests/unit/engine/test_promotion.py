@@ -9,7 +9,7 @@ from carpsidecar.engine.group import Group
 from carpsidecar.engine.promotion import promote
 from carpsidecar.messages import Notice, Promote
 from carpsidecar.protocol.effects import Hindrance
-from tests.unit.engine.conftest import Said
+from tests.unit.engine.conftest import Logged
 from tests.unit.engine.loops import group_config
 
 
@@ -36,7 +36,7 @@ def ask(*groups: FakeGroup, name: str | None = None) -> list[Notice]:
     return refused
 
 
-def test_each_that_can_is_promoted_whatever_the_others_say(said: Said) -> None:
+def test_each_that_can_is_promoted_whatever_the_others_say(logged: Logged) -> None:
     one, other, third = FakeGroup("one"), FakeGroup("other", Hindrance.DEMOTED), FakeGroup("third")
     [refused] = ask(one, other, third)
     assert (one.promoted, other.promoted, third.promoted) == (["test"], [], ["test"])
@@ -47,7 +47,7 @@ def test_each_that_can_is_promoted_whatever_the_others_say(said: Said) -> None:
         "192.0.2.11",
     )
     assert refused.text == "other can't be promoted: it is demoted by operator, check:web: take that back first"
-    assert said.lines == [refused.text]
+    assert logged.lines == [refused.text]
 
 
 def test_those_that_are_bound_together_are_promoted_all_or_none() -> None:

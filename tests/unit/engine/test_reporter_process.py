@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from carpsidecar.engine import reporter_process
 from carpsidecar.messages import KubernetesSettings, ReporterSettings, decode_for_reporter
-from tests.unit.engine.conftest import Said
+from tests.unit.engine.conftest import Logged
 
 SETTINGS = ReporterSettings(
     software="1",
@@ -59,7 +59,7 @@ def test_one_that_is_replaced_is_told_by_what(monkeypatch: pytest.MonkeyPatch, t
 
 
 def test_one_whose_end_could_not_be_told_is_not_left_running(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: Said
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, logged: Logged
 ) -> None:
     started: list[subprocess.Popen[bytes]] = []
 
@@ -87,4 +87,4 @@ def test_one_whose_end_could_not_be_told_is_not_left_running(
 
     asyncio.run(tried())
     assert [process.returncode for process in started] == [-signal.SIGKILL]
-    assert said.lines == ["the reporter can't be started: Too many open files"]
+    assert logged.lines == ["the reporter can't be started: Too many open files"]

@@ -9,7 +9,7 @@ from carpsidecar.config.group import Hooks
 from carpsidecar.engine.role_hooks import RoleHooks
 from carpsidecar.messages import Role
 from carpsidecar.protocol.effects import Reason
-from tests.unit.engine.conftest import Said
+from tests.unit.engine.conftest import Logged
 from tests.unit.engine.loops import Loop, group_config
 
 
@@ -142,10 +142,10 @@ def test_the_masters_command_that_ends_after_the_role_has_changed_makes_nothing_
     assert bench.ready == 0
 
 
-def test_new_settings_hold_from_the_next_change_on(bench: Bench, said: Said) -> None:
+def test_new_settings_hold_from_the_next_change_on(bench: Bench, logged: Logged) -> None:
     bench.become("backup", Reason.STARTED)
     changed = bench.settings(on_master=("sh", "-c", "exec sleep 1000"), timeout_s=0.1)
     bench.hooks.configure(group_config(hooks=changed))
     bench.become("master")
-    assert said.lines == ["on_master: still running after 0.1 s: ended"]
+    assert logged.lines == ["on_master: still running after 0.1 s: ended"]
     assert bench.hooks.results == {"ok": 1, "timeout": 1}

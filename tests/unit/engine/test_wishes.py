@@ -9,7 +9,7 @@ from carpsidecar.engine import wishes as module
 from carpsidecar.engine.group import Group
 from carpsidecar.engine.wishes import Wishes
 from carpsidecar.messages import SetDemotion
-from tests.unit.engine.conftest import Said
+from tests.unit.engine.conftest import Logged
 from tests.unit.engine.loops import group_config
 
 
@@ -54,11 +54,11 @@ def bench() -> Bench:
     return bench
 
 
-def test_one_cause_more_than_can_be_kept_is_refused_with_a_word(bench: Bench, said: Said) -> None:
+def test_one_cause_more_than_can_be_kept_is_refused_with_a_word(bench: Bench, logged: Logged) -> None:
     bench.demote("one more")
     assert "one more" not in bench.group.demotions
     assert len(bench.of_a_new_group) == module._CAUSES_MAX
-    assert said.lines == [f"the reporter demotes for more than {module._CAUSES_MAX} causes"]
+    assert logged.lines == [f"the reporter demotes for more than {module._CAUSES_MAX} causes"]
 
 
 def test_of_several_wishes_for_one_cause_the_newest_counts_whichever_group_it_names() -> None:
@@ -94,19 +94,19 @@ def test_what_an_operator_asked_for_outlasts_the_reporter_that_passed_it_on(benc
     assert bench.of_a_new_group == {"operator": 240}
 
 
-def test_a_group_of_its_own_has_room_for_its_own_causes(bench: Bench, said: Said) -> None:
+def test_a_group_of_its_own_has_room_for_its_own_causes(bench: Bench, logged: Logged) -> None:
     for number in range(module._CAUSES_MAX):
         bench.wishes.grant(SetDemotion(cause=f"of web {number}", amount=1, group="web"))
     assert len(bench.of_a_new_group) == 2 * module._CAUSES_MAX
     bench.wishes.grant(SetDemotion(cause="one more", amount=1, group="web"))
-    assert len(said.lines) == 1
+    assert len(logged.lines) == 1
 
 
-def test_those_that_are_kept_can_still_change_and_end(bench: Bench, said: Said) -> None:
+def test_those_that_are_kept_can_still_change_and_end(bench: Bench, logged: Logged) -> None:
     bench.demote(7, amount=99)
     bench.demote(8, amount=0)
     assert (bench.group.demotions["7"], bench.group.demotions["8"]) == (99, 0)
     bench.demote("one more")
     assert bench.group.demotions["one more"] == 1
     assert "8" not in bench.of_a_new_group
-    assert said.lines == []
+    assert logged.lines == []

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from carpsidecar import drained
 from carpsidecar.messages import Promote, SetDemotion, StepBack
 from carpsidecar.reporter.control import commands
-from tests.unit.reporter.control.played import OTHER, OURS, Served, served, snapshot
+from tests.unit.reporter.control.fake_engine import OTHER, OURS, Served, served, snapshot
 
 MASTER = snapshot(role="master", master=OURS)
 
@@ -166,6 +166,6 @@ def test_an_engine_that_does_nothing_is_told(tmp_path: Path, type_: str, role: s
 
 @pytest.mark.usefixtures("impatient")
 def test_a_successor_that_is_not_heard_is_not_made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.unit.reporter.control.played.OTHER", None)
+    monkeypatch.setattr("tests.unit.reporter.control.fake_engine.OTHER", None)
     answer, _ = follow(tmp_path, MASTER, type="demote")
     assert answer["results"][0]["text"] == "is not master any more; no other master is heard yet"

@@ -14,8 +14,8 @@ import pytest
 from carpsidecar.control.documents import REQUEST_SIZE_MAX
 from carpsidecar.reporter.control import server
 from carpsidecar.reporter.control.server import remove_left_over
-from tests.nobody import AS_NOBODY, WHY_NOT, can_be_nobody, let_everybody_in
-from tests.unit.reporter.control.played import PID, SOON_S, served
+from tests.support.unprivileged import UNPRIVILEGED, WHY_NOT, can_be_unprivileged, open_to_others
+from tests.unit.reporter.control.fake_engine import PID, SOON_S, served
 
 
 def said(tmp_path: Path, data: bytes, *, end: bool = False) -> str:
@@ -142,14 +142,14 @@ def test_it_is_for_its_owner_and_group_alone(tmp_path: Path) -> None:
     assert (stat.S_IMODE(file), stat.S_IMODE(folder)) == (0o660, 0o750)
 
 
-@pytest.mark.skipif(not can_be_nobody(), reason=WHY_NOT)
+@pytest.mark.skipif(not can_be_unprivileged(), reason=WHY_NOT)
 def test_another_user_is_refused_by_the_sockets_mode(tmp_path: Path) -> None:
     program = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
 
     async def run() -> bytes:
         async with served(tmp_path) as control:
-            let_everybody_in(control.path.parent)
-            command = [*AS_NOBODY, "--inh-caps=-all", sys.executable, "-c", program, str(control.path)]
+            open_to_others(control.path.parent)
+            command = [*UNPRIVILEGED, "--inh-caps=-all", sys.executable, "-c", program, str(control.path)]
             asking = await asyncio.create_subprocess_exec(*command, stderr=subprocess.PIPE)
             return (await asking.communicate())[1]
 

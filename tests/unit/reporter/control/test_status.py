@@ -9,7 +9,7 @@ import pytest
 
 from carpsidecar.messages import Beat, PeerHeard
 from carpsidecar.reporter.control import status
-from tests.unit.reporter.control.played import OTHER, OURS, PID, Served, served, snapshot
+from tests.unit.reporter.control.fake_engine import OTHER, OURS, PID, Served, served, snapshot
 
 
 def asked(tmp_path: Path, prepare: Any = None, *groups: Any, **request: Any) -> dict[str, Any]:

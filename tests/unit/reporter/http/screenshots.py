@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from tests.unit.reporter.http.browser import browser
-from tests.unit.reporter.http.made_up import beat, busy_cluster, busy_state, busy_stats
+from tests.unit.reporter.http.busy import beat, busy_cluster, busy_state, busy_stats
 from tests.unit.reporter.http.serving import serve
 
 NODE = "worker-1"

@@ -13,7 +13,7 @@ from carpsidecar.messages import GroupGone
 from carpsidecar.reporter.http.metrics import CONTENT_TYPE, Metrics
 from carpsidecar.reporter.state import State
 from carpsidecar.reporter.stats import Stats
-from tests.unit.reporter.http.made_up import busy_cluster, busy_state, busy_stats, counters, heartbeat, snapshot
+from tests.unit.reporter.http.busy import busy_cluster, busy_state, busy_stats, counters, heartbeat, snapshot
 from tests.unit.reporter.http.serving import get, serve
 
 DOCS = Path(__file__).parents[4] / "docs" / "metrics.md"

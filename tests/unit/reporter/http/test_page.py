@@ -12,7 +12,7 @@ from carpsidecar.reporter.state import State
 from carpsidecar.reporter.stats import Stats
 from tests.unit.reporter.http import browser as chromium
 from tests.unit.reporter.http.browser import Browser
-from tests.unit.reporter.http.made_up import beat, busy_cluster, busy_state, busy_stats, heartbeat, snapshot
+from tests.unit.reporter.http.busy import beat, busy_cluster, busy_state, busy_stats, heartbeat, snapshot
 from tests.unit.reporter.http.serving import Served, serve
 
 pytestmark = pytest.mark.skipif(bool(chromium.why_not()), reason=chromium.why_not())

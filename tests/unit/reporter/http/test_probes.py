@@ -5,7 +5,7 @@ import time
 import pytest
 
 from carpsidecar.reporter.state import ENGINE_SILENT_AFTER_S, State
-from tests.unit.reporter.http.made_up import heartbeat, snapshot
+from tests.unit.reporter.http.busy import heartbeat, snapshot
 from tests.unit.reporter.http.serving import Served, get, serve
 
 

@@ -1,9 +1,6 @@
 """Our daemon on the machines of a lab, started as a user would start it, and what the kernels there say."""
 
 import json
-import os
-import shlex
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -15,9 +12,7 @@ from carpsidecar.lab.network import Lab
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.probe import EchoServer, Probe
 from carpsidecar.lab.process import Process
-
-COMMAND = shlex.split(os.environ.get("CARPSIDECAR_COMMAND", "")) or [sys.executable, "-m", "carpsidecar"]
-"""The one place that says what is tested; a binary, for example."""
+from tests.support.command import COMMAND
 
 PASSPHRASE = "carp in the lab"
 VIP, VIP6 = "10.99.0.100", "fd99::100"

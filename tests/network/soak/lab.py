@@ -17,7 +17,7 @@ from tests.network.soak.scene import Scene
 _MOMENTARY = {Kind.RELOAD, Kind.REMOVE, Kind.ASK}
 
 
-class Arena:
+class SoakLab:
     def __init__(self, scene: Scene, rng: random.Random) -> None:
         self.scene = scene
         self._rng = rng

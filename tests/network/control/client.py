@@ -9,7 +9,8 @@ from typing import Any
 from carpsidecar.lab.commands import environment
 from carpsidecar.lab.namespace import in_namespace
 from carpsidecar.lab.node import Node
-from tests.network.process.running import COMMAND, GROUP, SOON_S
+from tests.support.command import COMMAND
+from tests.support.daemon import GROUP, SOON_S
 
 Ended = subprocess.CompletedProcess[str]
 

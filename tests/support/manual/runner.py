@@ -5,9 +5,9 @@ import time
 from collections.abc import Sequence
 
 from carpsidecar.lab.process import Process
-from tests.docs.machine import Machine
-from tests.docs.output import fits
-from tests.docs.page import Block
+from tests.support.manual.machine import Machine
+from tests.support.manual.output import fits
+from tests.support.manual.page import Block
 
 ON_ALL = ("both", "all", "each")
 LEFT_RUNNING = ", and leave it running"

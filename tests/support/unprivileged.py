@@ -1,4 +1,4 @@
-"""Being another user: a checkout in somebody's private folder can't be run by one."""
+"""Being a user without privileges: a checkout in a private folder can not be run by one."""
 
 import os
 import shutil
@@ -7,11 +7,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-AS_NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
-WHY_NOT = "needs root, setpriv, and a checkout and an interpreter that nobody may read"
+UNPRIVILEGED = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
+WHY_NOT = "needs root, setpriv, and a checkout and an interpreter that every user may read"
 
 
-def let_everybody_in(folder: Path) -> None:
+def open_to_others(folder: Path) -> None:
     """To a folder of pytest's, which is root's alone."""
     for own in (folder, *folder.parents):
         if own == Path(tempfile.gettempdir()) or own == own.parent:
@@ -19,9 +19,9 @@ def let_everybody_in(folder: Path) -> None:
         own.chmod(0o755)
 
 
-def can_be_nobody() -> bool:
+def can_be_unprivileged() -> bool:
     """Whether we may become another user, and that user may run carpsidecar from here."""
     if os.geteuid() != 0 or not shutil.which("setpriv"):
         return False
-    command = [*AS_NOBODY, "--inh-caps=-all", sys.executable, "-m", "carpsidecar", "version"]
+    command = [*UNPRIVILEGED, "--inh-caps=-all", sys.executable, "-m", "carpsidecar", "version"]
     return subprocess.run(command, capture_output=True, check=False).returncode == 0

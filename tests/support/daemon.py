@@ -5,10 +5,8 @@ import itertools
 import json
 import os
 import select
-import shlex
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,10 +17,10 @@ from carpsidecar.lab.commands import environment
 from carpsidecar.lab.namespace import in_namespace
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
-from carpsidecar.lab.tap import Tap
-from tests.network.delay import Delay
+from tests.support.command import COMMAND
+from tests.support.tap import Tap
+from tests.support.waits import Delay
 
-COMMAND = shlex.split(os.environ.get("CARPSIDECAR_COMMAND", "")) or [sys.executable, "-m", "carpsidecar"]
 PASSPHRASE = "a secret of the lab"
 VIP = "10.99.0.100"
 GROUP = "vhid-100"

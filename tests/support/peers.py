@@ -18,7 +18,7 @@ from carpsidecar.lab.network import Lab
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.probe import EchoServer, Probe
 from carpsidecar.lab.process import Process
-from tests.network.engine.daemon import COMMAND
+from tests.support.command import COMMAND
 
 Kind = Literal["ours", "drop-in", "ucarp"]
 

@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-DOCS = ROOT / "docs"
+from tests.support.manual.page import SOURCE
+
+DOCS = SOURCE / "docs"
 
 Row = dict[str, str]
 

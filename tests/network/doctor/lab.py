@@ -15,8 +15,8 @@ from carpsidecar.lab.namespace import in_namespace
 from carpsidecar.lab.network import Lab
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
-from carpsidecar.lab.tap import Tap
-from tests.network.process.running import COMMAND
+from tests.support.command import COMMAND
+from tests.support.tap import Tap
 
 VIP, VIP6, VHID = "10.99.0.100", "fd99::100", 42
 PASSPHRASE = "carp in the lab"
@@ -51,7 +51,7 @@ class Report:
         return "\n".join(f"{one['status']:8} {one['check']}: {one['found']}" for one in self.findings)
 
 
-class Clinic:
+class DoctorLab:
     """Nodes master (.11), here (.12) and there (.13)."""
 
     def __init__(self, lab: Lab) -> None:

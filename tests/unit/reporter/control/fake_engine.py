@@ -66,7 +66,7 @@ def counters(**fields: Any) -> GroupCounters:
     return GroupCounters(**given)
 
 
-class PlayedEngine:
+class FakeEngine:
     """Does at once what it is asked. `deaf`: it does nothing; `refuses`: why it does not promote."""
 
     def __init__(self, state: State) -> None:
@@ -120,7 +120,7 @@ class PlayedEngine:
 
 
 class Served:
-    def __init__(self, path: Path, server: ControlServer, engine: PlayedEngine) -> None:
+    def __init__(self, path: Path, server: ControlServer, engine: FakeEngine) -> None:
         self.path = path
         self.server = server
         self.engine = engine
@@ -147,7 +147,7 @@ class Served:
 @asynccontextmanager
 async def served(folder: Path, *groups: GroupSnapshot) -> AsyncIterator[Served]:
     state = State()
-    engine = PlayedEngine(state)
+    engine = FakeEngine(state)
     for group in groups or (snapshot(),):
         state.receive(group)
     engine.beat()
