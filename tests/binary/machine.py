@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from carpsidecar.lab.node import Node
+from tests.support.waits import wait_until
 
 BOOT_MAX_S = 60.0
 PACKAGES = "systemd,procps,bash-completion"
@@ -75,3 +76,16 @@ def _up(root: Path, container: subprocess.Popen[bytes]) -> Machine:
                 return machine
         time.sleep(0.1)
     raise TimeoutError(f"systemd did not start: {(root.parent / 'console').read_text(errors='replace')[-2000:]}")
+
+
+def wait_for_log(machine: Machine, wanted: str) -> str:
+    """The unit's journal, as soon as it has this."""
+    log = ""
+
+    def there() -> bool:
+        nonlocal log
+        log = machine.run("journalctl --unit carpsidecar --no-pager", check=False)
+        return wanted in log
+
+    wait_until(there, f"`{wanted}` in the journal")
+    return log

@@ -16,9 +16,9 @@ from carpsidecar import __version__
 from carpsidecar.lab.network import Lab
 from tests.binary.conftest import built
 from tests.binary.containers import Containerd, containerd
+from tests.support.waits import SOON_S
 
 UNPACKED_MAX = 45_000_000
-SOON_S = 30.0
 VIP = "10.99.0.100"
 IMAGE = f"localhost/carpsidecar:{__version__}"
 

@@ -15,10 +15,10 @@ from carpsidecar.cli.run import parser
 from carpsidecar.lab.network import Lab
 from tests.binary.conftest import SOURCE, built
 from tests.binary.machine import Machine as Debian
-from tests.binary.machine import booted, make_tree
-from tests.binary.test_systemd import eventually, wait_for_log
+from tests.binary.machine import booted, make_tree, wait_for_log
 from tests.support.manual.machine import Machine
 from tests.support.manual.page import Block, claim
+from tests.support.waits import wait_until
 
 [BINARY] = claim("docs/install.md", "install -m 755 dist/carpsidecar")
 [PACKAGE] = claim("docs/install.md", "apt install ./carpsidecar_*.deb")
@@ -81,7 +81,7 @@ def debian(lab: Lab, tmp_path: Path) -> Iterator[Debian]:
 
 def test_the_package_is_installed_and_its_commands_may_start_units(debian: Debian) -> None:
     debian.run(f"cd /root && set -e && {PACKAGE.text}")
-    assert eventually(lambda: "became master" in wait_for_log(debian, "became master"))
+    wait_for_log(debian, "became master")
     assert debian.show("carpsidecar", "ActiveState") == "active"
     assert "192.0.2.100" in debian.run("ip address show dev eth0 2>/dev/null || true; cat /proc/net/fib_trie")
 
@@ -96,7 +96,7 @@ def test_the_package_is_installed_and_its_commands_may_start_units(debian: Debia
         file.write(hooks)
     debian.run(f"chmod 755 {command} /usr/local/sbin/database-here; systemctl daemon-reload")
     debian.run("systemctl restart carpsidecar")
-    assert eventually(lambda: debian.show("database-here", "ActiveState") == "active")
+    wait_until(lambda: debian.show("database-here", "ActiveState") == "active")
     debian.run("systemctl stop carpsidecar")
     assert debian.show("database-here", "ActiveState") == "inactive"
     assert (debian.root / "root/done").read_text() == "start\nstop\n"

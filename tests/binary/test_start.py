@@ -4,8 +4,6 @@ import os
 import re
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,12 +13,12 @@ from carpsidecar.lab.namespace import has_privileges
 from carpsidecar.lab.network import Lab
 from carpsidecar.lab.process import Process
 from tests.binary.empty_root import EmptyRoot
+from tests.support.waits import SOON_S, wait_until
 
 pytestmark = pytest.mark.skipif(not has_privileges() or os.geteuid() != 0, reason="needs root")
 
 SIZE_MAX = 30_000_000
 START_MAX_S = 0.6
-SOON_S = 30.0
 VIP = "10.99.0.100"
 RUN = ("run", "--vip", VIP, "--interface", "eth0", "--advbase", "0", "--advskew", "40")
 
@@ -28,14 +26,6 @@ RUN = ("run", "--vip", VIP, "--interface", "eth0", "--advbase", "0", "--advskew"
 @pytest.fixture
 def root(tmp_path: Path, binary: Path) -> EmptyRoot:
     return EmptyRoot(tmp_path / "root", binary)
-
-
-def eventually(holds: Callable[[], bool]) -> bool:
-    """Whether it comes true: what another process does after the last one that we can wait for."""
-    deadline = time.monotonic() + SOON_S
-    while not (true := holds()) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return true
 
 
 def start(lab: Lab, root: EmptyRoot, *command: str) -> Process:
@@ -97,10 +87,10 @@ def test_an_interrupt_too(lab: Lab, root: EmptyRoot) -> None:
 
 def test_stopped_while_it_starts(lab: Lab, root: EmptyRoot) -> None:
     engine = start(lab, root, "/carpsidecar", *RUN)
-    assert eventually(lambda: bool(root.leftovers))
+    wait_until(lambda: bool(root.leftovers))
     os.kill(engine.pid, signal.SIGTERM)
     engine.wait(SOON_S)
-    assert eventually(lambda: root.leftovers == [])
+    wait_until(lambda: root.leftovers == [])
 
 
 def test_a_killed_one_is_cleaned_up_after(lab: Lab, root: EmptyRoot) -> None:
@@ -108,7 +98,7 @@ def test_a_killed_one_is_cleaned_up_after(lab: Lab, root: EmptyRoot) -> None:
     engine.wait_for("became backup", SOON_S)
     os.kill(engine.pid, signal.SIGKILL)
     engine.wait(SOON_S)
-    assert eventually(lambda: root.leftovers == [])
+    wait_until(lambda: root.leftovers == [])
 
 
 def test_what_was_killed_with_its_helper_is_cleaned_up_at_the_next_start(lab: Lab, root: EmptyRoot) -> None:
@@ -156,7 +146,7 @@ def test_a_daemon_keeps_what_it_needs_when_who_started_it_is_gone(lab: Lab, bina
     pids = node.run(["ip", "netns", "pids", node.ns]).split()
     (daemon,) = [int(pid) for pid in pids if _name(Path("/proc", pid)) == "carpsidecar"]
     os.kill(daemon, signal.SIGTERM)
-    assert eventually(lambda: not list(temporary.iterdir()))
+    wait_until(lambda: not list(temporary.iterdir()))
 
 
 def test_a_command_finds_its_own_machine_s_libraries(lab: Lab, binary: Path, tmp_path: Path) -> None:
@@ -169,7 +159,7 @@ def test_a_command_finds_its_own_machine_s_libraries(lab: Lab, binary: Path, tmp
     env = {"CARP_PASSPHRASE": "secret", "TMPDIR": str(tmp_path)}
     engine = lab.node("one").start([str(binary), *RUN, "--on-master", str(command)], env=env)
     engine.wait_for("became master", SOON_S)
-    assert eventually(lambda: seen.exists() and "total" in seen.read_text())
+    wait_until(lambda: seen.exists() and "total" in seen.read_text())
     assert engine.stop() == 0
     assert "LD_LIBRARY" not in seen.read_text()
     assert "_CARPSIDECAR" not in seen.read_text()
@@ -203,4 +193,4 @@ def test_a_damaged_file_says_so(root: EmptyRoot) -> None:
     ended = root.run("/carpsidecar", "version")
     assert ended.returncode == 1
     assert "this file is damaged" in ended.stderr
-    assert eventually(lambda: root.leftovers == [])
+    wait_until(lambda: root.leftovers == [])

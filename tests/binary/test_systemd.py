@@ -3,8 +3,7 @@
 import os
 import shutil
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,11 +11,11 @@ import pytest
 from carpsidecar.lab.network import Lab
 from carpsidecar.lab.process import Process
 from tests.binary.conftest import SOURCE, built
-from tests.binary.machine import Machine, booted, make_tree
+from tests.binary.machine import Machine, booted, make_tree, wait_for_log
+from tests.support.waits import SOON_S, wait_until
 
 UNITS = sorted((SOURCE / "packaging" / "systemd").glob("*.service"))
 EXPOSURE_MAX = 2.0
-SOON_S = 30.0
 VIP = "10.99.0.100"
 SECRET = "only for this lab"
 SETTINGS = f"vip: {VIP}\nvhid: 100\nadvbase: 0\nadvskew: 20\npreempt: true\n"
@@ -47,13 +46,6 @@ def machine(lab: Lab, tmp_path: Path) -> Iterator[Machine]:
         yield machine
 
 
-def eventually(holds: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + SOON_S
-    while not (true := holds()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return true
-
-
 def start_backup(lab: Lab, binary: Path) -> Process:
     node = lab.node("backup")
     flags = ["--vip", VIP, "--vhid", "100", "--interface", "eth0", "--advbase", "0", "--advskew", "60"]
@@ -75,7 +67,7 @@ def test_from_installation_to_purge(lab: Lab, machine: Machine, binary: Path) ->
     machine.run("systemctl enable --now carpsidecar")
     assert machine.show("carpsidecar", "Type") == "notify"
     assert "became master" in wait_for_log(machine, "became master")
-    assert eventually(lambda: VIP in machine.show("carpsidecar", "StatusText") + held(lab))
+    wait_until(lambda: VIP in machine.show("carpsidecar", "StatusText") + held(lab))
     backup = start_backup(lab, binary)
     backup.wait_for("became backup", SOON_S)
 
@@ -87,23 +79,23 @@ def test_from_installation_to_purge(lab: Lab, machine: Machine, binary: Path) ->
 
     # A hang is the watchdog's, and a crash is mended at once.
     machine.run(f"kill -STOP {engine}")
-    assert eventually(lambda: machine.show("carpsidecar", "MainPID") not in (engine, "0"))
-    assert eventually(lambda: machine.show("carpsidecar", "ActiveState") == "active")
+    wait_until(lambda: machine.show("carpsidecar", "MainPID") not in (engine, "0"))
+    wait_until(lambda: machine.show("carpsidecar", "ActiveState") == "active")
     engine = machine.show("carpsidecar", "MainPID")
     machine.run(f"kill -KILL {engine}")
-    assert eventually(lambda: machine.show("carpsidecar", "MainPID") not in (engine, "0"))
-    assert eventually(lambda: machine.show("carpsidecar", "ActiveState") == "active")
-    assert eventually(lambda: VIP in held(lab))
+    wait_until(lambda: machine.show("carpsidecar", "MainPID") not in (engine, "0"))
+    wait_until(lambda: machine.show("carpsidecar", "ActiveState") == "active")
+    wait_until(lambda: VIP in held(lab))
 
     seen = backup.log_size
     machine.run("dpkg --install /root/carpsidecar.deb")
-    assert eventually(lambda: machine.show("carpsidecar", "ActiveState") == "active")
-    assert eventually(lambda: VIP in held(lab))
+    wait_until(lambda: machine.show("carpsidecar", "ActiveState") == "active")
+    wait_until(lambda: VIP in held(lab))
     # To the backup by a bow-out, and back when the preferred one is there again.
     assert backup.log[seen:].count("became master") <= 1
 
     machine.run("dpkg --remove carpsidecar")
-    assert eventually(lambda: VIP not in held(lab))
+    wait_until(lambda: VIP not in held(lab))
     machine.run("dpkg --purge carpsidecar")
     assert files_of(machine) == before
     assert backup.stop() == 0
@@ -116,14 +108,14 @@ def test_status_and_drain_reach_every_unit(lab: Lab, machine: Machine) -> None:
     (folder / "two.yaml").write_text(SETTINGS.replace("100", "101"))
     shutil.copy(folder / "passphrase", folder / "two.passphrase")
     machine.run("systemctl start carpsidecar carpsidecar@two")
-    assert eventually(lambda: shown(machine).count(": MASTER for ") == 2), shown(machine)
+    wait_until(lambda: shown(machine).count(": MASTER for ") == 2, "two masters")
     said = machine.run("carpsidecar drain vhid-101 --reason 'kernel update'")
     assert said.startswith("vhid-101: is drained; ")
     machine.run("systemctl restart carpsidecar@two")
     # Each has its own folders: what one unit leaves does not take the other's socket or drain along.
     machine.run("systemctl restart carpsidecar")
     drained = "demoted by 240, operator: kernel update"
-    assert eventually(lambda: shown(machine).count(": MASTER for ") == 2), shown(machine)
+    wait_until(lambda: shown(machine).count(": MASTER for ") == 2, "two masters")
     assert shown(machine).count(drained) == 1
     assert machine.run("carpsidecar undrain vhid-101") == "vhid-101: is not drained any more\n"
     assert drained not in shown(machine)
@@ -141,18 +133,6 @@ def shown(machine: Machine) -> str:
 
 def held(lab: Lab) -> str:
     return lab.nodes["debian"].run(["ip", "address", "show"])
-
-
-def wait_for_log(machine: Machine, wanted: str) -> str:
-    log = ""
-
-    def there() -> bool:
-        nonlocal log
-        log = machine.run("journalctl --unit carpsidecar --no-pager", check=False)
-        return wanted in log
-
-    eventually(there)
-    return log
 
 
 def capabilities(status: str) -> int:

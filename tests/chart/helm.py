@@ -13,6 +13,8 @@ from typing import Any, Protocol
 
 import yaml
 
+from carpsidecar.reporter.kubernetes.rbac import Rule
+
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts/carpsidecar"
 RELEASE, NAMESPACE = "carp", "ha"
@@ -107,3 +109,15 @@ def find_helm4() -> Helm4 | None:
     except ImportError:
         return None
     return Helm4(library)
+
+
+def granted(manifests: list[Manifest]) -> set[Rule]:
+    """What these roles allow."""
+    return {
+        Rule(verb, resource, manifest["metadata"].get("namespace", ""), group)
+        for manifest in manifests
+        for rule in manifest["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }

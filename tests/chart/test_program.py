@@ -9,10 +9,10 @@ import yaml
 
 from carpsidecar.config.sources import Config, load
 from carpsidecar.reporter.http import metrics
-from carpsidecar.reporter.kubernetes.rbac import Rule, rules
+from carpsidecar.reporter.kubernetes.rbac import rules
 from tests.chart.cases import CASES, VIP
 from tests.chart.conftest import Select
-from tests.chart.helm import CHART, NAMESPACE, Manifest, Values, is_hook
+from tests.chart.helm import CHART, NAMESPACE, Values, granted, is_hook
 
 
 @dataclass
@@ -76,17 +76,6 @@ def test_our_own_pods_are_those_of_the_daemon_set(program: Program) -> None:
     labels = found["spec"]["selector"]["matchLabels"]
     assert reporter.kubernetes.pod_selector == ",".join(f"{key}={value}" for key, value in labels.items())
     assert reporter.kubernetes.container_name == found["spec"]["template"]["spec"]["containers"][0]["name"]
-
-
-def granted(manifests: list[Manifest]) -> set[Rule]:
-    return {
-        Rule(verb, resource, manifest["metadata"].get("namespace", ""), group)
-        for manifest in manifests
-        for rule in manifest["rules"]
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-        for verb in rule["verbs"]
-    }
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -8,8 +8,7 @@ from carpsidecar.cli.unmark import main
 from carpsidecar.reporter.kubernetes.rbac import list_pods, patch_status
 from tests.chart.cases import CASES, VIP
 from tests.chart.conftest import Select
-from tests.chart.helm import NAMESPACE, Manifest, Values, is_hook
-from tests.chart.test_program import granted
+from tests.chart.helm import NAMESPACE, Manifest, Values, granted, is_hook
 
 ELSEWHERE = CASES["workload pods elsewhere"]
 HERE = {**VIP, "workload": {"selector": "app=web"}}

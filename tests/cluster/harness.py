@@ -8,18 +8,20 @@ The cluster is made by a tool that is not part of this project. `CARPSIDECAR_CLU
 import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from carpsidecar.lab.commands import run
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.probe import EchoServer
+from tests.support.waits import SOON_S
 
 ROOT = Path(os.environ.get("CLUSTER_ROOT", str(Path(tempfile.gettempdir()) / "cluster")))
 CHART = Path(__file__).parents[2] / "charts" / "carpsidecar"
@@ -28,7 +30,6 @@ VIP = "10.77.0.100"
 NAMESPACE = "carp"
 RELEASE = "carp"
 OURS = "app.kubernetes.io/name=carpsidecar"
-SOON_S = 60.0
 HANDOVER_S = 0.1
 """A master that hands over says so before it lets the address go, and a busy machine makes more of that."""
 
@@ -187,3 +188,30 @@ def cluster_of_three(tool: str, image: Path, helm: str, directory: Path) -> Iter
     finally:
         subprocess.run(["ip", "netns", "del", CLIENT], check=False, capture_output=True)
         subprocess.run([*command, "down"], check=False, capture_output=True, timeout=180)
+
+
+@contextmanager
+def api_stopped() -> Iterator[None]:
+    """The process of the API server hangs, so that connections to it do."""
+    running = {pid: command_line(int(pid)) for pid in run(["ip", "netns", "pids", CONTROL_PLANE]).split()}
+    [server] = [int(pid) for pid, words in running.items() if words and words[0].endswith("/kube-apiserver")]
+    controllers = ("/kube-controller-manager", "/kube-scheduler")
+    os.kill(server, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(server, signal.SIGCONT)
+        for pid, words in running.items():
+            if words and words[0].endswith(controllers) and not command_line(int(pid)):
+                # It ends when it can't renew its lease, and a kubelet would start it again.
+                namespace = f"--net=/run/netns/{CONTROL_PLANE}"
+                subprocess.Popen(
+                    ["nsenter", namespace, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+                )
+
+
+def command_line(pid: int) -> list[str]:
+    """Its command line; empty when it has ended."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:-1]
+    return []

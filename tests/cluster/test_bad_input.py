@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.cluster.harness import NAMESPACE, SOON_S, VIP, Cluster
+from tests.cluster.harness import NAMESPACE, VIP, Cluster
+from tests.support.waits import SOON_S
 
 
 def said(cluster: Cluster) -> list[str]:

@@ -1,11 +1,8 @@
 """As a platform engineer: the master's pod goes, its node, the API. Address, label and traffic follow."""
 
 import os
-import signal
-import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -13,8 +10,17 @@ from carpsidecar.lab.commands import run
 from carpsidecar.lab.holders import HolderWatch
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.probe import Probe
-from tests.cluster.harness import CONTROL_PLANE, HANDOVER_S, NAMESPACE, OURS, RELEASE, SOON_S, VIP, Cluster
+from tests.cluster.harness import (
+    HANDOVER_S,
+    NAMESPACE,
+    OURS,
+    RELEASE,
+    VIP,
+    Cluster,
+    api_stopped,
+)
 from tests.cluster.measure import record
+from tests.support.waits import SOON_S
 
 MASTER = f"{OURS},carp-role=master"
 
@@ -200,30 +206,3 @@ def _cpu_s(pid: int) -> float:
 def _pss_mb(pid: int) -> float:
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("Pss:"))
-
-
-@contextmanager
-def api_stopped() -> Iterator[None]:
-    """The process of the API server hangs, so that connections to it do."""
-    running = {pid: _words(int(pid)) for pid in run(["ip", "netns", "pids", CONTROL_PLANE]).split()}
-    [server] = [int(pid) for pid, words in running.items() if words and words[0].endswith("/kube-apiserver")]
-    controllers = ("/kube-controller-manager", "/kube-scheduler")
-    os.kill(server, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(server, signal.SIGCONT)
-        for pid, words in running.items():
-            if words and words[0].endswith(controllers) and not _words(int(pid)):
-                # It ends when it can't renew its lease, and a kubelet would start it again.
-                namespace = f"--net=/run/netns/{CONTROL_PLANE}"
-                subprocess.Popen(
-                    ["nsenter", namespace, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-                )
-
-
-def _words(pid: int) -> list[str]:
-    """Its command line; empty when it has ended."""
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:-1]
-    return []

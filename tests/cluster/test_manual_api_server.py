@@ -21,11 +21,11 @@ import yaml
 from carpsidecar.lab.commands import run
 from carpsidecar.lab.holders import HolderWatch
 from carpsidecar.lab.namespace import run_in
-from tests.cluster.harness import HANDOVER_S, SOON_S, Cluster, Machine
-from tests.cluster.test_elections import api_stopped
+from tests.cluster.harness import HANDOVER_S, Cluster, Machine, api_stopped
 from tests.cluster.workstation import here
 from tests.support.certificates import Authority
 from tests.support.manual.page import SOURCE, claim
+from tests.support.waits import SOON_S
 
 PAGE = "docs/recipes/api-server.md"
 (COPY,) = claim(PAGE, "cp static-pod.yaml")

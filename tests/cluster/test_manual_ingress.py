@@ -10,10 +10,11 @@ import pytest
 from carpsidecar.lab.holders import HolderWatch
 from carpsidecar.lab.probe import Probe
 from carpsidecar.lab.process import Process
-from tests.cluster.harness import HANDOVER_S, NAMESPACE, SOON_S, Cluster
+from tests.cluster.harness import HANDOVER_S, NAMESPACE, Cluster
 from tests.cluster.measure import record
 from tests.cluster.workstation import Workstation
 from tests.support.manual.page import claim
+from tests.support.waits import SOON_S
 
 BLOCKS = claim("docs/recipes/ingress.md")
 BEHIND_A_SERVICE = next(block for block in BLOCKS if block.title == "service.yaml")

@@ -8,9 +8,10 @@ import pytest
 
 from carpsidecar.lab.commands import LabError, run
 from carpsidecar.lab.holders import HolderWatch
-from tests.cluster.harness import CHART, CONTROL_PLANE, NAMESPACE, OURS, SOON_S, VIP, Cluster
+from tests.cluster.harness import CHART, CONTROL_PLANE, NAMESPACE, OURS, VIP, Cluster
 from tests.cluster.workstation import Workstation
 from tests.support.manual.page import claim
+from tests.support.waits import SOON_S
 
 PAGE = "docs/moving/kube-vip.md"
 BLOCKS = claim(PAGE)

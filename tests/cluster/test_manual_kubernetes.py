@@ -9,9 +9,10 @@ import pytest
 
 from carpsidecar.lab.holders import HolderWatch
 from tests.cluster.conftest import IMAGE
-from tests.cluster.harness import HANDOVER_S, NAMESPACE, SOON_S, Cluster
+from tests.cluster.harness import HANDOVER_S, NAMESPACE, Cluster
 from tests.cluster.workstation import Workstation
 from tests.support.manual.page import Block, claim
+from tests.support.waits import SOON_S
 
 (
     MAKE,

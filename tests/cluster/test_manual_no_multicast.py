@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import pytest
 
 from carpsidecar.lab.holders import HolderWatch
-from tests.cluster.harness import HANDOVER_S, SOON_S, Cluster
-from tests.cluster.test_elections import api_stopped
+from tests.cluster.harness import HANDOVER_S, Cluster, api_stopped
 from tests.cluster.workstation import Workstation
 from tests.support.manual.page import claim
+from tests.support.waits import SOON_S
 
 (INSTALL,) = claim("docs/recipes/no-multicast.md", "helm upgrade --install carp")
 DROP = (

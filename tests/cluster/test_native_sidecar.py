@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from carpsidecar.lab.holders import HolderWatch
-from tests.cluster.harness import HANDOVER_S, SOON_S, VIP, Cluster
+from tests.cluster.harness import HANDOVER_S, VIP, Cluster
 from tests.cluster.measure import record
+from tests.support.waits import SOON_S
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "kubernetes" / "native-sidecar.yaml"
 SERVE = ["python3", "-m", "http.server", "80"]

@@ -6,8 +6,9 @@ from functools import partial
 
 from carpsidecar.lab.holders import HolderWatch
 from carpsidecar.lab.probe import Probe
-from tests.cluster.harness import HANDOVER_S, NAMESPACE, OURS, RELEASE, SOON_S, VIP, Cluster
+from tests.cluster.harness import HANDOVER_S, NAMESPACE, OURS, RELEASE, VIP, Cluster
 from tests.cluster.measure import record
+from tests.support.waits import SOON_S
 
 WEB = {
     "apiVersion": "apps/v1",

@@ -10,12 +10,12 @@ from tests.docs.stand_ins import install
 from tests.support.manual.machine import Machine
 from tests.support.manual.page import claim
 from tests.support.manual.runner import Runner
+from tests.support.waits import SOON_S
 
 BLOCKS = claim("docs/recipes/database.md")
 UP = ["drbdadm primary r0", "mount /dev/drbd/by-res/r0/0 /srv/database", "systemctl start postgresql"]
 DOWN = ["systemctl stop postgresql", "umount /srv/database", "drbdadm secondary r0"]
 TRIED = ["drbdadm primary r0", "systemctl stop postgresql", "drbdadm secondary r0"]
-SOON_S = 20.0
 
 
 def on(host: str, *steps: str) -> list[str]:

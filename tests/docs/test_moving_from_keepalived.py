@@ -12,10 +12,10 @@ from tests.support.manual.machine import Machine
 from tests.support.manual.page import claim
 from tests.support.manual.runner import Runner
 from tests.support.manual.tables import names, rows
+from tests.support.waits import SOON_S
 
 BLOCKS = claim("docs/moving/keepalived.md")
 KEEPALIVED = "keepalived --dont-fork --log-console --vrrp"
-SOON_S = 15.0
 GAP_S = 6.0
 """Start-up and a master-down interval of 3.2 s, on a busy machine."""
 

@@ -6,13 +6,12 @@ import re
 from carpsidecar.lab.network import Lab
 from tests.support.manual.machine import Machine
 from tests.support.manual.page import SOURCE, claim
+from tests.support.waits import SOON_S
 
 [MAKE] = claim("README.md", "make demo")
 [TWO_HOSTS] = claim("README.md", "pip install .")
 [UCARP] = claim("README.md", "carpsidecar ucarp")
 [FILE] = claim("README.md", "# /etc/carpsidecar.yaml")
-
-SOON_S = 20.0
 
 
 def hosts(lab: Lab) -> tuple[Machine, Machine]:

@@ -11,10 +11,10 @@ from tests.support.manual.machine import Machine
 from tests.support.manual.page import claim
 from tests.support.manual.runner import Runner
 from tests.support.manual.tables import names, rows
+from tests.support.waits import SOON_S
 
 PAGE = "troubleshooting.md"
 BLOCKS = claim(f"docs/{PAGE}")
-SOON_S = 15.0
 FILE = "/etc/carpsidecar/carpsidecar.yaml"
 
 

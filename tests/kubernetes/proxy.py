@@ -4,7 +4,6 @@ import json
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
@@ -217,11 +216,3 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         finally:
             target.close()
-
-
-def wait_until(holds: Callable[[], bool], what: str, timeout_s: float = 10.0) -> None:
-    """For what gives no sign of itself."""
-    deadline = time.monotonic() + timeout_s
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
-        time.sleep(0.01)

@@ -18,6 +18,7 @@ from tests.support.certificates import Authority
 from tests.support.manual.machine import Machine
 from tests.support.manual.page import SOURCE, claim
 from tests.support.manual.runner import Runner
+from tests.support.waits import SOON_S
 
 BLOCKS = claim("docs/recipes/api-server.md")
 AS_A_STATIC_POD = next(block for block in BLOCKS if block.text.startswith("cp static-pod.yaml"))
@@ -29,7 +30,6 @@ MANIFEST = SOURCE / "docs" / "kubernetes" / "static-pod.yaml"
 VIP, ETCD = "192.0.2.100", "192.0.2.1"
 ADDRESSES = {"first": "192.0.2.11", "second": "192.0.2.12"}
 PKI = "/etc/kubernetes/pki"
-SOON_S = 60.0
 
 
 @dataclass

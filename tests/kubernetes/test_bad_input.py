@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.kubernetes.proxy import wait_until
 from tests.kubernetes.scene import Scene
+from tests.support.waits import wait_until
 
 
 def test_a_pod_that_is_not_there(scene: Scene) -> None:

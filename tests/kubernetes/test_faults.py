@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from carpsidecar.reporter.kubernetes.rbac import rules
-from tests.kubernetes.proxy import Fault, Seen, wait_until
+from tests.kubernetes.proxy import Fault, Seen
 from tests.kubernetes.scene import QUICK, WORKLOAD, Scene, role_of
+from tests.support.waits import wait_until
 
 IMPATIENT = replace(QUICK, answer_s=0.5)
 
@@ -60,7 +61,7 @@ def test_waits_double_and_end_when_there_is_news(scene: Scene) -> None:
     wait_until(lambda: fault.struck == 6, "it was tried")
     struck = fault.struck
     running.snapshot("master")
-    wait_until(lambda: fault.struck == struck + 1, "it was tried again at once", timeout_s=0.7)
+    wait_until(lambda: fault.struck == struck + 1, "it was tried again at once", within_s=0.7)
     scene.proxy.relent()
     running.snapshot("backup")
     scene.wait_role("carp-1", "backup", timeout_s=2)
@@ -80,7 +81,7 @@ def test_retry_after_is_honoured_even_if_there_is_news(scene: Scene, status: int
         running.snapshot("backup")
         running.snapshot("master")
     with pytest.raises(AssertionError):
-        wait_until(lambda: len(statuses(scene)) > count, "nothing, for that long", timeout_s=1.5)
+        wait_until(lambda: len(statuses(scene)) > count, "nothing, for that long", within_s=1.5)
     scene.wait_role("carp-1", "master")
 
 

@@ -3,8 +3,9 @@
 import time
 from typing import Any
 
-from tests.kubernetes.proxy import Fault, wait_until
+from tests.kubernetes.proxy import Fault
 from tests.kubernetes.scene import WORKLOAD, Running, Scene, annotation_of, condition_of, role_of
+from tests.support.waits import wait_until
 
 
 def start(scene: Scene, number: int, **settings: Any) -> Running:

@@ -6,8 +6,8 @@ import pytest
 
 from carpsidecar.messages import KubernetesSettings, SetDemotion
 from carpsidecar.reporter.kubernetes.rbac import Rule, rules, workload_namespaces
-from tests.kubernetes.proxy import wait_until
 from tests.kubernetes.scene import WORKLOAD, Running, Scene
+from tests.support.waits import wait_until
 
 COUNT = 10
 """As many rules as `settings_with_all` needs; a test below says if that is no longer so."""

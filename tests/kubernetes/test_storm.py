@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from carpsidecar.messages import Role
-from tests.kubernetes.proxy import Fault, wait_until
+from tests.kubernetes.proxy import Fault
 from tests.kubernetes.scene import QUICK, WORKLOAD, Scene, annotation_of
+from tests.support.waits import wait_until
 
 ROLES: tuple[Role, ...] = ("init", "backup", "master", "fault")
 STATUSES = (401, 403, 409, 410, 429, 500, 503, 504)

@@ -4,8 +4,8 @@ from typing import Any
 
 from carpsidecar.messages import KubernetesSettings, ReporterSettings, SetDemotion
 from tests.kubernetes.admin import Object
-from tests.kubernetes.proxy import wait_until
 from tests.kubernetes.scene import WORKLOAD, Running, Scene, condition_of, role_of
+from tests.support.waits import wait_until
 
 UNREADY = SetDemotion(cause="unready", amount=100, bow_out=True)
 READY = SetDemotion(cause="unready", amount=0)

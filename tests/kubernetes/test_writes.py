@@ -7,8 +7,8 @@ import pytest
 
 from carpsidecar.messages import GroupGone, Notice, Role
 from tests.kubernetes.admin import Object
-from tests.kubernetes.proxy import wait_until
 from tests.kubernetes.scene import Scene, annotation_of, condition_of, role_of
+from tests.support.waits import wait_until
 
 
 def test_each_role_is_told_by_label_annotations_and_condition(scene: Scene) -> None:

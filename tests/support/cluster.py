@@ -13,6 +13,7 @@ from carpsidecar.lab.node import Node
 from carpsidecar.lab.probe import EchoServer, Probe
 from carpsidecar.lab.process import Process
 from tests.support.command import COMMAND
+from tests.support.waits import SOON_S
 
 PASSPHRASE = "carp in the lab"
 VIP, VIP6 = "10.99.0.100", "fd99::100"
@@ -20,9 +21,6 @@ VHID = 42
 
 FAST = ("--advbase", "0")
 """Add an advskew of 40 or more: an advertisement every 0.2 s is fast, and still slow enough for a busy machine."""
-
-SOON_S = 15.0
-"""Within this a fast group has done whatever it is going to do, on a busy machine, too."""
 
 
 def run_command(

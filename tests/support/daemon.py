@@ -19,13 +19,12 @@ from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
 from tests.support.command import COMMAND
 from tests.support.tap import Tap
-from tests.support.waits import Delay
+from tests.support.waits import SOON_S, Delay
 
 PASSPHRASE = "a secret of the lab"
 VIP = "10.99.0.100"
 GROUP = "vhid-100"
 VHID = 100
-SOON_S = 15.0
 
 FAST: Mapping[str, Any] = {"advbase": 0, "advskew": 16, "dead_ratio": 8}
 """An advertisement each 0.06 s, and a takeover after 0.5 s without one."""
@@ -35,6 +34,10 @@ SLOWER: Mapping[str, Any] = {"advskew": 60, "dead_ratio": 2}
 
 LATE_S = 0.25
 """The longest gap between two advertisements that is not late: half of a backup's patience."""
+
+NET_ADMIN_AND_RAW = 1 << 12 | 1 << 13
+
+HTTP = ("--http", "127.0.0.1:9112")
 
 _numbers = itertools.count(1)
 
@@ -87,6 +90,14 @@ def start_master(
     return process
 
 
+def reload(engine: Process, until: str = "the configuration was read again") -> str:
+    """HUP, and wait for the line that says how it went; what was logged meanwhile."""
+    after = engine.log_size
+    send(engine, signal.SIGHUP)
+    engine.wait_for(until, SOON_S, after)
+    return engine.log[after:]
+
+
 @contextlib.contextmanager
 def piped(
     node: Node, argv: Sequence[str], *, env: Mapping[str, str] | None = None, **popen: Any
@@ -116,6 +127,22 @@ def expect_no_gap(tap: Tap, delay: Delay, *vhids: int, late_s: float = LATE_S) -
 
 def holds(node: Node, address: str = VIP) -> bool:
     return f" {address}/" in node.run(["ip", "-4", "addr", "show"])
+
+
+def privileges_of(pid: int) -> dict[str, int]:
+    """The capability sets and no_new_privs of a process."""
+    lines = (line.split() for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return {
+        fields[0][:-1]: int(fields[1], 10 if fields[0] == "NoNewPrivs:" else 16)
+        for fields in lines
+        if fields[0].startswith(("Cap", "NoNewPrivs"))
+    }
+
+
+def reporter_of(engine: Process) -> int:
+    """The process id of the engine's one child."""
+    [child] = Path(f"/proc/{engine.pid}/task/{engine.pid}/children").read_text().split()
+    return int(child)
 
 
 def alive(pid: int) -> bool:

@@ -19,6 +19,7 @@ from carpsidecar.lab.node import Node
 from carpsidecar.lab.probe import EchoServer, Probe
 from carpsidecar.lab.process import Process
 from tests.support.command import COMMAND
+from tests.support.waits import SOON_S
 
 Kind = Literal["ours", "drop-in", "ucarp"]
 
@@ -28,8 +29,6 @@ PASSPHRASE = "carp in the lab"
 
 SLOWER = 100
 """An advskew that loses against none."""
-SOON_S = 15.0
-"""Longer than a takeover on a busy machine: master-down is 3.4 s, and ucarp looks at its clock once an interval."""
 SAID_S = 0.5
 """What a speaker did to the kernel is in its log by then."""
 DISCOVERED_S = 4.0

@@ -9,7 +9,7 @@ import pytest
 
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
-from tests.support.peers import SOON_S
+from tests.support.waits import SOON_S
 
 TSHARK = shutil.which("tshark", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
 needs_tshark = pytest.mark.skipif(TSHARK is None, reason="tshark is not installed (Debian: tshark)")

@@ -1,14 +1,28 @@
-"""What a busy machine is to blame for, and no program that is tested on it."""
+"""Waiting for what will come, and what a busy machine is to blame for, and no program that is tested on it."""
 
 import contextlib
 import os
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from carpsidecar.lab.process import Process
 
+SOON_S = 60.0
+"""Within this a program has done whatever it is going to do, on a busy machine, too."""
+
+_POLL_EVERY_S = 0.01
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _STEAL = 8
+
+
+def wait_until(holds: Callable[[], bool], what: str = "it", within_s: float = SOON_S) -> None:
+    """Only for what gives no sign of itself that could be waited for."""
+    deadline = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {within_s:g} s: {what}"
+        time.sleep(_POLL_EVERY_S)
 
 
 class Delay:

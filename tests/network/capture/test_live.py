@@ -14,11 +14,10 @@ from tests.support.command import COMMAND
 from tests.support.daemon import send
 from tests.support.frames import ipv4, ipv6
 from tests.support.tap import Tap
+from tests.support.waits import SOON_S
 from tests.unit.capture.packets import carp
 
 pytestmark = pytest.mark.network
-
-SOON_S = 10.0
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ from carpsidecar.lab.commands import environment
 from carpsidecar.lab.namespace import in_namespace
 from carpsidecar.lab.node import Node
 from tests.support.command import COMMAND
-from tests.support.daemon import GROUP, SOON_S
+from tests.support.daemon import GROUP
+from tests.support.waits import SOON_S
 
 Ended = subprocess.CompletedProcess[str]
 

@@ -1,5 +1,5 @@
-"""The same lab as for the process."""
+"""Two nodes and a tap."""
 
-from tests.network.process.conftest import lab, node, peer, tap
+from tests.support.segment import lab, node, peer, tap
 
 __all__ = ["lab", "node", "peer", "tap"]

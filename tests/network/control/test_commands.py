@@ -12,18 +12,18 @@ from carpsidecar.lab.node import Node
 from carpsidecar.lab.probe import EchoServer, Probe
 from carpsidecar.lab.process import Process
 from tests.network.control.client import ask, told, wait_until_told
-from tests.network.process.test_reporter import reporter_of
 from tests.support.daemon import (
     GROUP,
-    SOON_S,
     VIP,
     Configuration,
     group,
     holds,
     json_lines,
+    reporter_of,
     start,
     start_master,
 )
+from tests.support.waits import SOON_S
 
 pytestmark = pytest.mark.network
 

@@ -18,10 +18,10 @@ from carpsidecar.lab.namespace import in_namespace
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
 from tests.network.control.client import ask, told, wait_until_told
-from tests.network.process.test_reporter import reporter_of
 from tests.support.command import COMMAND
-from tests.support.daemon import GROUP, SOON_S, VIP, Configuration, group, piped, start, start_master
+from tests.support.daemon import GROUP, VIP, Configuration, group, piped, reporter_of, start, start_master
 from tests.support.unprivileged import UNPRIVILEGED, WHY_NOT, can_be_unprivileged
+from tests.support.waits import SOON_S
 
 pytestmark = pytest.mark.network
 

@@ -17,10 +17,10 @@ from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
 from tests.support.command import COMMAND
 from tests.support.tap import Tap
+from tests.support.waits import SOON_S
 
 VIP, VIP6, VHID = "10.99.0.100", "fd99::100", 42
 PASSPHRASE = "carp in the lab"
-SOON_S = 15.0
 MASTER, HERE, THERE = "10.99.0.11", "10.99.0.12", "10.99.0.13"
 
 

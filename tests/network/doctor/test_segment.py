@@ -8,21 +8,11 @@ import pytest
 from carpsidecar.lab.commands import run
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
-from tests.network.doctor.lab import (
-    MASTER,
-    PASSPHRASE,
-    SOON_S,
-    THERE,
-    VHID,
-    VIP,
-    VIP6,
-    DoctorLab,
-    repeating,
-    undone,
-)
+from tests.network.doctor.lab import MASTER, PASSPHRASE, THERE, VHID, VIP, VIP6, DoctorLab, repeating, undone
 from tests.support.frames import ipv4, ipv6
 from tests.support.peers import KEEPALIVED, UCARP, needs_keepalived, needs_ucarp
 from tests.support.tap import Tap, advertises
+from tests.support.waits import SOON_S
 from tests.unit.capture.packets import carp
 
 pytestmark = pytest.mark.network

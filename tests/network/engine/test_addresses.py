@@ -8,20 +8,9 @@ import pytest
 
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
-from tests.support.cluster import (
-    FAST,
-    SOON_S,
-    VIP,
-    VIP6,
-    Cluster,
-    addresses,
-    cluster_of,
-    holds,
-    inside,
-    mac_of,
-)
+from tests.support.cluster import FAST, VIP, VIP6, Cluster, addresses, cluster_of, holds, inside, mac_of
 from tests.support.tap import Tap, advertises, announces
-from tests.support.waits import Delay
+from tests.support.waits import SOON_S, Delay
 
 pytestmark = pytest.mark.network
 

@@ -6,9 +6,10 @@ from typing import NamedTuple
 import pytest
 
 from carpsidecar.lab.process import Process
-from tests.support.cluster import FAST, SOON_S, VHID, VIP6, Cluster, cluster_of
+from tests.support.cluster import FAST, VHID, VIP6, Cluster, cluster_of
 from tests.support.frames import altered, ipv4, ipv6
 from tests.support.tap import Tap, advertises
+from tests.support.waits import SOON_S
 
 pytestmark = pytest.mark.network
 

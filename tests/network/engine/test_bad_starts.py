@@ -10,17 +10,8 @@ import pytest
 import yaml
 
 from carpsidecar.lab.commands import environment
-from tests.support.cluster import (
-    PASSPHRASE,
-    SOON_S,
-    VIP,
-    VIP6,
-    Cluster,
-    addresses,
-    cluster_of,
-    holds,
-    run_command,
-)
+from tests.support.cluster import PASSPHRASE, VIP, VIP6, Cluster, addresses, cluster_of, holds, run_command
+from tests.support.waits import SOON_S
 
 pytestmark = pytest.mark.network
 

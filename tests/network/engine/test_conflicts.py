@@ -7,21 +7,10 @@ import pytest
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.probe import Probe
 from carpsidecar.lab.process import Process
-from tests.support.cluster import (
-    FAST,
-    SOON_S,
-    VIP,
-    VIP6,
-    Cluster,
-    client_of,
-    cluster_of,
-    holds,
-    mac_of,
-    neighbour,
-)
+from tests.support.cluster import FAST, VIP, VIP6, Cluster, client_of, cluster_of, holds, mac_of, neighbour
 from tests.support.frames import gratuitous_arp, neighbour_advertisement
 from tests.support.tap import Tap, announces
-from tests.support.waits import Delay
+from tests.support.waits import SOON_S, Delay
 
 pytestmark = pytest.mark.network
 

@@ -9,9 +9,9 @@ import pytest
 
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
-from tests.support.cluster import FAST, SOON_S, VHID, Cluster, cluster_of
+from tests.support.cluster import FAST, VHID, Cluster, cluster_of
 from tests.support.tap import Tap
-from tests.support.waits import Delay
+from tests.support.waits import SOON_S, Delay
 
 pytestmark = pytest.mark.network
 

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from carpsidecar.lab.process import Process
-from tests.support.cluster import FAST, SOON_S, VHID, VIP6, Cluster, cluster_of
+from tests.support.cluster import FAST, VHID, VIP6, Cluster, cluster_of
 from tests.support.frames import BROADCAST_MAC, CARP_MAC
 from tests.support.tap import Tap, advertises
+from tests.support.waits import SOON_S
 
 pytestmark = pytest.mark.network
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from carpsidecar.lab.process import Process
-from tests.support.cluster import FAST, SOON_S, Cluster, cluster_of
+from tests.support.cluster import FAST, Cluster, cluster_of
 from tests.support.frames import altered, ipv4
 from tests.support.tap import Tap, advertises
-from tests.support.waits import Delay
+from tests.support.waits import SOON_S, Delay
 
 pytestmark = pytest.mark.network
 

@@ -8,9 +8,9 @@ import pytest
 from carpsidecar.lab.holders import Change
 from carpsidecar.lab.probe import Probe
 from carpsidecar.lab.process import Process
-from tests.support.cluster import SOON_S, VHID, Cluster, client_of, cluster_of
+from tests.support.cluster import VHID, Cluster, client_of, cluster_of
 from tests.support.tap import Tap, advertises
-from tests.support.waits import Delay
+from tests.support.waits import SOON_S, Delay
 
 pytestmark = pytest.mark.network
 

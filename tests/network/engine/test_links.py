@@ -7,8 +7,8 @@ import pytest
 
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
-from tests.support.cluster import FAST, SOON_S, VIP, VIP6, Cluster, cluster_of, holds
-from tests.support.waits import Delay
+from tests.support.cluster import FAST, VIP, VIP6, Cluster, cluster_of, holds
+from tests.support.waits import SOON_S, Delay
 
 pytestmark = pytest.mark.network
 

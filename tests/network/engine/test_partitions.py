@@ -7,8 +7,8 @@ import pytest
 
 from carpsidecar.lab.probe import Probe
 from carpsidecar.lab.process import Process
-from tests.support.cluster import FAST, SOON_S, VIP, Cluster, client_of, cluster_of, mac_of, neighbour
-from tests.support.waits import Delay
+from tests.support.cluster import FAST, VIP, Cluster, client_of, cluster_of, mac_of, neighbour
+from tests.support.waits import SOON_S, Delay
 
 pytestmark = pytest.mark.network
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from tests.support.cluster import FAST, SOON_S, VHID, client_of, cluster_of
+from tests.support.cluster import FAST, VHID, client_of, cluster_of
 from tests.support.tap import Tap
+from tests.support.waits import SOON_S
 
 pytestmark = pytest.mark.network
 

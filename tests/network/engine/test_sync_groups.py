@@ -9,8 +9,8 @@ import yaml
 
 from carpsidecar.lab.holders import HolderWatch
 from carpsidecar.lab.process import Process
-from tests.support.cluster import SOON_S, VIP, Cluster, cluster_of
-from tests.support.waits import Delay
+from tests.support.cluster import VIP, Cluster, cluster_of
+from tests.support.waits import SOON_S, Delay
 
 pytestmark = pytest.mark.network
 

@@ -12,16 +12,8 @@ import pytest
 
 from carpsidecar.lab.holders import HolderWatch
 from carpsidecar.lab.process import Process
-from tests.support.peers import (
-    SLOWER,
-    SOON_S,
-    VHID,
-    Segment,
-    client_of,
-    keepalived,
-    needs_keepalived,
-    segment,
-)
+from tests.support.peers import SLOWER, VHID, Segment, client_of, keepalived, needs_keepalived, segment
+from tests.support.waits import SOON_S
 
 pytestmark = [pytest.mark.network, needs_keepalived, pytest.mark.at_once]
 

@@ -14,8 +14,9 @@ from statistics import median
 import pytest
 
 from carpsidecar.lab.process import Process
-from tests.support.peers import SLOWER, SOON_S, Kind, Member, Segment, needs_ucarp, seconds_until, segment
+from tests.support.peers import SLOWER, Kind, Member, Segment, needs_ucarp, seconds_until, segment
 from tests.support.tshark import BOW_OUT
+from tests.support.waits import SOON_S
 
 pytestmark = [pytest.mark.network, needs_ucarp, pytest.mark.at_once]
 

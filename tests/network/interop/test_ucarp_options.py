@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from tests.support.peers import SOON_S, Kind, Member, Segment, client_of, needs_ucarp, segment
+from tests.support.peers import Kind, Member, Segment, client_of, needs_ucarp, segment
+from tests.support.waits import SOON_S
 
 pytestmark = [pytest.mark.network, needs_ucarp, pytest.mark.at_once]
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.support.peers import SLOWER, SOON_S, Kind, client_of, needs_ucarp, segment
+from tests.support.peers import SLOWER, Kind, client_of, needs_ucarp, segment
+from tests.support.waits import SOON_S
 
 pytestmark = [pytest.mark.network, needs_ucarp, pytest.mark.at_once]
 

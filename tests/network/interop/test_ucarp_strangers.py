@@ -3,17 +3,8 @@
 import pytest
 
 from carpsidecar.lab.holders import HolderWatch
-from tests.support.peers import (
-    OTHER_VIP,
-    PASSPHRASE,
-    SOON_S,
-    Kind,
-    Member,
-    Segment,
-    client_of,
-    needs_ucarp,
-    segment,
-)
+from tests.support.peers import OTHER_VIP, PASSPHRASE, Kind, Member, Segment, client_of, needs_ucarp, segment
+from tests.support.waits import SOON_S
 
 pytestmark = [pytest.mark.network, needs_ucarp, pytest.mark.at_once]
 

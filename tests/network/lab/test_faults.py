@@ -10,11 +10,11 @@ from carpsidecar.lab.commands import LabError, run
 from carpsidecar.lab.namespace import run_in
 from carpsidecar.lab.network import Lab
 from carpsidecar.lab.node import Node
+from tests.support.waits import SOON_S
 
 pytestmark = pytest.mark.network
 
 PORT = 5005
-SOON_S = 15.0
 
 
 @pytest.fixture

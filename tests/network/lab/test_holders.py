@@ -8,11 +8,10 @@ import pytest
 
 from carpsidecar.lab.holders import HolderWatch
 from carpsidecar.lab.network import Lab
-from tests.support.waits import Delay
+from tests.support.waits import SOON_S, Delay
 
 pytestmark = pytest.mark.network
 
-SOON_S = 15.0
 ADDRESSES = ["10.99.0.100", "fd99::100"]
 
 

@@ -13,10 +13,10 @@ import pytest
 from carpsidecar.lab.commands import LabError
 from carpsidecar.lab.network import Lab
 from carpsidecar.lab.node import Node
+from tests.support.waits import SOON_S
 
 pytestmark = pytest.mark.network
 
-SOON_S = 15.0
 COUNTER = "import time\nfor n in range(10**6):\n    print('count', n, flush=True); time.sleep(0.01)"
 
 

@@ -1,34 +1,5 @@
-"""A lab of two nodes for each test, and a tap on the wire between them."""
+"""Two nodes and a tap."""
 
-from collections.abc import Iterator
+from tests.support.segment import lab, node, peer, tap
 
-import pytest
-
-from carpsidecar.lab.network import Lab
-from carpsidecar.lab.node import Node
-from tests.support.tap import Tap
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    with Lab() as lab:
-        yield lab
-
-
-@pytest.fixture
-def node(lab: Lab) -> Node:
-    """The node where the command under test runs."""
-    return lab.node("node")
-
-
-@pytest.fixture
-def peer(lab: Lab, node: Node) -> Node:
-    """Another machine on the segment."""
-    return lab.node("peer")
-
-
-@pytest.fixture
-def tap(peer: Node) -> Iterator[Tap]:
-    """What the peer hears."""
-    with Tap(peer) as tap:
-        yield tap
+__all__ = ["lab", "node", "peer", "tap"]

@@ -19,7 +19,8 @@ from carpsidecar.messages import (
     decode_for_reporter,
     encode,
 )
-from tests.support.daemon import SOON_S, Configuration, piped
+from tests.support.daemon import Configuration, piped
+from tests.support.waits import SOON_S
 
 _Message = TypeVar("_Message", bound=ToReporter)
 

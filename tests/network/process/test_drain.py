@@ -10,7 +10,8 @@ from carpsidecar.lab.holders import HolderWatch
 from carpsidecar.lab.node import Node
 from carpsidecar.messages import GroupSnapshot, SetDemotion
 from tests.network.process.consumer import consume
-from tests.support.daemon import GROUP, SOON_S, Configuration, group, holds, script, start, start_master
+from tests.support.daemon import GROUP, Configuration, group, holds, script, start, start_master
+from tests.support.waits import SOON_S
 
 pytestmark = pytest.mark.network
 

@@ -16,7 +16,6 @@ from tests.support.daemon import (
     LATE_S,
     PASSPHRASE,
     SLOWER,
-    SOON_S,
     VIP,
     Configuration,
     expect_no_gap,
@@ -30,7 +29,7 @@ from tests.support.daemon import (
     wait_for_end,
 )
 from tests.support.tap import Tap, bows_out
-from tests.support.waits import Delay
+from tests.support.waits import SOON_S, Delay
 
 pytestmark = pytest.mark.network
 

@@ -19,7 +19,6 @@ from tests.support.command import COMMAND
 from tests.support.daemon import (
     GROUP,
     PASSPHRASE,
-    SOON_S,
     Configuration,
     expect_no_gap,
     group,
@@ -30,7 +29,7 @@ from tests.support.daemon import (
     start_master,
 )
 from tests.support.tap import Tap, advertises
-from tests.support.waits import Delay
+from tests.support.waits import SOON_S, Delay
 
 pytestmark = pytest.mark.network
 

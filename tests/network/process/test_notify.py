@@ -14,8 +14,8 @@ import pytest
 from carpsidecar.lab.namespace import run_in
 from carpsidecar.lab.node import Node
 from carpsidecar.protocol.packet import CARP_PROTOCOL
-from tests.support.daemon import GROUP, SOON_S, Configuration, group, script, send, start
-from tests.support.waits import Delay
+from tests.support.daemon import GROUP, Configuration, group, script, send, start
+from tests.support.waits import SOON_S, Delay
 
 pytestmark = pytest.mark.network
 

@@ -25,7 +25,6 @@ from tests.support.daemon import (
     GROUP,
     LATE_S,
     SLOWER,
-    SOON_S,
     VIP,
     Configuration,
     expect_no_gap,
@@ -35,7 +34,7 @@ from tests.support.daemon import (
     start,
 )
 from tests.support.tap import Tap, advertises
-from tests.support.waits import Delay
+from tests.support.waits import SOON_S, Delay
 
 pytestmark = pytest.mark.network
 

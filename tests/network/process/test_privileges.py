@@ -7,20 +7,21 @@ import pytest
 from carpsidecar.lab.node import Node
 from tests.network.process.consumer import consume
 from tests.support.daemon import (
+    NET_ADMIN_AND_RAW,
     PASSPHRASE,
-    SOON_S,
     Configuration,
     group,
     holds,
+    privileges_of,
     script,
     start,
     start_master,
 )
 from tests.support.unprivileged import WHY_NOT, can_be_unprivileged, open_to_others
+from tests.support.waits import SOON_S
 
 pytestmark = pytest.mark.network
 
-NET_ADMIN_AND_RAW = 1 << 12 | 1 << 13
 WITH_TWO_CAPABILITIES = (
     *("setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups"),
     *("--inh-caps", "-all,+net_admin,+net_raw", "--ambient-caps", "+net_admin,+net_raw"),
@@ -32,19 +33,9 @@ FORBIDDEN = (
 )
 
 
-def status(pid: int) -> dict[str, int]:
-    """The capability sets and no_new_privs of a process."""
-    lines = (line.split() for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-    return {
-        fields[0][:-1]: int(fields[1], 10 if fields[0] == "NoNewPrivs:" else 16)
-        for fields in lines
-        if fields[0].startswith(("Cap", "NoNewPrivs"))
-    }
-
-
 def test_an_engine_without_hooks_keeps_two_capabilities_and_can_get_no_more(node: Node, tmp_path: Path) -> None:
     engine = start_master(node, Configuration(tmp_path, group()))
-    found = status(engine.pid)
+    found = privileges_of(engine.pid)
     assert found["CapEff"] == found["CapPrm"] == found["CapBnd"] == NET_ADMIN_AND_RAW
     assert found["CapInh"] & ~NET_ADMIN_AND_RAW == 0
     assert found["NoNewPrivs"] == 1
@@ -52,7 +43,7 @@ def test_an_engine_without_hooks_keeps_two_capabilities_and_can_get_no_more(node
 
 def test_every_thread_of_the_engine_is_bound_so(node: Node, tmp_path: Path) -> None:
     engine = start_master(node, Configuration(tmp_path, group()))
-    threads = [status(int(task.name)) for task in Path(f"/proc/{engine.pid}/task").iterdir()]
+    threads = [privileges_of(int(task.name)) for task in Path(f"/proc/{engine.pid}/task").iterdir()]
     assert len(threads) == 3
     for found in threads:
         assert (found["CapPrm"] | found["CapEff"] | found["CapBnd"]) & ~NET_ADMIN_AND_RAW == 0
@@ -63,7 +54,7 @@ def test_a_hook_of_a_root_engine_may_do_what_root_may(node: Node, tmp_path: Path
     hook = script(tmp_path, "hook", "mount -t tmpfs none /mnt && umount /mnt && echo TOLD mounted")
     engine = start(node, Configuration(tmp_path, group(on_backup=hook)))
     engine.wait_for("TOLD mounted", SOON_S)
-    found = status(engine.pid)
+    found = privileges_of(engine.pid)
     assert found["CapEff"] == found["CapPrm"] == NET_ADMIN_AND_RAW
     assert found["CapBnd"] & ~NET_ADMIN_AND_RAW
     assert found["NoNewPrivs"] == 0
@@ -80,7 +71,7 @@ def test_it_runs_unprivileged_with_ambient_capabilities(node: Node, tmp_path: Pa
     engine = start(node, configuration, env={"CARP_PASSPHRASE": PASSPHRASE}, by=WITH_TWO_CAPABILITIES)
     engine.wait_for("became master", SOON_S)
     assert holds(node)
-    found = status(engine.pid)
+    found = privileges_of(engine.pid)
     assert found["CapEff"] == found["CapPrm"] == NET_ADMIN_AND_RAW
     assert Path(f"/proc/{engine.pid}").stat().st_uid != 0
     if hooks:

@@ -12,18 +12,10 @@ from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
 from carpsidecar.messages import GroupSnapshot, Heartbeat, Notice, Promote, SetDemotion, StepBack
 from tests.network.process.consumer import consume
-from tests.support.daemon import (
-    GROUP,
-    SOON_S,
-    VIP,
-    Configuration,
-    group,
-    script,
-    start_master,
-)
+from tests.support.daemon import GROUP, VIP, Configuration, group, script, start_master
 from tests.support.peers import UCARP, needs_ucarp
 from tests.support.tap import Tap, advertises
-from tests.support.waits import Delay
+from tests.support.waits import SOON_S, Delay
 
 pytestmark = pytest.mark.network
 

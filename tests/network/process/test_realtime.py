@@ -8,23 +8,25 @@ import pytest
 
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
-from tests.network.process.test_privileges import NET_ADMIN_AND_RAW, status
-from tests.network.process.test_reload import reload
-from tests.network.process.test_reporter import HTTP, reporter_of
 from tests.support.daemon import (
+    HTTP,
+    NET_ADMIN_AND_RAW,
     PASSPHRASE,
-    SOON_S,
     Configuration,
     alive,
     group,
     holds,
     json_lines,
+    privileges_of,
+    reload,
+    reporter_of,
     script,
     start,
     start_master,
 )
 from tests.support.realtime import REALTIME, needs_realtime
 from tests.support.unprivileged import UNPRIVILEGED, WHY_NOT, can_be_unprivileged, open_to_others
+from tests.support.waits import SOON_S
 
 pytestmark = pytest.mark.network
 
@@ -54,7 +56,7 @@ def test_it_has_both_and_no_more_capabilities_than_else(node: Node, tmp_path: Pa
     assert policies(engine.pid) == [REALTIME] * 3
     assert os.sched_getparam(engine.pid).sched_priority == 1
     assert locked_kb(engine.pid) > 10_000
-    found = status(engine.pid)
+    found = privileges_of(engine.pid)
     assert found["CapEff"] == found["CapPrm"] == found["CapBnd"] == NET_ADMIN_AND_RAW
     [line] = said_of_it(engine)
     assert (line["level"], line["message"], line["priority"], line["locked_memory"]) == ("info", SAID, 1, True)
@@ -87,7 +89,7 @@ def test_unprivileged_it_takes_two_more_capabilities_while_it_starts(node: Node,
     engine.wait_for(SAID, SOON_S)
     engine.wait_for("became master", SOON_S)
     assert policies(engine.pid) == [REALTIME] * 3
-    assert status(engine.pid)["CapEff"] == status(engine.pid)["CapPrm"] == NET_ADMIN_AND_RAW
+    assert privileges_of(engine.pid)["CapEff"] == privileges_of(engine.pid)["CapPrm"] == NET_ADMIN_AND_RAW
 
 
 def test_without_the_privileges_it_warns_once_and_does_its_work(node: Node, tmp_path: Path) -> None:

@@ -13,23 +13,23 @@ from carpsidecar.lab.process import Process
 from tests.support.daemon import (
     FAST,
     GROUP,
-    SOON_S,
+    NET_ADMIN_AND_RAW,
     VIP,
     Configuration,
     expect_no_gap,
     group,
     holds,
+    reload,
     script,
     send,
     start,
     start_master,
 )
 from tests.support.tap import Tap, advertises, bows_out
-from tests.support.waits import Delay
+from tests.support.waits import SOON_S, Delay
 
 pytestmark = pytest.mark.network
 
-NET_ADMIN_AND_RAW = 1 << 12 | 1 << 13
 BROKEN = (
     "groups: [",
     "\x00",
@@ -39,14 +39,6 @@ BROKEN = (
     "groups: [{vip: 10.99.0.100, vhid: 1, passphrase_file: /nowhere}]",
     "groups: [{vip: 203.0.113.1, vhid: 1, passphrase: x}]",
 )
-
-
-def reload(engine: Process, until: str = "the configuration was read again") -> str:
-    """HUP, and wait for the line that says how it went; what was logged meanwhile."""
-    after = engine.log_size
-    send(engine, signal.SIGHUP)
-    engine.wait_for(until, SOON_S, after)
-    return engine.log[after:]
 
 
 def test_an_unchanged_group_stays_master_without_a_gap_or_a_change(

@@ -9,31 +9,24 @@ import pytest
 
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
-from tests.network.process.test_privileges import status
 from tests.support.daemon import (
-    SOON_S,
+    HTTP,
+    NET_ADMIN_AND_RAW,
     Configuration,
     alive,
     expect_no_gap,
     group,
     holds,
+    privileges_of,
+    reporter_of,
     send,
     start,
     start_master,
 )
 from tests.support.tap import Tap
-from tests.support.waits import Delay
+from tests.support.waits import SOON_S, Delay
 
 pytestmark = pytest.mark.network
-
-HTTP = ("--http", "127.0.0.1:9112")
-NET_ADMIN_AND_RAW = 1 << 12 | 1 << 13
-
-
-def reporter_of(engine: Process) -> int:
-    """The process id of the engine's one child."""
-    [child] = Path(f"/proc/{engine.pid}/task/{engine.pid}/children").read_text().split()
-    return int(child)
 
 
 def started(node: Node, configuration: Configuration, *flags: str) -> Process:
@@ -50,9 +43,9 @@ def test_one_runs_whatever_is_to_be_reported_for_people_may_ask(node: Node, tmp_
 
 def test_it_has_no_capability_and_can_get_none(node: Node, tmp_path: Path) -> None:
     engine = started(node, Configuration(tmp_path, group()))
-    assert status(engine.pid)["CapEff"] == NET_ADMIN_AND_RAW
+    assert privileges_of(engine.pid)["CapEff"] == NET_ADMIN_AND_RAW
     for task in Path(f"/proc/{reporter_of(engine)}/task").iterdir():
-        found = status(int(task.name))
+        found = privileges_of(int(task.name))
         assert found["CapEff"] == found["CapPrm"] == found["CapInh"] == 0
         assert found["NoNewPrivs"] == 1
 

@@ -8,20 +8,9 @@ import pytest
 
 from carpsidecar.lab.holders import HolderWatch
 from carpsidecar.lab.node import Node
-from tests.support.daemon import (
-    GROUP,
-    SOON_S,
-    VIP,
-    Configuration,
-    expect_no_gap,
-    group,
-    holds,
-    send,
-    start,
-    start_master,
-)
+from tests.support.daemon import GROUP, VIP, Configuration, expect_no_gap, group, holds, send, start, start_master
 from tests.support.tap import Tap, bows_out
-from tests.support.waits import Delay
+from tests.support.waits import SOON_S, Delay
 
 pytestmark = pytest.mark.network
 

@@ -9,8 +9,9 @@ import pytest
 from carpsidecar.lab.node import Node
 from carpsidecar.messages import GroupSnapshot, Notice, SetAdvskew, SetDemotion, SetPeers
 from tests.network.process.consumer import consume
-from tests.support.daemon import GROUP, SOON_S, Configuration, group, start, start_master
+from tests.support.daemon import GROUP, Configuration, group, start, start_master
 from tests.support.tap import Tap, advertises
+from tests.support.waits import SOON_S
 
 pytestmark = pytest.mark.network
 

@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,16 +11,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from carpsidecar.lab.namespace import run_in
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
-from tests.support.daemon import (
-    SOON_S,
-    Configuration,
-    expect_no_gap,
-    group,
-    start,
-    start_master,
-)
+from tests.support.daemon import Configuration, expect_no_gap, group, start, start_master
 from tests.support.tap import Tap
-from tests.support.waits import Delay
+from tests.support.waits import SOON_S, Delay, wait_until
 from tests.unit.reporter.http.serving import Client, Reply
 
 pytestmark = pytest.mark.network
@@ -39,13 +31,6 @@ def connect(node: Node) -> Client:
 def get(node: Node, path: str) -> Reply:
     with connect(node) as client:
         return client.ask(path)
-
-
-def wait_until(wanted: Callable[[], bool], within_s: float = SOON_S) -> None:
-    deadline = time.monotonic() + within_s
-    while not wanted():
-        assert time.monotonic() < deadline, f"not in {within_s:g} s"
-        time.sleep(0.05)
 
 
 def serving(node: Node, configuration: Configuration) -> Process:

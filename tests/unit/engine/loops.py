@@ -7,8 +7,8 @@ from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
 from carpsidecar.config.group import Destination, GroupConfig, Hooks
 from carpsidecar.config.passphrase import Passphrase
 from carpsidecar.protocol.packet import CARP_GROUP_IPV4
+from tests.support.waits import SOON_S
 
-SOON_S = 10.0
 _LOOK_EVERY_S = 0.002
 
 

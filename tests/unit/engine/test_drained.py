@@ -8,7 +8,7 @@ import pytest
 
 from carpsidecar.engine.startup import drained_before
 from carpsidecar.messages import SetDemotion
-from tests.unit.engine.conftest import Logged
+from tests.support.logs import Logged
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from carpsidecar.engine.interface import Interface
 from carpsidecar.engine.renewer import Renewer
 from carpsidecar.linux.netlink import HeldAddress, IPInterface, Link, Netlink
 from carpsidecar.protocol.packet import IPAddress
-from tests.unit.engine.conftest import Logged
+from tests.support.logs import Logged
 from tests.unit.engine.loops import Loop, group_config
 
 HELD = HeldAddress(

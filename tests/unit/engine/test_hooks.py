@@ -9,7 +9,7 @@ import pytest
 
 from carpsidecar.engine import hooks
 from carpsidecar.engine.hooks import HookRunner
-from tests.unit.engine.conftest import Logged
+from tests.support.logs import Logged
 from tests.unit.engine.loops import Loop
 
 TIME_TO_SET_TRAPS_S = 1

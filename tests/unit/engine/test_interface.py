@@ -19,7 +19,7 @@ from carpsidecar.protocol.effects import Settings
 from carpsidecar.protocol.election import Election
 from carpsidecar.protocol.packet import Advertisement, Drop, IPAddress, header, pack
 from carpsidecar.protocol.timetable import LOOKOUT_GAP_MIN_S
-from tests.unit.engine.conftest import Logged
+from tests.support.logs import Logged
 from tests.unit.engine.loops import Loop, group_config
 
 LINK = Link(index=7, name="eth7", up=True, mac=b"", loopback=False)

@@ -20,7 +20,7 @@ from carpsidecar.messages import (
     decode_for_reporter,
     encode,
 )
-from tests.unit.engine.conftest import Logged
+from tests.support.logs import Logged
 from tests.unit.engine.loops import Loop
 
 

@@ -9,7 +9,7 @@ from carpsidecar.engine.group import Group
 from carpsidecar.engine.promotion import promote
 from carpsidecar.messages import Notice, Promote
 from carpsidecar.protocol.effects import Hindrance
-from tests.unit.engine.conftest import Logged
+from tests.support.logs import Logged
 from tests.unit.engine.loops import group_config
 
 

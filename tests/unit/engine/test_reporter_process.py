@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from carpsidecar.engine import reporter_process
 from carpsidecar.messages import KubernetesSettings, ReporterSettings, decode_for_reporter
-from tests.unit.engine.conftest import Logged
+from tests.support.logs import Logged
 
 SETTINGS = ReporterSettings(
     software="1",

@@ -9,7 +9,7 @@ from carpsidecar.config.group import Hooks
 from carpsidecar.engine.role_hooks import RoleHooks
 from carpsidecar.messages import Role
 from carpsidecar.protocol.effects import Reason
-from tests.unit.engine.conftest import Logged
+from tests.support.logs import Logged
 from tests.unit.engine.loops import Loop, group_config
 
 

@@ -9,7 +9,7 @@ from carpsidecar.engine import wishes as module
 from carpsidecar.engine.group import Group
 from carpsidecar.engine.wishes import Wishes
 from carpsidecar.messages import SetDemotion
-from tests.unit.engine.conftest import Logged
+from tests.support.logs import Logged
 from tests.unit.engine.loops import group_config
 
 

@@ -8,8 +8,7 @@ import subprocess
 import pytest
 
 from carpsidecar.linux.child import end_of
-
-SOON_S = 15.0
+from tests.support.waits import SOON_S
 
 
 @pytest.mark.parametrize("missing", [None, errno.ENOSYS, errno.EPERM], ids=["today", "Linux 5.2", "forbidden"])

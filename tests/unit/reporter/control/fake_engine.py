@@ -26,9 +26,9 @@ from carpsidecar.reporter.control.commands import Commands
 from carpsidecar.reporter.control.server import ControlServer
 from carpsidecar.reporter.control.status import StatusReport
 from carpsidecar.reporter.state import State
+from tests.support.waits import SOON_S
 
 PID = 4711
-SOON_S = 10.0
 OURS, OTHER = "192.0.2.11", "192.0.2.12"
 
 

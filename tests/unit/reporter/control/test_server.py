@@ -15,7 +15,8 @@ from carpsidecar.control.documents import REQUEST_SIZE_MAX
 from carpsidecar.reporter.control import server
 from carpsidecar.reporter.control.server import remove_left_over
 from tests.support.unprivileged import UNPRIVILEGED, WHY_NOT, can_be_unprivileged, open_to_others
-from tests.unit.reporter.control.fake_engine import PID, SOON_S, served
+from tests.support.waits import SOON_S
+from tests.unit.reporter.control.fake_engine import PID, served
 
 
 def said(tmp_path: Path, data: bytes, *, end: bool = False) -> str:

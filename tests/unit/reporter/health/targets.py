@@ -7,8 +7,7 @@ from typing import Literal
 
 from carpsidecar.messages import Check
 from carpsidecar.reporter.health.attempt import attempt_for
-
-SOON_S = 10.0
+from tests.support.waits import SOON_S
 
 
 def check(

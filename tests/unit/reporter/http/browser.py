@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-SOON_S = 20.0
+from tests.support.waits import SOON_S
+
 _LOOK_EVERY_S = 0.05
 _FLAGS = (
     "--headless",

@@ -11,8 +11,7 @@ from carpsidecar.reporter.cluster import PodView
 from carpsidecar.reporter.http.server import HttpServer
 from carpsidecar.reporter.state import State
 from carpsidecar.reporter.stats import Stats
-
-SOON_S = 10.0
+from tests.support.waits import SOON_S
 
 
 @dataclass
