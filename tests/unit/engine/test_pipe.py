@@ -11,8 +11,6 @@ from carpsidecar.engine.pipe import Pipe
 from carpsidecar.messages import (
     MESSAGE_SIZE_MAX,
     GroupGone,
-    GroupSnapshot,
-    Heartbeat,
     SetDemotion,
     StepBack,
     ToEngine,
@@ -20,28 +18,11 @@ from carpsidecar.messages import (
     decode_for_reporter,
     encode,
 )
+from tests.support.builders import heartbeat, snapshot
 from tests.support.logs import Logged
 from tests.unit.engine.loops import Loop
 
-
-def snapshot(group: str = "web", advskew: int = 0, addresses: int = 1) -> GroupSnapshot:
-    return GroupSnapshot(
-        group=group,
-        role="backup",
-        reason="started",
-        since_s=1.5,
-        interface="eth7",
-        vhid=42,
-        addresses=["192.0.2.100"] * addresses,
-        advbase=1,
-        advskew=advskew,
-        advskew_advertised=advskew,
-        demotions={},
-        master=None,
-    )
-
-
-HEARTBEAT = Heartbeat(sent_s=1.5, counters={}, drops={}, bad_messages=0)
+HEARTBEAT = heartbeat(sent_s=1.5)
 
 
 class Bench:
@@ -119,17 +100,17 @@ def test_a_reporter_that_does_not_read_gets_the_newest_of_each_group_later(bench
     already_sent = bench.fill() - 1
     for advskew in range(1000):
         for name in ("web", "db", "mail"):
-            bench.pipe.send_group(snapshot(name, advskew))
+            bench.pipe.send_group(snapshot(name, advskew=advskew))
     bench.pipe.send_group(GroupGone(group="mail"))
-    bench.pipe.send_group(snapshot("web", 1000))
+    bench.pipe.send_group(snapshot(advskew=1000))
     for number in range(already_sent):
-        assert bench.receive() == snapshot("filler", number)
+        assert bench.receive() == snapshot("filler", advskew=number)
     bench.loop.until(lambda: not bench.pipe._kept)
     assert [bench.receive() for _ in range(4)] == [
-        snapshot("filler", already_sent),
-        snapshot("db", 999),
+        snapshot("filler", advskew=already_sent),
+        snapshot("db", advskew=999),
         GroupGone(group="mail"),
-        snapshot("web", 1000),
+        snapshot(advskew=1000),
     ]
 
 
@@ -183,7 +164,7 @@ def test_an_answer_to_a_reporter_that_left_right_after_asking_is_lost_and_said_o
 
 
 def test_a_group_with_all_the_addresses_there_can_be_does_not_cost_the_pipe(bench: Bench, logged: Logged) -> None:
-    large = snapshot(addresses=4096)
+    large = snapshot(addresses=["192.0.2.100"] * 4096)
     bench.pipe.send_group(large)
     bench.pipe.send_group(snapshot("small"))
     assert logged.lines == []

@@ -11,7 +11,7 @@ from carpsidecar import logs
 from carpsidecar.messages import KubernetesSettings, ReporterSettings, encode
 from carpsidecar.reporter import process
 from carpsidecar.reporter.state import State
-from tests.unit.reporter.kubernetes.samples import snapshot
+from tests.support.builders import snapshot
 
 SETTINGS = ReporterSettings(
     software="1",

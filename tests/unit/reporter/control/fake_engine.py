@@ -12,7 +12,6 @@ from msgspec.structs import replace
 
 from carpsidecar.messages import (
     Beat,
-    GroupCounters,
     GroupSnapshot,
     Heartbeat,
     Notice,
@@ -26,44 +25,22 @@ from carpsidecar.reporter.control.commands import Commands
 from carpsidecar.reporter.control.server import ControlServer
 from carpsidecar.reporter.control.status import StatusReport
 from carpsidecar.reporter.state import State
+from tests.support.builders import counters, snapshot
 from tests.support.waits import SOON_S
 
 PID = 4711
 OURS, OTHER = "192.0.2.11", "192.0.2.12"
+COUNTED: dict[str, Any] = {
+    "advertisements_sent": 3,
+    "transitions": {"backup": {"started": 1}},
+    "lease_renewals": 2,
+    "hooks": {"ok": 1, "failed": 0},
+}
 
 
-def snapshot(name: str = "web", **fields: Any) -> GroupSnapshot:
-    given: dict[str, Any] = {
-        "role": "backup",
-        "reason": "started",
-        "since_s": time.time(),
-        "interface": "eth0",
-        "vhid": 100,
-        "addresses": ["192.0.2.100"],
-        "advbase": 1,
-        "advskew": 0,
-        "advskew_advertised": 0,
-        "demotions": {},
-        "master": OTHER,
-        **fields,
-    }
-    return GroupSnapshot(group=name, **given)
-
-
-def counters(**fields: Any) -> GroupCounters:
-    given: dict[str, Any] = {
-        "advertisements_sent": 3,
-        "advertisements_failed": 0,
-        "advertisements_received": 0,
-        "transitions": {"backup": {"started": 1}},
-        "lease_renewals": 2,
-        "lease_misses": 0,
-        "addresses_put_back": 0,
-        "foreign_claims": 0,
-        "hooks": {"ok": 1, "failed": 0},
-        **fields,
-    }
-    return GroupCounters(**given)
+def backup(name: str = "web", **fields: Any) -> GroupSnapshot:
+    """A backup of the other node, since now."""
+    return snapshot(name, **{"since_s": time.time(), "vhid": 100, "master": OTHER, **fields})
 
 
 class FakeEngine:
@@ -83,7 +60,7 @@ class FakeEngine:
             asyncio.get_running_loop().call_soon(self._grant, wish)
 
     def beat(self) -> None:
-        counted = counters(lease_left_s=self.lease_left_s, peers=self.peers)
+        counted = counters(**COUNTED, lease_left_s=self.lease_left_s, peers=self.peers)
         drops = {"eth0": {"checksum": 0, "digest": 2}}
         self.state.receive(
             Heartbeat(
@@ -148,7 +125,7 @@ class Served:
 async def served(folder: Path, *groups: GroupSnapshot) -> AsyncIterator[Served]:
     state = State()
     engine = FakeEngine(state)
-    for group in groups or (snapshot(),):
+    for group in groups or (backup(),):
         state.receive(group)
     engine.beat()
     path = folder / "run" / f"{PID}.sock"

@@ -10,9 +10,9 @@ from msgspec.structs import replace
 from carpsidecar import drained
 from carpsidecar.messages import Promote, SetDemotion, StepBack
 from carpsidecar.reporter.control import commands
-from tests.unit.reporter.control.fake_engine import OTHER, OURS, Served, served, snapshot
+from tests.unit.reporter.control.fake_engine import OTHER, OURS, Served, backup, served
 
-MASTER = snapshot(role="master", master=OURS)
+MASTER = backup(role="master", master=OURS)
 
 
 def follow(tmp_path: Path, *groups: Any, **request: Any) -> tuple[dict[str, Any], Served]:
@@ -129,7 +129,7 @@ def test_a_drain_that_can_not_be_taken_off_the_disk_is_a_failure(
 
 
 def test_without_a_name_all_groups_are_meant(tmp_path: Path) -> None:
-    answer, _ = follow(tmp_path, MASTER, snapshot("mail"), type="demote")
+    answer, _ = follow(tmp_path, MASTER, backup("mail"), type="demote")
     assert [(result["group"], result["done"]) for result in answer["results"]] == [("web", True), ("mail", True)]
 
 
@@ -157,7 +157,7 @@ def test_no_group_yet_is_an_error(tmp_path: Path) -> None:
 )
 def test_an_engine_that_does_nothing_is_told(tmp_path: Path, type_: str, role: str, text: str) -> None:
     async def run() -> dict[str, Any]:
-        async with served(tmp_path, snapshot(role=role)) as control:
+        async with served(tmp_path, backup(role=role)) as control:
             control.engine.deaf = True
             return await control.ask(type=type_)
 

@@ -9,7 +9,7 @@ import pytest
 
 from carpsidecar.messages import Beat, PeerHeard
 from carpsidecar.reporter.control import status
-from tests.unit.reporter.control.fake_engine import OTHER, OURS, PID, Served, served, snapshot
+from tests.unit.reporter.control.fake_engine import OTHER, OURS, PID, Served, backup, served
 
 
 def asked(tmp_path: Path, prepare: Any = None, *groups: Any, **request: Any) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def test_it_has_all_that_the_engine_told(tmp_path: Path) -> None:
             OTHER: PeerHeard(interval_s=1.5, heard_s=now_s - 1, authentic=True),
         }
 
-    group = snapshot(
+    group = backup(
         role="master",
         master=OURS,
         advskew=10,
@@ -93,10 +93,10 @@ def test_a_silent_engine_is_told_with_what_is_known(tmp_path: Path) -> None:
 
 
 def test_one_group_may_be_asked_for(tmp_path: Path) -> None:
-    answer = asked(tmp_path, None, snapshot(), snapshot("mail"), group="mail")
+    answer = asked(tmp_path, None, backup(), backup("mail"), group="mail")
     assert [group["group"] for group in answer["groups"]] == ["mail"]
 
 
 def test_one_that_is_not_there_is_an_error_that_names_those_there_are(tmp_path: Path) -> None:
-    answer = asked(tmp_path, None, snapshot(), snapshot("mail"), group="vpn")
+    answer = asked(tmp_path, None, backup(), backup("mail"), group="vpn")
     assert answer == {"type": "error", "text": "no group is called 'vpn'", "groups": ["web", "mail"]}

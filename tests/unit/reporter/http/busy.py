@@ -2,52 +2,17 @@
 
 import time
 from collections import Counter
+from typing import Any
 
-from carpsidecar.messages import GroupCounters, GroupSnapshot, Heartbeat, Notice, Role
+from carpsidecar.messages import GroupSnapshot, Heartbeat, Notice
 from carpsidecar.reporter.cluster import PodView
 from carpsidecar.reporter.state import State
 from carpsidecar.reporter.stats import ApiStats, CheckStats, Stats
+from tests.support.builders import counters, snapshot
 
 HOUR_S = 3600.0
-WEB_ADDRESSES = ["192.0.2.100", "2001:db8::100"]
-DROP_REASONS = ("own", "length", "vrrp", "ttl", "version", "authlen", "vhid", "checksum", "digest", "replay")
-
-
-def snapshot(
-    group: str = "web", role: Role = "backup", reason: str = "started", **changes: object
-) -> GroupSnapshot:
-    values: dict[str, object] = {
-        "since_s": 1000.0,
-        "interface": "eth0",
-        "vhid": 42,
-        "addresses": WEB_ADDRESSES,
-        "advbase": 1,
-        "advskew": 100,
-        "advskew_advertised": 100,
-        "demotions": {},
-        "master": "192.0.2.12",
-    }
-    return GroupSnapshot(group=group, role=role, reason=reason, **{**values, **changes})  # type: ignore[arg-type]
-
-
-def counters(**changes: object) -> GroupCounters:
-    values: dict[str, object] = {
-        "advertisements_sent": 0,
-        "advertisements_failed": 0,
-        "advertisements_received": 0,
-        "transitions": {},
-        "lease_renewals": 0,
-        "lease_misses": 0,
-        "addresses_put_back": 0,
-        "foreign_claims": 0,
-        "hooks": {},
-    }
-    return GroupCounters(**{**values, **changes})  # type: ignore[arg-type]
-
-
-def heartbeat(**of_groups: GroupCounters) -> Heartbeat:
-    drops = dict.fromkeys((*DROP_REASONS, "unread", "overrun", "claims_unread"), 0)
-    return Heartbeat(sent_s=time.time(), counters=of_groups, drops={"eth0": drops}, bad_messages=0)
+OTHER = "192.0.2.12"
+WEB: dict[str, Any] = {"addresses": ["192.0.2.100", "2001:db8::100"], "advskew": 100, "advskew_advertised": 100}
 
 
 def busy_state(now_s: float) -> State:
@@ -97,21 +62,20 @@ def _history(now_s: float) -> list[GroupSnapshot | Notice]:
         interface="eth1",
         vhid=7,
         addresses=["10.20.0.5"],
+        advskew=100,
         advskew_advertised=160,
         demotions={"check:postgres": 60},
         master="10.20.0.13",
     )
     web = [
-        snapshot(since_s=now_s - 26.2 * HOUR_S),
-        snapshot(role="master", reason="no advertisement from the master", since_s=now_s - 26.19 * HOUR_S),
-        snapshot(role="backup", reason="demoted", since_s=now_s - 5.2 * HOUR_S),
-        snapshot(role="master", reason="the master bowed out", since_s=now_s - 4.9 * HOUR_S),
-        snapshot(role="fault", reason="the link of eth0 is down", since_s=now_s - 4.11 * HOUR_S, master=None),
-        snapshot(role="backup", reason="the link is back", since_s=now_s - 4.1 * HOUR_S),
+        ("backup", "started", 26.2, OTHER),
+        ("master", "no advertisement from the master", 26.19, OTHER),
+        ("backup", "demoted", 5.2, OTHER),
+        ("master", "the master bowed out", 4.9, OTHER),
+        ("fault", "the link of eth0 is down", 4.11, None),
+        ("backup", "the link is back", 4.1, OTHER),
+        ("master", "no advertisement from the master", 3.2, "192.0.2.11"),
     ]
-    master = snapshot(
-        role="master", reason="no advertisement from the master", since_s=now_s - 3.2 * HOUR_S, master="192.0.2.11"
-    )
     conflict = Notice(
         kind="conflict",
         group="web",
@@ -128,7 +92,11 @@ def _history(now_s: float) -> list[GroupSnapshot | Notice]:
         text="from 192.0.2.14 on eth0, vhid 42: do passphrase and addresses agree?",
         at_s=now_s - 95,
     )
-    return [storage, *web, master, conflict, digest]
+    changes = [
+        snapshot(role=role, reason=reason, since_s=now_s - hours * HOUR_S, master=master, **WEB)
+        for role, reason, hours, master in web
+    ]
+    return [storage, *changes, conflict, digest]
 
 
 def busy_stats() -> Stats:

@@ -13,7 +13,8 @@ from carpsidecar.messages import GroupGone
 from carpsidecar.reporter.http.metrics import CONTENT_TYPE, Metrics
 from carpsidecar.reporter.state import State
 from carpsidecar.reporter.stats import Stats
-from tests.unit.reporter.http.busy import busy_cluster, busy_state, busy_stats, counters, heartbeat, snapshot
+from tests.support.builders import counters, heartbeat, snapshot
+from tests.unit.reporter.http.busy import busy_cluster, busy_state, busy_stats
 from tests.unit.reporter.http.serving import get, serve
 
 DOCS = Path(__file__).parents[4] / "docs" / "metrics.md"
@@ -81,7 +82,7 @@ def test_outside_kubernetes_nothing_is_said_of_its_api() -> None:
 def test_a_group_that_is_gone_is_gone() -> None:
     state = State()
     state.receive(snapshot())
-    state.receive(heartbeat(web=counters()))
+    state.receive(heartbeat(counters={"web": counters()}, drops={"eth0": {"digest": 0}}))
     assert 'group="web"' in rendered(state)
     state.receive(GroupGone(group="web"))
     assert 'group="web"' not in rendered(state)

@@ -10,9 +10,10 @@ from carpsidecar.messages import GroupSnapshot
 from carpsidecar.reporter.cluster import PodView
 from carpsidecar.reporter.state import State
 from carpsidecar.reporter.stats import Stats
+from tests.support.builders import heartbeat, snapshot
 from tests.unit.reporter.http import browser as chromium
 from tests.unit.reporter.http.browser import Browser
-from tests.unit.reporter.http.busy import beat, busy_cluster, busy_state, busy_stats, heartbeat, snapshot
+from tests.unit.reporter.http.busy import beat, busy_cluster, busy_state, busy_stats
 from tests.unit.reporter.http.serving import Served, serve
 
 pytestmark = pytest.mark.skipif(bool(chromium.why_not()), reason=chromium.why_not())
@@ -203,7 +204,7 @@ def test_it_can_be_read_on_a_phone_and_in_the_dark(page: Browser, width: int, da
 def test_what_is_wrong_is_said_first(page: Browser, changes: dict[str, str], said: str) -> None:
     state = State()
     state.receive(heartbeat())
-    state.receive(snapshot(**changes))  # type: ignore[arg-type]
+    state.receive(snapshot(**changes))
     with serve(state) as served:
         open_page(page, served)
         assert said in page.text("#alerts")

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from carpsidecar.reporter.state import ENGINE_SILENT_AFTER_S, State
-from tests.unit.reporter.http.busy import heartbeat, snapshot
+from tests.support.builders import heartbeat, snapshot
 from tests.unit.reporter.http.serving import Served, get, serve
 
 
@@ -54,13 +54,13 @@ def test_while_the_engine_is_silent_nobody_is_ready_or_master() -> None:
     [("init", 503, 503), ("backup", 200, 503), ("master", 200, 200), ("fault", 503, 503)],
 )
 def test_one_group_decides_by_its_role_and_the_body_says_why(role: str, ready: int, master: int) -> None:
-    with serve(beating(snapshot(role=role, reason="so it is"))) as served:  # type: ignore[arg-type]
+    with serve(beating(snapshot(role=role, reason="so it is"))) as served:
         assert statuses(served, "/readyz", "/readyz/master") == [ready, master]
         assert get(served, "/readyz").text == f"web: {role} (so it is)\n"
 
 
 def test_of_many_groups_all_decide_unless_one_is_asked_for() -> None:
-    groups = (snapshot(role="master"), snapshot("db", "backup"), snapshot("a b", "fault"))
+    groups = (snapshot(role="master"), snapshot("db"), snapshot("a b", role="fault"))
     with serve(beating(*groups)) as served:
         assert statuses(served, "/readyz", "/readyz/master") == [503, 503]
         assert statuses(served, "/readyz?group=web", "/readyz/master?group=web") == [200, 200]

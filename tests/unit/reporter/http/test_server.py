@@ -9,7 +9,8 @@ import pytest
 from carpsidecar.reporter.http import connection
 from carpsidecar.reporter.http.listen import Listen
 from carpsidecar.reporter.http.server import CONNECTIONS_MAX
-from tests.unit.reporter.http.busy import busy_state, snapshot
+from tests.support.builders import snapshot
+from tests.unit.reporter.http.busy import busy_state
 from tests.unit.reporter.http.serving import Client, get, serve
 
 PATHS = ("/", "/status.json", "/metrics", "/healthz", "/readyz", "/readyz/master")

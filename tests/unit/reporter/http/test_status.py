@@ -7,7 +7,8 @@ import msgspec
 from carpsidecar.reporter.http.rested import FRESH_S, REST, Rested
 from carpsidecar.reporter.http.status import NOTICES_SHOWN, TRANSITIONS_SHOWN, Status
 from carpsidecar.reporter.state import State
-from tests.unit.reporter.http.busy import busy_cluster, busy_state, busy_stats, snapshot
+from tests.support.builders import snapshot
+from tests.unit.reporter.http.busy import busy_cluster, busy_state, busy_stats
 from tests.unit.reporter.http.serving import Served, get, serve
 
 

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from carpsidecar.reporter.kubernetes.desired import NOTHING, Marks, own, patch, unknown, workload
 from carpsidecar.reporter.kubernetes.objects import Condition, Pod
-from tests.unit.reporter.kubernetes.samples import pod, snapshot
+from tests.support.builders import snapshot
+from tests.unit.reporter.kubernetes.samples import pod
 
 SINCE = "2027-01-15T08:00:00.250000Z"
 
@@ -21,7 +22,7 @@ def test_a_first_write_says_all_and_only_for_this_version_of_the_pod() -> None:
             "annotations": {
                 "carpsidecar.io/since": SINCE,
                 "carpsidecar.io/reason": "no advertisement from the master",
-                "carpsidecar.io/addresses": "10.77.0.100",
+                "carpsidecar.io/addresses": "192.0.2.100",
             },
         },
         "status": {

@@ -12,7 +12,8 @@ from carpsidecar.reporter.kubernetes.masters import Masters
 from carpsidecar.reporter.kubernetes.objects import Pod
 from carpsidecar.reporter.kubernetes.picture import Picture
 from carpsidecar.reporter.stats import ApiStats
-from tests.unit.reporter.kubernetes.samples import SETTINGS, pod, snapshot
+from tests.support.builders import snapshot
+from tests.unit.reporter.kubernetes.samples import SETTINGS, pod
 
 T = 1_800_000_000.0
 
