@@ -18,9 +18,9 @@ from carpsidecar import logs
 from carpsidecar.cli.flags import source_of
 from carpsidecar.cli.run import parser
 from carpsidecar.config.sources import load
+from carpsidecar.ipc.messages import MESSAGE_SIZE_MAX, GroupSnapshot, Heartbeat, ToReporter, decode_for_reporter
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
-from carpsidecar.messages import MESSAGE_SIZE_MAX, GroupSnapshot, Heartbeat, ToReporter, decode_for_reporter
 
 VIP, VHID = "10.99.0.100", 42
 PASSPHRASE = "carp in the lab"

@@ -64,7 +64,7 @@ def _clean_stop(scene: Scene, phase: float) -> Outcome:
 
 def _demoted(scene: Scene, phase: float) -> Outcome:
     scene.strike(phase)
-    scene.first.run([*CARPSIDECAR, "demote", "--reason", "benchmark"])
+    scene.first.run([*CARPSIDECAR, "step-down", "--reason", "benchmark"])
     scene.await_takeover()
     return scene.outcome()
 
@@ -133,7 +133,12 @@ def _goals(ours: float | str, fast: float) -> Mapping[str, float | str]:
 FAULTS = (
     Fault("clean-stop", "clean stop (TERM)", "outage", _clean_stop, _goals(0.02, 0.02), quick=True),
     Fault(
-        "demoted", "demoted by hand (`carpsidecar demote`)", "outage", _demoted, _goals(0.02, 0.02), only_ours=True
+        "demoted",
+        "handed over by hand (`carpsidecar step-down`)",
+        "outage",
+        _demoted,
+        _goals(0.02, 0.02),
+        only_ours=True,
     ),
     Fault("machine-lost", "machine lost", "outage", _machine_lost, _goals(AS_KEEPALIVED, 0.06), quick=True),
     Fault("cable-pulled", "cable pulled", "outage", _cable_pulled, _goals(AS_KEEPALIVED, 0.06)),

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from bench.result import Result
 from bench.section import Section, of_results
-from carpsidecar.messages import Role
+from carpsidecar.ipc.messages import Role
 from carpsidecar.reporter.kubernetes.client import Timing
 from tests.kubernetes.admin import Admin
 from tests.kubernetes.control_plane import ControlPlane, found

@@ -18,8 +18,8 @@ from bench.load import Load, late_by_itself, loaded
 from bench.section import Section
 from bench.stability_words import body, for_tuning, plot
 from bench.systems import FASTEST, Timing
+from carpsidecar.ipc.messages import GroupCounters
 from carpsidecar.lab.network import Lab
-from carpsidecar.messages import GroupCounters
 from tests.support.tap import Tap
 
 Condition = tuple[Load, bool]

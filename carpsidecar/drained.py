@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 
+from carpsidecar.ipc.messages import TEXT_MAX, Text
 from carpsidecar.logs import in_words
-from carpsidecar.messages import TEXT_MAX, Text
 
 CAUSE = "operator"
 """Of the demotion."""

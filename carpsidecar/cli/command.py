@@ -1,4 +1,4 @@
-"""What demote, promote, drain and undrain have in common: the group, the reason, and the answer of each engine."""
+"""step-down, promote, drain and undrain: the group, the reason, and the answer of each engine."""
 
 import argparse
 import sys
@@ -27,10 +27,10 @@ def command(parser: Parser, argv: Sequence[str]) -> int:
     """Tell it to the engines, and print a line a group."""
     from pathlib import Path
 
-    from carpsidecar.control.client import NobodyAnswers, ask
-    from carpsidecar.control.documents import Done, Request
-    from carpsidecar.control.look import no_such_group
-    from carpsidecar.control.words import plain
+    from carpsidecar.status.client import NobodyAnswers, ask
+    from carpsidecar.status.documents import Done, Request
+    from carpsidecar.status.formatting import plain
+    from carpsidecar.status.query import no_such_group
 
     given = parser.read(argv)
     request = Request(type=parser.prog.split()[-1], group=given["group"], reason=given["reason"])  # type: ignore[arg-type]
@@ -52,7 +52,7 @@ def command(parser: Parser, argv: Sequence[str]) -> int:
 
 
 def _reason(text: str) -> str:
-    from carpsidecar.messages import TEXT_MAX
+    from carpsidecar.ipc.messages import TEXT_MAX
 
     if not text.isprintable() or len(text) > TEXT_MAX:
         raise argparse.ArgumentTypeError(f"can't be used: give one line of at most {TEXT_MAX} printable characters")

@@ -11,7 +11,7 @@ from carpsidecar.cli.flags import PRECEDENCE, add_settings, source_of
 from carpsidecar.cli.parser import Parser
 from carpsidecar.config.group import GroupConfig
 from carpsidecar.config.sources import load
-from carpsidecar.messages import ReporterSettings
+from carpsidecar.ipc.messages import ReporterSettings
 
 _USAGE = """\
 usage: carpsidecar config check [OPTION...]

@@ -7,7 +7,7 @@ from carpsidecar.cli.parser import Parser
 
 _DESCRIPTION = """\
 Become master now, although another node is: advertise faster than that one for as long as this node stays master,
-or until `carpsidecar demote`. Refused where that can't be: this node is demoted, or the master can't be outrun.
+or until `carpsidecar step-down`. Refused where that can't be: this node is demoted, or the master can't be outrun.
 """
 _EXAMPLES = """\
   carpsidecar promote

@@ -14,7 +14,7 @@ from carpsidecar.cli.parser import Parser
 from carpsidecar.cli.screen import draw, full_screen
 
 if TYPE_CHECKING:
-    from carpsidecar.control.documents import StatusDocument
+    from carpsidecar.status.documents import StatusDocument
 
 _PROGRAM = "carpsidecar status"
 WATCH_EACH_S = 1.0
@@ -53,7 +53,7 @@ def main(argv: Sequence[str]) -> int:
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     if given["watch"]:
         return _watch(given)
-    document, problem = _look(given)
+    document, problem = _query(given)
     if problem:
         complain(problem, _PROGRAM)
     if given["json"] or not problem:
@@ -69,7 +69,7 @@ def _watch(given: dict[str, Any]) -> int:
     try:
         with full_screen() if terminal else nullcontext():
             while True:
-                document, problem = _look(given)
+                document, problem = _query(given)
                 lines = [f"{_PROGRAM}: {problem}"] if problem and not given["json"] else _lines(document, given)
                 draw(lines) if terminal else print("\n".join(lines), flush=True)
                 due = max(due + WATCH_EACH_S, time.monotonic())
@@ -78,13 +78,13 @@ def _watch(given: dict[str, Any]) -> int:
         return 0
 
 
-def _look(given: dict[str, Any]) -> "tuple[StatusDocument, str]":
+def _query(given: dict[str, Any]) -> "tuple[StatusDocument, str]":
     """What there is; and why there is nothing, in words."""
-    from carpsidecar.control.documents import StatusDocument
-    from carpsidecar.control.look import Nothing, look
+    from carpsidecar.status.documents import StatusDocument
+    from carpsidecar.status.query import Nothing, query
 
     try:
-        return look(given["group"], given["control"]), ""
+        return query(given["group"], given["control"]), ""
     except Nothing as error:
         return StatusDocument(exit_status=1, engines=[], unreachable=error.unreachable), str(error)
 
@@ -95,7 +95,7 @@ def _lines(document: "StatusDocument", given: dict[str, Any]) -> list[str]:
 
         text = msgspec.json.encode(document)
         return [(text if given["watch"] else msgspec.json.format(text)).decode()]
-    from carpsidecar.control.table import Table
+    from carpsidecar.status.table import Table
 
     terminal = sys.stdout.isatty()
     colour = terminal and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"

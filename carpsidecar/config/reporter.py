@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from carpsidecar import __version__
 from carpsidecar.config.schema import CHECK_FIELDS, REPORTER_FIELDS, ConfigError, Given, show
-from carpsidecar.messages import Check, KubernetesSettings, ReporterSettings
+from carpsidecar.ipc.messages import Check, KubernetesSettings, ReporterSettings
 
 CHECKS_MAX = 32
 _KUBERNETES_ONLY = (

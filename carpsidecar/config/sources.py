@@ -24,7 +24,7 @@ from carpsidecar.config.schema import (
     Given,
     show,
 )
-from carpsidecar.messages import ReporterSettings
+from carpsidecar.ipc.messages import ReporterSettings
 
 ENVIRONMENT_PREFIX = "CARP_"
 CONFIG_VARIABLE = "CARP_CONFIG"

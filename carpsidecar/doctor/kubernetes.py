@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from carpsidecar.doctor.finding import Finding, Status
 from carpsidecar.doctor.scene import Scene, Subject
-from carpsidecar.messages import KubernetesSettings
+from carpsidecar.ipc.messages import KubernetesSettings
 from carpsidecar.reporter.kubernetes.client import Api, ApiError, Request, Timing
 from carpsidecar.reporter.kubernetes.desired import suffixes
 from carpsidecar.reporter.kubernetes.objects import ROLE_LABEL, Pod

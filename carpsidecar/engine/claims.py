@@ -6,7 +6,7 @@ from logging import WARNING
 
 from carpsidecar.engine.group_log import GroupLog
 from carpsidecar.engine.holding import Holding
-from carpsidecar.messages import Notice
+from carpsidecar.ipc.messages import Notice
 from carpsidecar.protocol.packet import IPAddress
 
 ANSWER_AFTER_S = 0.05

@@ -9,6 +9,7 @@ from logging import INFO, WARNING
 from carpsidecar.config.group import GroupConfig
 from carpsidecar.config.schema import ConfigError
 from carpsidecar.config.sources import Config
+from carpsidecar.engine.commands import Commands
 from carpsidecar.engine.group import Group
 from carpsidecar.engine.hooks import HookRunner
 from carpsidecar.engine.interface import Interface
@@ -24,11 +25,10 @@ from carpsidecar.engine.startup import (
     resolve_interfaces,
     take_off_left_over,
 )
-from carpsidecar.engine.wishes import Wishes
+from carpsidecar.ipc.messages import Command, GroupGone, GroupSnapshot, Heartbeat, Notice
 from carpsidecar.linux.monitor import AddressAdded, AddressRemoved, LinkChanged, LinkGone, Monitor, Overrun
 from carpsidecar.linux.netlink import Link, Netlink
 from carpsidecar.logs import in_words, log
-from carpsidecar.messages import GroupGone, GroupSnapshot, Heartbeat, Notice, Wish
 from carpsidecar.protocol.packet import IPAddress
 from carpsidecar.protocol.timing import ADVSKEW_DEMOTED
 
@@ -53,7 +53,7 @@ class Engine:
         self._locks: dict[str, InstanceLock] = {}
         self._leaving: dict[str, HookRunner] = {}
         """Last commands of groups that are gone, which a group of the same name waits for."""
-        self._wishes = Wishes(self._bound_to, tell)
+        self._commands = Commands(self._bound_to, tell)
         self._stopping = False
         loop.add_reader(self._monitor.fileno(), self._kernel_event)
         self._read_links()
@@ -129,9 +129,9 @@ class Engine:
         for group in groups:
             drain = drained_before(group.config.name)
             if drain is not None:
-                self._wishes.grant(drain)
+                self._commands.handle(drain)
         for group in groups:
-            self._wishes.apply_to(group)
+            self._commands.apply_to(group)
         for group in groups:
             group.start()
 
@@ -259,13 +259,13 @@ class Engine:
             if other is not group and other.config.sync_group == sync_group:
                 other.demote(f"sync:{group.config.name}", amount, bow_out=True)
 
-    def asked(self, wish: Wish) -> None:
+    def asked(self, command: Command) -> None:
         """The reporter asks for something."""
-        self._wishes.grant(wish)
+        self._commands.handle(command)
 
-    def forget_wishes(self) -> None:
+    def forget_commands(self) -> None:
         """The reporter starts again with other settings."""
-        self._wishes.forget()
+        self._commands.forget()
 
     def step_back(self, name: str | None = None) -> None:
         for group in self._bound_to(name):

@@ -24,9 +24,9 @@ from carpsidecar.engine.renewer import Renewer
 from carpsidecar.engine.role_hooks import RoleHooks
 from carpsidecar.engine.settings import settings_in_force
 from carpsidecar.engine.transmitter import Transmitter
+from carpsidecar.ipc.messages import Notice, Role
 from carpsidecar.linux.netlink import Netlink
 from carpsidecar.logs import in_words
-from carpsidecar.messages import Notice, Role
 from carpsidecar.protocol.effects import BOW_OUT, Addresses, Advertise, Become, Effects, Reason, Settings, State
 from carpsidecar.protocol.election import Election
 from carpsidecar.protocol.packet import Advertisement, IPAddress

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from carpsidecar.config.group import Destination, Family
 from carpsidecar.engine.throttle import Throttle
+from carpsidecar.ipc.messages import Notice
 from carpsidecar.linux.announce import Announcer
 from carpsidecar.linux.carp_socket import CarpSocket, StrangerSocket
 from carpsidecar.linux.claims import ClaimWatch
 from carpsidecar.linux.netlink import Link
 from carpsidecar.logs import log
-from carpsidecar.messages import Notice
 from carpsidecar.protocol.packet import Drop, IPAddress
 from carpsidecar.protocol.receiver import Receiver
 from carpsidecar.protocol.timetable import LOOKOUT_GAP_MIN_S

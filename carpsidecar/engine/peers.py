@@ -4,7 +4,7 @@ Anybody on the segment can invent senders, as many as they like. What is kept is
 whoever sent it, and a sender whose digest fitted never makes room for one whose digest did not.
 """
 
-from carpsidecar.messages import HEARD_MAX, PeerHeard
+from carpsidecar.ipc.messages import HEARD_MAX, PeerHeard
 from carpsidecar.protocol.packet import IPAddress
 
 _DOUBTED_AFTER_S = 10.0

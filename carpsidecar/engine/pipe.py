@@ -9,8 +9,7 @@ import socket
 from collections.abc import Callable
 from logging import WARNING
 
-from carpsidecar.logs import log
-from carpsidecar.messages import (
+from carpsidecar.ipc.messages import (
     MESSAGE_SIZE_MAX,
     BadMessage,
     GroupGone,
@@ -22,6 +21,7 @@ from carpsidecar.messages import (
     decode_for_engine,
     encode,
 )
+from carpsidecar.logs import log
 
 _READ_LIMIT = 32
 

@@ -4,22 +4,24 @@ from collections.abc import Callable, Collection, Iterator
 from logging import WARNING
 
 from carpsidecar.engine.group import Group
+from carpsidecar.ipc.messages import Notice, Promote
 from carpsidecar.logs import log
-from carpsidecar.messages import Notice, Promote
 from carpsidecar.protocol.effects import Hindrance
 
 Refuse = Callable[[Notice], None]
 
 
-def promote(groups: Collection[Group], wish: Promote, refuse: Refuse) -> None:
+def promote(groups: Collection[Group], command: Promote, refuse: Refuse) -> None:
     """Promote these; whatever can't be is told with the reason."""
-    if not groups and wish.group is not None:
-        refuse(Notice(kind="refused", group=wish.group, interface="", peer="", text="there is no such group here"))
+    if not groups and command.group is not None:
+        refuse(
+            Notice(kind="refused", group=command.group, interface="", peer="", text="there is no such group here")
+        )
     for bound in _bound_together(groups):
         hindered = next((group for group in bound if group.election.hindrance), None)
         for group in bound:
             if hindered is None:
-                group.promote(wish.text)
+                group.promote(command.text)
             else:
                 _refuse(group, hindered, refuse)
 
@@ -56,6 +58,6 @@ def _hindrance(group: Group) -> str:
         advbase = group.election.settings.advbase
         return (
             f"the master {group.master} advertises as fast as this node can with advbase {advbase}, or faster:"
-            " demote that one instead"
+            " let that one step down instead"
         )
     return ""

@@ -5,7 +5,7 @@ import time
 from carpsidecar.config.group import GroupConfig
 from carpsidecar.engine.group import Group
 from carpsidecar.engine.interface import Interface
-from carpsidecar.messages import GroupCounters, GroupSnapshot
+from carpsidecar.ipc.messages import GroupCounters, GroupSnapshot
 from carpsidecar.protocol.packet import Drop
 
 

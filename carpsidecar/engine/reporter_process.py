@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterable
 from logging import ERROR, INFO
 
 from carpsidecar.engine.pipe import Pipe
+from carpsidecar.ipc.messages import GroupGone, GroupSnapshot, Heartbeat, Notice, ReporterSettings, ToEngine
 from carpsidecar.linux.child import end_of
 from carpsidecar.logs import in_words, log
-from carpsidecar.messages import GroupGone, GroupSnapshot, Heartbeat, Notice, ReporterSettings, ToEngine
 
 RESTART_MIN_S = 0.1
 RESTART_MAX_S = 5.0

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from carpsidecar.config.group import GroupConfig
 from carpsidecar.engine.hooks import HookRunner
-from carpsidecar.messages import Role
+from carpsidecar.ipc.messages import Role
 from carpsidecar.protocol.effects import Reason
 
 

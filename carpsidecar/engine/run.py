@@ -17,10 +17,10 @@ from carpsidecar.engine.pipe import Pipe
 from carpsidecar.engine.report import failed
 from carpsidecar.engine.reporter_process import ReporterProcess
 from carpsidecar.engine.startup import StartError
+from carpsidecar.ipc.messages import Beat, GroupGone, GroupSnapshot, Notice, ReporterSettings, ToEngine
 from carpsidecar.linux import realtime
 from carpsidecar.linux.capabilities import keep_only, missing
 from carpsidecar.logs import configure, log
-from carpsidecar.messages import Beat, GroupGone, GroupSnapshot, Notice, ReporterSettings, ToEngine
 
 __all__ = ["StartError", "run"]
 
@@ -229,7 +229,7 @@ class _Run:
         self._notifier.ready()
 
     def _reconfigure_reporter(self, settings: ReporterSettings) -> None:
-        self._engine.forget_wishes()
+        self._engine.forget_commands()
         if isinstance(self._reporter, ReporterProcess):
             self._reporter.reconfigure(settings)
 

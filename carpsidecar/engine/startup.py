@@ -10,11 +10,11 @@ from carpsidecar.config.group import GroupConfig
 from carpsidecar.config.schema import ConfigError
 from carpsidecar.config.sources import Config
 from carpsidecar.engine.group import Group
+from carpsidecar.ipc.messages import SetDemotion
 from carpsidecar.linux.lease import left_over, take_off
 from carpsidecar.linux.netlink import Netlink
 from carpsidecar.linux.routes import interface_for
 from carpsidecar.logs import in_words, log
-from carpsidecar.messages import SetDemotion
 
 
 class StartError(Exception):

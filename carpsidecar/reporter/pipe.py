@@ -4,12 +4,12 @@ import asyncio
 import socket
 from collections.abc import Callable, Hashable
 
-from carpsidecar.messages import (
+from carpsidecar.ipc.messages import (
     MESSAGE_SIZE_MAX,
     BadMessage,
     Promote,
     SetDemotion,
-    StepBack,
+    StepDown,
     ToEngine,
     ToReporter,
     decode_for_reporter,
@@ -28,9 +28,9 @@ class Pipe:
         connection.setblocking(False)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * MESSAGE_SIZE_MAX)
 
-    def ask(self, wish: ToEngine) -> None:
+    def ask(self, command: ToEngine) -> None:
         """From any thread."""
-        self._loop.call_soon_threadsafe(self._ask, wish)
+        self._loop.call_soon_threadsafe(self._ask, command)
 
     async def read(self, told: Callable[[ToReporter], None], bad: Callable[[], None]) -> None:
         """Hand over every message until the engine is gone; `bad` is called for one that can't be read."""
@@ -61,10 +61,10 @@ class Pipe:
         except ConnectionError:
             return b""
 
-    def _ask(self, wish: ToEngine) -> None:
-        key = _subject(wish)
+    def _ask(self, command: ToEngine) -> None:
+        key = _subject(command)
         self._kept.pop(key, None)
-        self._kept[key] = encode(wish)
+        self._kept[key] = encode(command)
         self._flush()
 
     def _flush(self) -> None:
@@ -85,10 +85,10 @@ class Pipe:
         self._flush()
 
 
-def _subject(wish: ToEngine) -> Hashable:
-    """Of two wishes about one subject only the newer counts."""
-    if isinstance(wish, SetDemotion):
-        return SetDemotion, wish.cause, wish.group
-    if isinstance(wish, StepBack | Promote):
-        return type(wish), wish.group
-    return type(wish)
+def _subject(command: ToEngine) -> Hashable:
+    """Of two commandes about one subject only the newer counts."""
+    if isinstance(command, SetDemotion):
+        return SetDemotion, command.cause, command.group
+    if isinstance(command, StepDown | Promote):
+        return type(command), command.group
+    return type(command)

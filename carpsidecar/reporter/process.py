@@ -9,16 +9,16 @@ from logging import ERROR, INFO
 from typing import TYPE_CHECKING
 
 from carpsidecar import logs
-from carpsidecar.control.credentials import peer_of
-from carpsidecar.control.place import socket_of
+from carpsidecar.ipc.messages import ReporterSettings
 from carpsidecar.logs import in_words, log
-from carpsidecar.messages import ReporterSettings
 from carpsidecar.reporter.control.commands import Commands
 from carpsidecar.reporter.control.server import ControlServer
 from carpsidecar.reporter.control.status import StatusReport
 from carpsidecar.reporter.pipe import Pipe
 from carpsidecar.reporter.state import State
 from carpsidecar.reporter.stats import Stats
+from carpsidecar.status.credentials import peer_of
+from carpsidecar.status.paths import socket_of
 
 if TYPE_CHECKING:
     from carpsidecar.reporter.http.server import HttpServer

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from carpsidecar.messages import (
+from carpsidecar.ipc.messages import (
     GroupCounters,
     GroupGone,
     GroupSnapshot,

@@ -38,7 +38,7 @@ def test_it_moves_in_the_order_that_the_page_says(machines: list[Machine], tmp_p
 
     # Where the database can't be started, the host takes itself out, and the other one serves again.
     (tmp_path / "mount-fails-on-first").touch()
-    machines[1].run("carpsidecar demote")
+    machines[1].run("carpsidecar step-down")
     wanted = [*moved, *on("second", *DOWN), *on("first", *TRIED), *on("second", *UP)]
     deadline = time.monotonic() + SOON_S
     while log.read_text().splitlines() != wanted and time.monotonic() < deadline:

@@ -1,6 +1,6 @@
 """What the cluster asks of the election: cordon, the advskew of a node, drain, peers."""
 
-from carpsidecar.messages import SetAdvskew, SetDemotion, SetPeers
+from carpsidecar.ipc.messages import SetAdvskew, SetDemotion, SetPeers
 from tests.kubernetes.scene import Scene
 
 

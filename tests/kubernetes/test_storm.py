@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from carpsidecar.messages import Role
+from carpsidecar.ipc.messages import Role
 from tests.kubernetes.proxy import Fault
 from tests.kubernetes.scene import QUICK, WORKLOAD, Scene, annotation_of
 from tests.support.waits import wait_until

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from carpsidecar.messages import KubernetesSettings, ReporterSettings, SetDemotion
+from carpsidecar.ipc.messages import KubernetesSettings, ReporterSettings, SetDemotion
 from tests.kubernetes.admin import Object
 from tests.kubernetes.scene import WORKLOAD, Running, Scene, condition_of, role_of
 from tests.support.waits import wait_until

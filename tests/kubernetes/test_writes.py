@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from carpsidecar.messages import GroupGone, Notice, Role
+from carpsidecar.ipc.messages import GroupGone, Notice, Role
 from tests.kubernetes.admin import Object
 from tests.kubernetes.scene import Scene, annotation_of, condition_of, role_of
 from tests.support.waits import wait_until

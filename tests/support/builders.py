@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from carpsidecar.messages import GroupCounters, GroupSnapshot, Heartbeat
+from carpsidecar.ipc.messages import GroupCounters, GroupSnapshot, Heartbeat
 
 _SNAPSHOT = GroupSnapshot(
     group="web",

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from logging import WARNING
 
 from carpsidecar import drained
-from carpsidecar.control.documents import Done, Refused, Request, Result
+from carpsidecar.ipc.messages import GroupSnapshot, Promote, SetDemotion, StepDown, ToEngine
 from carpsidecar.logs import in_words, log
-from carpsidecar.messages import GroupSnapshot, Promote, SetDemotion, StepBack, ToEngine
 from carpsidecar.reporter.state import State
+from carpsidecar.status.documents import Done, Refused, Request, Result
 
 DONE_WITHIN_S = 3.0
 SUCCESSOR_WITHIN_S = 1.0
@@ -29,24 +29,24 @@ class Commands:
         if not names:
             return Refused(text="the engine has no group yet: ask again when it has started")
         follow = {
-            "demote": self._demote,
+            "step-down": self._step_down,
             "promote": self._promote,
             "drain": self._drain,
             "undrain": self._undrain,
         }[request.type]
         return Done(results=await asyncio.gather(*(follow(name, request.reason) for name in names)))
 
-    async def _demote(self, name: str, reason: str) -> Result:
+    async def _step_down(self, name: str, reason: str) -> Result:
         was_master = self._role(name) == "master"
         # A backup, too: it may have been promoted, and be on its way.
-        self._ask(StepBack(group=name, text=reason))
+        self._ask(StepDown(group=name, text=reason))
         if not was_master:
             return self._result(name, True, f"is {self._role(name)}, not master")
         if not await self._until(name, lambda group: group.role != "master"):
             return self._result(name, False, f"is still master after {DONE_WITHIN_S:g} s")
         successor = await self._successor(name)
         if self._role(name) == "master":
-            return self._result(name, False, f"stepped back; {successor}")
+            return self._result(name, False, f"stepped down; {successor}")
         return self._result(name, True, f"is not master any more; {successor}")
 
     async def _promote(self, name: str, reason: str) -> Result:

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import msgspec
 
-from carpsidecar.control.credentials import peer_of
-from carpsidecar.control.documents import REQUEST_SIZE_MAX, Answer, Refused, Request
 from carpsidecar.logs import in_words, log
 from carpsidecar.reporter.control.commands import Commands
 from carpsidecar.reporter.control.status import StatusReport
 from carpsidecar.reporter.state import State
+from carpsidecar.status.credentials import peer_of
+from carpsidecar.status.documents import REQUEST_SIZE_MAX, Answer, Refused, Request
 
 CONNECTIONS_MAX = 16
 REQUEST_TIME_S = 2.0
@@ -49,9 +49,8 @@ class ControlServer:
         try:
             listening = self._listen()
         except OSError as error:
-            text = (
-                f"no control socket at {self._path} ({in_words(error)}): carpsidecar status and demote won't work"
-            )
+            why = in_words(error)
+            text = f"no control socket at {self._path} ({why}): carpsidecar status and step-down won't work"
             log(WARNING, "control_failed", text, socket=str(self._path))
             return
         self._server = await asyncio.start_unix_server(

@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable
 
 from carpsidecar import __version__
-from carpsidecar.control.documents import Demotion, EngineStatus, GroupStatus, Peer
-from carpsidecar.messages import Beat, GroupCounters, GroupSnapshot, ToEngine
+from carpsidecar.ipc.messages import Beat, GroupCounters, GroupSnapshot, ToEngine
 from carpsidecar.reporter.state import State
+from carpsidecar.status.documents import Demotion, EngineStatus, GroupStatus, Peer
 
 FRESH_S = 0.1
 """What was told so lately need not be told again; the engine would keep us waiting."""

@@ -10,8 +10,8 @@ import random
 from collections.abc import Callable, Sequence
 from logging import DEBUG, ERROR, INFO, WARNING
 
+from carpsidecar.ipc.messages import Check, SetDemotion, ToEngine
 from carpsidecar.logs import log
-from carpsidecar.messages import Check, SetDemotion, ToEngine
 from carpsidecar.reporter.health.attempt import Attempt, attempt_for
 from carpsidecar.reporter.stats import CheckStats
 

@@ -13,7 +13,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
 from carpsidecar import __version__
-from carpsidecar.messages import GroupCounters, Role
+from carpsidecar.ipc.messages import GroupCounters, Role
 from carpsidecar.reporter.state import State
 from carpsidecar.reporter.stats import ApiFailure, ApiResource, ApiStats, CheckOutcome, CheckStats, Stats
 

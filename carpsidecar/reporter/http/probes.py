@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from urllib.parse import parse_qs
 
-from carpsidecar.messages import GroupSnapshot
+from carpsidecar.ipc.messages import GroupSnapshot
 from carpsidecar.reporter.http.answer import Answer, Request, in_text
 from carpsidecar.reporter.state import State
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 from prometheus_client.registry import Collector
 
 from carpsidecar import __version__
-from carpsidecar.messages import GroupSnapshot, Notice, Role
+from carpsidecar.ipc.messages import GroupSnapshot, Notice, Role
 from carpsidecar.reporter.cluster import PodView
 from carpsidecar.reporter.state import State
 from carpsidecar.reporter.stats import Stats

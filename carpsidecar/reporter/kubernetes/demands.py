@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Sequence
 
-from carpsidecar.messages import PEERS_MAX, SetAdvskew, SetDemotion, SetPeers, ToEngine
+from carpsidecar.ipc.messages import PEERS_MAX, SetAdvskew, SetDemotion, SetPeers, ToEngine
 
 DEMOTION_MAX = 255
 DRAIN_DEMOTION = 240

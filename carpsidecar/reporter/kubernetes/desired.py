@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from carpsidecar.messages import GroupSnapshot
+from carpsidecar.ipc.messages import GroupSnapshot
 from carpsidecar.reporter.kubernetes.objects import ANNOTATIONS, ELECTED, ROLE_LABEL, Condition, Pod
 
 UNKNOWN = "unknown"

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from carpsidecar.messages import KubernetesSettings
+from carpsidecar.ipc.messages import KubernetesSettings
 from carpsidecar.reporter.kubernetes.client import Api, ApiError
 from carpsidecar.reporter.kubernetes.pods import list_some
 from carpsidecar.reporter.kubernetes.rbac import workload_namespaces

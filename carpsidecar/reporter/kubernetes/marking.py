@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from carpsidecar.messages import KubernetesSettings
+from carpsidecar.ipc.messages import KubernetesSettings
 from carpsidecar.reporter.kubernetes.client import Api, ApiError
 from carpsidecar.reporter.kubernetes.desired import Marks, unknown
 from carpsidecar.reporter.kubernetes.objects import ROLE_LABEL, Pod

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from logging import ERROR, INFO
 
+from carpsidecar.ipc.messages import GroupSnapshot
 from carpsidecar.logs import log
-from carpsidecar.messages import GroupSnapshot
 from carpsidecar.reporter.kubernetes.client import Api, Timing
 from carpsidecar.reporter.kubernetes.desired import UNKNOWN, in_rfc3339, unknown
 from carpsidecar.reporter.kubernetes.marking import MarkPod, MarkWorkloads

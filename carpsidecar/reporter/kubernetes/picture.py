@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Mapping
 
-from carpsidecar.messages import GroupSnapshot, KubernetesSettings, ReporterSettings
+from carpsidecar.ipc.messages import GroupSnapshot, KubernetesSettings, ReporterSettings
 from carpsidecar.reporter.kubernetes.desired import suffixes
 from carpsidecar.reporter.kubernetes.objects import ROLE_LABEL, Node, Pod
 from carpsidecar.reporter.kubernetes.store import Key, PodStore

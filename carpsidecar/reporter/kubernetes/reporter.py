@@ -10,8 +10,7 @@ from logging import INFO, WARNING
 from pathlib import Path
 from typing import Any
 
-from carpsidecar.logs import log
-from carpsidecar.messages import (
+from carpsidecar.ipc.messages import (
     GroupGone,
     GroupSnapshot,
     Heartbeat,
@@ -21,6 +20,7 @@ from carpsidecar.messages import (
     ToEngine,
     ToReporter,
 )
+from carpsidecar.logs import log
 from carpsidecar.reporter.cluster import PodView
 from carpsidecar.reporter.kubernetes import cluster, rbac
 from carpsidecar.reporter.kubernetes.carry import Carrier, OwnPod, WorkloadPods

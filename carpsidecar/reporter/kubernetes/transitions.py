@@ -1,6 +1,6 @@
 """Which events the engine's messages are worth."""
 
-from carpsidecar.messages import GroupSnapshot, Notice
+from carpsidecar.ipc.messages import GroupSnapshot, Notice
 from carpsidecar.reporter.kubernetes.desired import in_rfc3339
 from carpsidecar.reporter.kubernetes.events import EventReason, Events
 from carpsidecar.reporter.kubernetes.objects import ANNOTATIONS, Pod

@@ -1,4 +1,4 @@
-"""demote, promote, drain and undrain by real engines: who holds the address, what is noticed and told."""
+"""step-down, promote, drain and undrain by real engines: who holds the address, what is noticed and told."""
 
 import json
 import os
@@ -49,7 +49,7 @@ def pair(node: Node, peer: Node, tmp_path: Path) -> Pair:
 
 
 def test_a_demoted_master_hands_over_and_stays_a_backup(pair: Pair) -> None:
-    ended = ask(pair.node, "demote", GROUP, "--reason", "disk swap")
+    ended = ask(pair.node, "step-down", GROUP, "--reason", "disk swap")
     assert (ended.returncode, ended.stdout) == (0, f"{GROUP}: is not master any more; {pair.peer.address} is\n")
     assert holds(pair.peer)
     assert not holds(pair.node)
@@ -59,9 +59,9 @@ def test_a_demoted_master_hands_over_and_stays_a_backup(pair: Pair) -> None:
         "asked to step back: disk swap",
         str(pair.peer.address),
     )
-    pair.master.wait_for("demote asked for by root: disk swap", SOON_S)
+    pair.master.wait_for("step-down asked for by root: disk swap", SOON_S)
     pair.master.wait_for("became backup: asked to step back: disk swap", SOON_S)
-    again = ask(pair.node, "demote")
+    again = ask(pair.node, "step-down")
     assert (again.returncode, again.stdout) == (0, f"{GROUP}: is backup, not master\n")
 
 
@@ -70,7 +70,7 @@ def test_a_client_hardly_notices(lab: Lab, pair: Pair) -> None:
         EchoServer(machine)
     with Probe(lab.node("client"), VIP) as probe:
         probe.wait_until_answered_by(pair.node.name, SOON_S)
-        assert ask(pair.node, "demote").returncode == 0
+        assert ask(pair.node, "step-down").returncode == 0
         probe.wait_until_answered_by(pair.peer.name, SOON_S)
         pause_s = probe.longest_outage_s()
     print(f"demoted by hand: a client without an answer for {1e3 * pause_s:.1f} ms")
@@ -86,7 +86,7 @@ def test_a_promoted_backup_takes_over_until_it_is_demoted(pair: Pair) -> None:
     assert (found["role"], found["reason"]) == ("master", "promoted: test")
     again = ask(pair.peer, "promote")
     assert (again.returncode, again.stdout) == (0, f"{GROUP}: is master already\n")
-    assert ask(pair.peer, "demote").returncode == 0
+    assert ask(pair.peer, "step-down").returncode == 0
     assert told(pair.node)["role"] == "master"
 
 
@@ -161,7 +161,7 @@ def test_only_the_named_group_moves(node: Node, peer: Node, tmp_path: Path) -> N
     for name in (GROUP, "vhid-101"):
         backup.wait_for(f"{name}: became backup", SOON_S)
         wait_until_told(node, lambda group: group["role"] == "master", name)
-    ended = ask(node, "demote", "vhid-101")
+    ended = ask(node, "step-down", "vhid-101")
     assert ended.stdout == f"vhid-101: is not master any more; {peer.address} is\n"
     assert told(node)["role"] == "master"
     assert told(peer, "vhid-101")["role"] == "master"
@@ -189,7 +189,7 @@ def test_an_engine_that_hangs_does_not_make_the_command_hang(node: Node, tmp_pat
     wait_until_told(node, lambda group: group["role"] == "master")
     os.kill(engine.pid, signal.SIGSTOP)
     try:
-        ended = ask(node, "demote")
+        ended = ask(node, "step-down")
     finally:
         os.kill(engine.pid, signal.SIGCONT)
     assert ended.returncode == 1
@@ -199,10 +199,10 @@ def test_an_engine_that_hangs_does_not_make_the_command_hang(node: Node, tmp_pat
 def test_a_demoted_node_that_is_alone_is_master_again_and_says_so(node: Node, tmp_path: Path) -> None:
     start_master(node, Configuration(tmp_path, group()))
     wait_until_told(node, lambda group: group["role"] == "master")
-    ended = ask(node, "demote")
+    ended = ask(node, "step-down")
     assert (ended.returncode, ended.stderr) == (
         1,
-        f"{GROUP}: stepped back; no other node took over: it is master again\n",
+        f"{GROUP}: stepped down; no other node took over: it is master again\n",
     )
 
 

@@ -124,8 +124,8 @@ def test_all_engines_of_a_machine_are_asked(node: Node, tmp_path: Path) -> None:
     for name in (GROUP, "vhid-101"):
         wait_until_told(node, lambda group: group["role"] == "master", name)
     assert ask(node, "status").stdout.count("engine ") == 2
-    assert ask(node, "demote", "vhid-102").stderr.startswith(
-        "carpsidecar demote: no group is called 'vhid-102': there is vhid-10"
+    assert ask(node, "step-down", "vhid-102").stderr.startswith(
+        "carpsidecar step-down: no group is called 'vhid-102': there is vhid-10"
     )
 
 
@@ -140,7 +140,7 @@ def test_from_another_network_the_kernel_is_not_asked(node: Node, peer: Node, tm
 def test_another_user_is_refused(node: Node, tmp_path: Path) -> None:
     start_master(node, Configuration(tmp_path, group()))
     wait_until_told(node, lambda group: group["role"] == "master")
-    for command in ("status", "demote"):
+    for command in ("status", "step-down"):
         ended = ask(node, command, by=[*UNPRIVILEGED, "--inh-caps=-all"])
         assert ended.returncode == 1
         assert "ask as root, or as a member of its group" in ended.stderr

@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from carpsidecar.lab.node import Node
-from carpsidecar.messages import (
+from carpsidecar.ipc.messages import (
     MESSAGE_SIZE_MAX,
     GroupSnapshot,
     Heartbeat,
@@ -19,6 +18,7 @@ from carpsidecar.messages import (
     decode_for_reporter,
     encode,
 )
+from carpsidecar.lab.node import Node
 from tests.support.daemon import Configuration, piped
 from tests.support.waits import SOON_S
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from carpsidecar.ipc.messages import GroupSnapshot, SetDemotion
 from carpsidecar.lab.holders import HolderWatch
 from carpsidecar.lab.node import Node
-from carpsidecar.messages import GroupSnapshot, SetDemotion
 from tests.network.process.consumer import consume
 from tests.support.daemon import GROUP, Configuration, group, holds, script, start, start_master
 from tests.support.waits import SOON_S

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from carpsidecar.lab.node import Node
-from carpsidecar.messages import (
+from carpsidecar.ipc.messages import (
     MESSAGE_SIZE_MAX,
     Beat,
     GroupGone,
     GroupSnapshot,
     Heartbeat,
     SetDemotion,
-    StepBack,
+    StepDown,
     encode,
 )
+from carpsidecar.lab.node import Node
 from tests.network.process.consumer import consume
 from tests.support.daemon import (
     GROUP,
@@ -142,7 +142,7 @@ def test_a_demotion_with_bow_out_and_a_step_back_hand_over_at_once(node: Node, p
         consumer.ask(SetDemotion(cause="drain", amount=0))
         assert consumer.wait_for_role("master").reason == "preempting a slower master"
         after = other.log_size
-        consumer.ask(StepBack())
+        consumer.ask(StepDown())
         assert consumer.wait_for_role("backup").reason == "asked to step back"
         other.wait_for("became master: the master bowed out", SOON_S, after)
 
@@ -190,15 +190,15 @@ def test_a_heartbeat_tells_who_is_heard(node: Node, peer: Node, tmp_path: Path) 
 
 
 def test_a_bad_message_is_dropped_and_counted(node: Node, tap: Tap, tmp_path: Path) -> None:
-    wish = json.loads(encode(SetDemotion(cause="x", amount=1)))
+    command = json.loads(encode(SetDemotion(cause="x", amount=1)))
     bad = [
         b"garbage",
         b"\xff" * 100,
-        b'{"type":"step_back","group":"\xff"}',
-        json.dumps({**wish, "version": 0}).encode(),
-        json.dumps({**wish, "type": "unknown"}).encode(),
-        json.dumps({**wish, "amount": "much"}).encode(),
-        json.dumps({**wish, "cause": "x" * MESSAGE_SIZE_MAX}).encode(),
+        b'{"type":"step_down","group":"\xff"}',
+        json.dumps({**command, "version": 0}).encode(),
+        json.dumps({**command, "type": "unknown"}).encode(),
+        json.dumps({**command, "amount": "much"}).encode(),
+        json.dumps({**command, "cause": "x" * MESSAGE_SIZE_MAX}).encode(),
         b"[" * MESSAGE_SIZE_MAX,
     ]
     with consume(node, Configuration(tmp_path, group())) as consumer:
@@ -211,7 +211,7 @@ def test_a_bad_message_is_dropped_and_counted(node: Node, tap: Tap, tmp_path: Pa
         assert heartbeat.counters[GROUP].transitions == {"backup": {"started": 1}, "master": {"master_silent": 1}}
         expect_no_gap(tap, delay)
         assert "Traceback" not in consumer.log
-        consumer.ask(StepBack())
+        consumer.ask(StepDown())
         consumer.wait_for_role("backup")
 
 

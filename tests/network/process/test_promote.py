@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from carpsidecar.ipc.messages import GroupSnapshot, Heartbeat, Notice, Promote, SetDemotion, StepDown
 from carpsidecar.lab.holders import HolderWatch
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
-from carpsidecar.messages import GroupSnapshot, Heartbeat, Notice, Promote, SetDemotion, StepBack
 from tests.network.process.consumer import consume
 from tests.support.daemon import GROUP, VIP, Configuration, group, script, start_master
 from tests.support.peers import UCARP, needs_ucarp
@@ -60,7 +60,7 @@ def test_it_is_faster_than_the_master_for_as_long_as_it_is_one(
         beat = consumer.next_heartbeat().counters[GROUP]
         assert beat.transitions["master"] == {"promoted": 1}
         seen = other.log_size
-        consumer.ask(StepBack(text="enough"))
+        consumer.ask(StepDown(text="enough"))
         backup = consumer.wait_for_role("backup")
         assert (backup.reason, backup.advskew_advertised) == ("asked to step back: enough", 90)
         other.wait_for("became master: the master bowed out", SOON_S, seen)
@@ -85,7 +85,7 @@ def test_a_ucarp_that_is_master_yields(node: Node, peer: Node, watch: HolderWatc
         assert watch.two_holders_s(since) < 1.9 + delay.s
         watch.wait_until_quiet(4, SOON_S)
         assert watch.holders_now() == {"node"}
-        consumer.ask(StepBack())
+        consumer.ask(StepDown())
         other.wait_for("Switching to state: MASTER", SOON_S, seen)
 
 

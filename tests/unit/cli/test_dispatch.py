@@ -46,7 +46,7 @@ def test_an_unknown_command_is_one_line(name: str, kind: str, capsys: pytest.Cap
         ["version"],
         ["demo"],
         ["status"],
-        ["demote"],
+        ["step-down"],
         ["drain"],
     ],
     ids=" ".join,

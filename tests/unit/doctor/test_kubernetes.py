@@ -18,8 +18,8 @@ from carpsidecar.doctor.daemon import Daemon
 from carpsidecar.doctor.finding import Finding
 from carpsidecar.doctor.kubernetes import cluster
 from carpsidecar.doctor.scene import Scene, Subject
+from carpsidecar.ipc.messages import KubernetesSettings
 from carpsidecar.linux.netlink import Netlink
-from carpsidecar.messages import KubernetesSettings
 from carpsidecar.reporter.kubernetes.rbac import rules
 
 VIP = "192.0.2.100"

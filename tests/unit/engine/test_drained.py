@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from carpsidecar.engine.startup import drained_before
-from carpsidecar.messages import SetDemotion
+from carpsidecar.ipc.messages import SetDemotion
 from tests.support.logs import Logged
 
 

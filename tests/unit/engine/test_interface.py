@@ -12,9 +12,9 @@ from carpsidecar.engine import interface as module
 from carpsidecar.engine.group import Group
 from carpsidecar.engine.interface import Interface
 from carpsidecar.engine.transmitter import authenticator_of
+from carpsidecar.ipc.messages import Notice
 from carpsidecar.linux.carp_socket import Received
 from carpsidecar.linux.netlink import Link
-from carpsidecar.messages import Notice
 from carpsidecar.protocol.effects import Settings
 from carpsidecar.protocol.election import Election
 from carpsidecar.protocol.packet import Advertisement, Drop, IPAddress, header, pack

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carpsidecar.engine.peers import PeersHeard
-from carpsidecar.messages import HEARD_MAX, PeerHeard
+from carpsidecar.ipc.messages import HEARD_MAX, PeerHeard
 
 REAL = [IPv4Address("192.0.2.11"), IPv4Address("192.0.2.12")]
 FORGED = [IPv4Address(0x0A000000 + number) for number in range(1000)]

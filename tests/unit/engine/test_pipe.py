@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import pytest
 
 from carpsidecar.engine.pipe import Pipe
-from carpsidecar.messages import (
+from carpsidecar.ipc.messages import (
     MESSAGE_SIZE_MAX,
     GroupGone,
     SetDemotion,
-    StepBack,
+    StepDown,
     ToEngine,
     ToReporter,
     decode_for_reporter,
@@ -61,7 +61,7 @@ def test_what_is_sent_arrives_a_message_a_packet_and_in_order(bench: Bench) -> N
 
 
 def test_what_is_asked_is_handed_over(bench: Bench) -> None:
-    wishes: list[ToEngine] = [SetDemotion(cause="drain", amount=100), StepBack(group="web"), StepBack()]
+    wishes: list[ToEngine] = [SetDemotion(cause="drain", amount=100), StepDown(group="web"), StepDown()]
     for wish in wishes:
         bench.reporter.send(encode(wish))
     bench.loop.until(lambda: len(bench.asked) == 3)
@@ -90,9 +90,9 @@ def test_what_is_asked_is_handed_over(bench: Bench) -> None:
 def test_a_bad_message_is_dropped_and_counted_and_the_next_one_taken(bench: Bench, message: bytes) -> None:
     bench.reporter.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * MESSAGE_SIZE_MAX)
     bench.reporter.send(message)
-    bench.reporter.send(encode(StepBack()))
+    bench.reporter.send(encode(StepDown()))
     bench.loop.until(lambda: bool(bench.asked))
-    assert bench.asked == [StepBack()]
+    assert bench.asked == [StepDown()]
     assert bench.pipe.bad_messages == 1
 
 
@@ -138,7 +138,7 @@ def test_a_reporter_that_closes_its_end_is_said_once_and_disturbs_nobody(
     bench: Bench, logged: Logged, talking: str
 ) -> None:
     if talking == "after a word":
-        bench.reporter.send(encode(StepBack()))
+        bench.reporter.send(encode(StepDown()))
     if talking == "with words unread":
         bench.fill()
     bench.reporter.close()
@@ -156,7 +156,7 @@ def test_an_answer_to_a_reporter_that_left_right_after_asking_is_lost_and_said_o
     engines, reporter = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     pipe = Pipe(loop.asyncio, engines, lambda message: pipe.send_group(snapshot()))
     with contextlib.closing(pipe):
-        reporter.send(encode(StepBack()))
+        reporter.send(encode(StepDown()))
         reporter.close()
         loop.until(lambda: bool(logged.lines))
         loop.a_while()

@@ -7,7 +7,7 @@ from typing import cast
 
 from carpsidecar.engine.group import Group
 from carpsidecar.engine.promotion import promote
-from carpsidecar.messages import Notice, Promote
+from carpsidecar.ipc.messages import Notice, Promote
 from carpsidecar.protocol.effects import Hindrance
 from tests.support.logs import Logged
 from tests.unit.engine.loops import group_config
@@ -70,7 +70,7 @@ def test_a_master_that_can_not_be_outrun_is_named() -> None:
     [refused] = ask(FakeGroup("web", Hindrance.SLOWER))
     assert refused.text == (
         "web can't be promoted: the master 192.0.2.11 advertises as fast as this node can with advbase 1,"
-        " or faster: demote that one instead"
+        " or faster: let that one step down instead"
     )
 
 

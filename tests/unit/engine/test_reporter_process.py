@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from carpsidecar.engine import reporter_process
-from carpsidecar.messages import KubernetesSettings, ReporterSettings, decode_for_reporter
+from carpsidecar.ipc.messages import KubernetesSettings, ReporterSettings, decode_for_reporter
 from tests.support.logs import Logged
 
 SETTINGS = ReporterSettings(

@@ -7,7 +7,7 @@ import pytest
 
 from carpsidecar.config.group import Hooks
 from carpsidecar.engine.role_hooks import RoleHooks
-from carpsidecar.messages import Role
+from carpsidecar.ipc.messages import Role
 from carpsidecar.protocol.effects import Reason
 from tests.support.logs import Logged
 from tests.unit.engine.loops import Loop, group_config

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from carpsidecar import logs
-from carpsidecar.messages import KubernetesSettings, ReporterSettings, encode
+from carpsidecar.ipc.messages import KubernetesSettings, ReporterSettings, encode
 from carpsidecar.reporter import process
 from carpsidecar.reporter.state import State
 from tests.support.builders import snapshot

@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from carpsidecar.messages import (
+from carpsidecar.ipc.messages import (
     Beat,
     GroupSnapshot,
     Heartbeat,
@@ -18,7 +18,7 @@ from carpsidecar.messages import (
     PeerHeard,
     Promote,
     SetDemotion,
-    StepBack,
+    StepDown,
     ToEngine,
 )
 from carpsidecar.reporter.control.commands import Commands
@@ -54,10 +54,10 @@ class FakeEngine:
         self.lease_left_s: float | None = None
         self.peers: dict[str, PeerHeard] = {}
 
-    def ask(self, wish: ToEngine) -> None:
-        self.asked.append(wish)
+    def ask(self, command: ToEngine) -> None:
+        self.asked.append(command)
         if not self.deaf:
-            asyncio.get_running_loop().call_soon(self._grant, wish)
+            asyncio.get_running_loop().call_soon(self._handle, command)
 
     def beat(self) -> None:
         counted = counters(**COUNTED, lease_left_s=self.lease_left_s, peers=self.peers)
@@ -68,25 +68,27 @@ class FakeEngine:
             )
         )
 
-    def _grant(self, wish: ToEngine) -> None:
-        if isinstance(wish, Beat):
+    def _handle(self, command: ToEngine) -> None:
+        if isinstance(command, Beat):
             self.beat()
-        elif isinstance(wish, StepBack):
-            if self._of(wish.group).role == "master":
-                self._change(wish.group, role="backup", master=OTHER, reason=f"asked to step back: {wish.text}")
-        elif isinstance(wish, Promote):
-            assert wish.group is not None
+        elif isinstance(command, StepDown):
+            if self._of(command.group).role == "master":
+                self._change(
+                    command.group, role="backup", master=OTHER, reason=f"asked to step back: {command.text}"
+                )
+        elif isinstance(command, Promote):
+            assert command.group is not None
             if self.refuses:
                 self.state.receive(
-                    Notice(kind="refused", group=wish.group, interface="eth0", peer="", text=self.refuses)
+                    Notice(kind="refused", group=command.group, interface="eth0", peer="", text=self.refuses)
                 )
             else:
-                self._change(wish.group, role="master", master=OURS, reason=f"promoted: {wish.text}")
-        elif isinstance(wish, SetDemotion):
-            demotions = {wish.cause: wish.amount} if wish.amount else {}
-            self._change(wish.group, demotions=demotions, texts={wish.cause: wish.text})
-            if wish.bow_out and self._of(wish.group).role == "master":
-                self._change(wish.group, role="backup", master=OTHER)
+                self._change(command.group, role="master", master=OURS, reason=f"promoted: {command.text}")
+        elif isinstance(command, SetDemotion):
+            demotions = {command.cause: command.amount} if command.amount else {}
+            self._change(command.group, demotions=demotions, texts={command.cause: command.text})
+            if command.bow_out and self._of(command.group).role == "master":
+                self._change(command.group, role="backup", master=OTHER)
 
     def _of(self, group: str | None) -> GroupSnapshot:
         assert group is not None

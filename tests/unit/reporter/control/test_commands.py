@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from carpsidecar import drained
-from carpsidecar.messages import Promote, SetDemotion, StepBack
+from carpsidecar.ipc.messages import Promote, SetDemotion, StepDown
 from carpsidecar.reporter.control import commands
 from tests.unit.reporter.control.fake_engine import OTHER, OURS, Served, backup, served
 
@@ -30,18 +30,18 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_demoted_master_says_who_took_over(tmp_path: Path) -> None:
-    answer, control = follow(tmp_path, MASTER, type="demote", group="web", reason="disk swap")
+    answer, control = follow(tmp_path, MASTER, type="step-down", group="web", reason="disk swap")
     assert answer == {
         "type": "done",
         "results": [{"group": "web", "done": True, "text": f"is not master any more; {OTHER} is"}],
     }
-    assert control.engine.asked == [StepBack(group="web", text="disk swap")]
+    assert control.engine.asked == [StepDown(group="web", text="disk swap")]
 
 
 def test_a_backup_has_nothing_to_hand_over_but_a_promotion_to_end(tmp_path: Path) -> None:
-    answer, control = follow(tmp_path, type="demote")
+    answer, control = follow(tmp_path, type="step-down")
     assert answer["results"] == [{"group": "web", "done": True, "text": "is backup, not master"}]
-    assert control.engine.asked == [StepBack(group="web")]
+    assert control.engine.asked == [StepDown(group="web")]
 
 
 def test_a_promoted_backup_is_master(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_a_drain_that_can_not_be_taken_off_the_disk_is_a_failure(
 
 
 def test_without_a_name_all_groups_are_meant(tmp_path: Path) -> None:
-    answer, _ = follow(tmp_path, MASTER, backup("mail"), type="demote")
+    answer, _ = follow(tmp_path, MASTER, backup("mail"), type="step-down")
     assert [(result["group"], result["done"]) for result in answer["results"]] == [("web", True), ("mail", True)]
 
 
@@ -150,7 +150,7 @@ def test_no_group_yet_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("type_", "role", "text"),
     [
-        ("demote", "master", "is still master after 0.05 s"),
+        ("step-down", "master", "is still master after 0.05 s"),
         ("promote", "backup", "is not master after 0.05 s"),
         ("drain", "backup", "is not drained after 0.05 s"),
     ],
@@ -167,5 +167,5 @@ def test_an_engine_that_does_nothing_is_told(tmp_path: Path, type_: str, role: s
 @pytest.mark.usefixtures("impatient")
 def test_a_successor_that_is_not_heard_is_not_made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.unit.reporter.control.fake_engine.OTHER", None)
-    answer, _ = follow(tmp_path, MASTER, type="demote")
+    answer, _ = follow(tmp_path, MASTER, type="step-down")
     assert answer["results"][0]["text"] == "is not master any more; no other master is heard yet"

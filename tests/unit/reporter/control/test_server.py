@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from carpsidecar.control.documents import REQUEST_SIZE_MAX
 from carpsidecar.reporter.control import server
 from carpsidecar.reporter.control.server import remove_left_over
+from carpsidecar.status.documents import REQUEST_SIZE_MAX
 from tests.support.unprivileged import UNPRIVILEGED, WHY_NOT, can_be_unprivileged, open_to_others
 from tests.support.waits import SOON_S
 from tests.unit.reporter.control.fake_engine import PID, served

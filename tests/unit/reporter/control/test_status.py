@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from carpsidecar.messages import Beat, PeerHeard
+from carpsidecar.ipc.messages import Beat, PeerHeard
 from carpsidecar.reporter.control import status
 from tests.unit.reporter.control.fake_engine import OTHER, OURS, PID, Served, backup, served
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from carpsidecar.messages import Check, SetDemotion, ToEngine
+from carpsidecar.ipc.messages import Check, SetDemotion, ToEngine
 from carpsidecar.reporter.health import checks as module
 from carpsidecar.reporter.health.checks import HealthChecks
 from carpsidecar.reporter.stats import CheckStats

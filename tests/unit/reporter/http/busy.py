@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from typing import Any
 
-from carpsidecar.messages import GroupSnapshot, Heartbeat, Notice
+from carpsidecar.ipc.messages import GroupSnapshot, Heartbeat, Notice
 from carpsidecar.reporter.cluster import PodView
 from carpsidecar.reporter.state import State
 from carpsidecar.reporter.stats import ApiStats, CheckStats, Stats

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from carpsidecar.messages import GroupGone
+from carpsidecar.ipc.messages import GroupGone
 from carpsidecar.reporter.http.metrics import CONTENT_TYPE, Metrics
 from carpsidecar.reporter.state import State
 from carpsidecar.reporter.stats import Stats

@@ -6,7 +6,7 @@ from importlib.resources import files
 
 import pytest
 
-from carpsidecar.messages import GroupSnapshot
+from carpsidecar.ipc.messages import GroupSnapshot
 from carpsidecar.reporter.cluster import PodView
 from carpsidecar.reporter.state import State
 from carpsidecar.reporter.stats import Stats

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from carpsidecar.messages import KubernetesSettings
+from carpsidecar.ipc.messages import KubernetesSettings
 from carpsidecar.reporter.kubernetes.objects import Pod
 
 _POD = Pod(namespace="infra", name="carp-1", uid="uid-1", version="100", node="n1", phase="Running")

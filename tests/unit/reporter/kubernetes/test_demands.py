@@ -1,6 +1,6 @@
 """What is asked of the engine, and when."""
 
-from carpsidecar.messages import PEERS_MAX, SetAdvskew, SetDemotion, SetPeers, ToEngine
+from carpsidecar.ipc.messages import PEERS_MAX, SetAdvskew, SetDemotion, SetPeers, ToEngine
 from carpsidecar.reporter.kubernetes.demands import Demands
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from carpsidecar.control.documents import EngineStatus, Unreachable
-from carpsidecar.control.table import Table
-from carpsidecar.control.words import span
-from tests.unit.control.builders import NOW_S, backup, drain, engine, group, peer
+from carpsidecar.status.documents import EngineStatus, Unreachable
+from carpsidecar.status.formatting import span
+from carpsidecar.status.table import Table
+from tests.unit.status.builders import NOW_S, backup, drain, engine, group, peer
 
 
 def shown(*engines: EngineStatus, whole: bool = False, colour: bool = False, width: int = 80) -> list[str]:

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from carpsidecar import drained
 from carpsidecar.engine.group import Group
 from carpsidecar.engine.promotion import Refuse, promote
+from carpsidecar.ipc.messages import Command, Promote, SetAdvskew, SetDemotion, SetPeers, StepDown
 from carpsidecar.logs import in_words, log
-from carpsidecar.messages import Promote, SetAdvskew, SetDemotion, SetPeers, StepBack, Wish
 from carpsidecar.protocol.packet import IPAddress
 
 _CAUSES_MAX = 64
@@ -18,8 +18,8 @@ _CAUSES_MAX = 64
 _DEMOTIONS_MAX = 4096
 
 
-class Wishes:
-    """Keeps and grants them.
+class Commands:
+    """Handles them.
 
     Args:
         bound_to: finds the groups of a name, those that move with it, or all of them for None.
@@ -33,20 +33,20 @@ class Wishes:
         self._advskew: int | None = None
         self._peers: tuple[IPAddress, ...] | None = None
 
-    def grant(self, wish: Wish) -> None:
-        if isinstance(wish, StepBack):
-            for group in self._bound_to(wish.group):
-                group.step_back(wish.text)
-        elif isinstance(wish, Promote):
-            promote(self._bound_to(wish.group), wish, self._refuse)
-        elif isinstance(wish, SetDemotion):
-            self._demote(wish)
-        elif isinstance(wish, SetAdvskew):
-            self._advskew = wish.advskew
+    def handle(self, command: Command) -> None:
+        if isinstance(command, StepDown):
+            for group in self._bound_to(command.group):
+                group.step_back(command.text)
+        elif isinstance(command, Promote):
+            promote(self._bound_to(command.group), command, self._refuse)
+        elif isinstance(command, SetDemotion):
+            self._demote(command)
+        elif isinstance(command, SetAdvskew):
+            self._advskew = command.advskew
             for group in self._bound_to(None):
-                group.use_advskew(wish.advskew)
+                group.use_advskew(command.advskew)
         else:
-            self._use_peers(wish)
+            self._use_peers(command)
 
     def apply_to(self, group: Group) -> None:
         """To one that is new, before it takes part."""
@@ -54,47 +54,47 @@ class Wishes:
             group.use_advskew(self._advskew)
         if self._peers is not None:
             _give_peers(group, self._peers)
-        for wish in self._demotions.values():
-            if group in self._bound_to(wish.group):
-                group.demote(wish.cause, wish.amount, wish.bow_out, wish.text)
+        for command in self._demotions.values():
+            if group in self._bound_to(command.group):
+                group.demote(command.cause, command.amount, command.bow_out, command.text)
 
     def forget(self) -> None:
         """What a reporter asked for that gets other settings now.
 
         Not the peers, who are not gone for that, nor what an operator asked for through it.
         """
-        for wish in list(self._demotions.values()):
-            if wish.cause != drained.CAUSE:
-                self._demote(replace(wish, amount=0))
-        self.grant(SetAdvskew(advskew=None))
+        for command in list(self._demotions.values()):
+            if command.cause != drained.CAUSE:
+                self._demote(replace(command, amount=0))
+        self.handle(SetAdvskew(advskew=None))
 
-    def _demote(self, wish: SetDemotion) -> None:
-        groups = self._bound_to(wish.group)
-        if not self._keep(wish, {group.config.name for group in groups}):
-            log(WARNING, "demand_refused", f"the reporter demotes for more than {_CAUSES_MAX} causes")
+    def _demote(self, command: SetDemotion) -> None:
+        groups = self._bound_to(command.group)
+        if not self._keep(command, {group.config.name for group in groups}):
+            log(WARNING, "reporter_refused", f"the reporter demotes for more than {_CAUSES_MAX} causes")
             return
         for group in groups:
-            group.demote(wish.cause, wish.amount, wish.bow_out, wish.text)
+            group.demote(command.cause, command.amount, command.bow_out, command.text)
 
-    def _keep(self, wish: SetDemotion, meant: Collection[str]) -> bool:
+    def _keep(self, command: SetDemotion, meant: Collection[str]) -> bool:
         """Of several about one group the newest counts, whichever names it. False: there are too many."""
         kept = self._demotions
-        if wish.amount and (wish.cause, wish.group) not in kept:
-            of_this_group = sum(group == wish.group for _, group in kept)
+        if command.amount and (command.cause, command.group) not in kept:
+            of_this_group = sum(group == command.group for _, group in kept)
             if of_this_group >= _CAUSES_MAX or len(kept) >= _DEMOTIONS_MAX:
                 return False
         for cause, group in list(kept):
-            if cause == wish.cause and (wish.group is None or group == wish.group or group in meant):
+            if cause == command.cause and (command.group is None or group == command.group or group in meant):
                 del kept[cause, group]
-        if wish.amount or (wish.cause, None) in kept:
-            kept[wish.cause, wish.group] = wish
+        if command.amount or (command.cause, None) in kept:
+            kept[command.cause, command.group] = command
         return True
 
-    def _use_peers(self, wish: SetPeers) -> None:
+    def _use_peers(self, command: SetPeers) -> None:
         try:
-            self._peers = tuple(map(ip_address, wish.peers))
+            self._peers = tuple(map(ip_address, command.peers))
         except ValueError as error:
-            log(WARNING, "demand_refused", f"the reporter gives peers that can't be used: {error}")
+            log(WARNING, "reporter_refused", f"the reporter gives peers that can't be used: {error}")
             return
         for group in self._bound_to(None):
             _give_peers(group, self._peers)

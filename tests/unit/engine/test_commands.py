@@ -1,20 +1,20 @@
-"""What the reporter wishes: a demotion for each of its causes, and for no more of them than are sound."""
+"""What the reporter commands: a demotion for each of its causes, and for no more of them than are sound."""
 
 from collections.abc import Collection
 from typing import cast
 
 import pytest
 
-from carpsidecar.engine import wishes as module
+from carpsidecar.engine import commands as module
+from carpsidecar.engine.commands import Commands
 from carpsidecar.engine.group import Group
-from carpsidecar.engine.wishes import Wishes
-from carpsidecar.messages import SetDemotion
+from carpsidecar.ipc.messages import SetDemotion
 from tests.support.logs import Logged
 from tests.unit.engine.loops import group_config
 
 
 class FakeGroup:
-    """What wishes need of a group."""
+    """What commands need of a group."""
 
     def __init__(self, name: str = "web") -> None:
         self.config = group_config(name=name)
@@ -30,19 +30,19 @@ class FakeGroup:
 class Bench:
     def __init__(self) -> None:
         self.group = FakeGroup()
-        self.wishes = Wishes(self._bound_to, lambda notice: None)
+        self.commands = Commands(self._bound_to, lambda notice: None)
 
     def _bound_to(self, name: str | None) -> Collection[Group]:
         return [cast(Group, self.group)]
 
     def demote(self, cause: object, amount: int = 1) -> None:
-        self.wishes.grant(SetDemotion(cause=str(cause), amount=amount))
+        self.commands.handle(SetDemotion(cause=str(cause), amount=amount))
 
     @property
     def of_a_new_group(self) -> dict[str, int]:
         """The demotions that one begins with which comes now."""
         self.group = FakeGroup()
-        self.wishes.apply_to(cast(Group, self.group))
+        self.commands.apply_to(cast(Group, self.group))
         return self.group.demotions
 
 
@@ -67,38 +67,38 @@ def test_of_several_wishes_for_one_cause_the_newest_counts_whichever_group_it_na
     def bound_to(name: str | None) -> Collection[Group]:
         return [cast(Group, group) for group in groups if name in (None, group.config.name)]
 
-    wishes = Wishes(bound_to, lambda notice: None)
+    commands = Commands(bound_to, lambda notice: None)
 
     def of_new_groups() -> list[dict[str, int]]:
         groups[:] = [FakeGroup("web"), FakeGroup("lan")]
         for group in groups:
-            wishes.apply_to(cast(Group, group))
+            commands.apply_to(cast(Group, group))
         return [{cause: amount for cause, amount in group.demotions.items() if amount} for group in groups]
 
-    wishes.grant(SetDemotion(cause="operator", amount=240))
-    wishes.grant(SetDemotion(cause="operator", amount=0, group="web"))
+    commands.handle(SetDemotion(cause="operator", amount=240))
+    commands.handle(SetDemotion(cause="operator", amount=0, group="web"))
     assert of_new_groups() == [{}, {"operator": 240}]
-    wishes.grant(SetDemotion(cause="operator", amount=0))
+    commands.handle(SetDemotion(cause="operator", amount=0))
     assert of_new_groups() == [{}, {}]
-    wishes.grant(SetDemotion(cause="operator", amount=240, group="web"))
+    commands.handle(SetDemotion(cause="operator", amount=240, group="web"))
     assert of_new_groups() == [{"operator": 240}, {}]
-    wishes.grant(SetDemotion(cause="operator", amount=0))
+    commands.handle(SetDemotion(cause="operator", amount=0))
     assert of_new_groups() == [{}, {}]
 
 
 def test_what_an_operator_asked_for_outlasts_the_reporter_that_passed_it_on(bench: Bench) -> None:
     bench.demote(7, amount=0)
     bench.demote("operator", amount=240)
-    bench.wishes.forget()
+    bench.commands.forget()
     assert {cause for cause, amount in bench.group.demotions.items() if amount} == {"operator"}
     assert bench.of_a_new_group == {"operator": 240}
 
 
 def test_a_group_of_its_own_has_room_for_its_own_causes(bench: Bench, logged: Logged) -> None:
     for number in range(module._CAUSES_MAX):
-        bench.wishes.grant(SetDemotion(cause=f"of web {number}", amount=1, group="web"))
+        bench.commands.handle(SetDemotion(cause=f"of web {number}", amount=1, group="web"))
     assert len(bench.of_a_new_group) == 2 * module._CAUSES_MAX
-    bench.wishes.grant(SetDemotion(cause="one more", amount=1, group="web"))
+    bench.commands.handle(SetDemotion(cause="one more", amount=1, group="web"))
     assert len(logged.lines) == 1
 
 

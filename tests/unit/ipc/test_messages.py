@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carpsidecar.messages import (
+from carpsidecar.ipc.messages import (
     TEXT_MAX,
     BadMessage,
     Beat,
@@ -16,7 +16,7 @@ from carpsidecar.messages import (
     PeerHeard,
     Promote,
     SetDemotion,
-    StepBack,
+    StepDown,
     ToEngine,
     ToReporter,
     decode_for_engine,
@@ -70,7 +70,7 @@ DEMOTION = SetDemotion(cause="drain", amount=100, group="web", bow_out=True, tex
 
 
 @pytest.mark.parametrize(
-    "message", [DEMOTION, StepBack(), StepBack(text="disk swap"), Promote(group="web", text="test"), Beat()]
+    "message", [DEMOTION, StepDown(), StepDown(text="disk swap"), Promote(group="web", text="test"), Beat()]
 )
 def test_the_engine_reads_what_the_reporter_wrote(message: ToEngine) -> None:
     assert decode_for_engine(encode(message)) == message
@@ -102,7 +102,7 @@ def test_neither_side_takes_the_messages_of_its_own() -> None:
     with pytest.raises(BadMessage):
         decode_for_engine(encode(SNAPSHOT))
     with pytest.raises(BadMessage):
-        decode_for_reporter(encode(StepBack()))
+        decode_for_reporter(encode(StepDown()))
 
 
 def test_a_role_that_there_is_not_is_refused() -> None:
@@ -139,16 +139,16 @@ def test_a_cause_of_no_length_or_too_much_is_a_bad_message(cause: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["x" * TEXT_MAX, "für 10 Minuten ✓", "", " 漢字 "])
-@pytest.mark.parametrize("kind", [StepBack, Promote])
-def test_words_of_people_are_taken_as_they_are(kind: type[StepBack | Promote], text: str) -> None:
+@pytest.mark.parametrize("kind", [StepDown, Promote])
+def test_words_of_people_are_taken_as_they_are(kind: type[StepDown | Promote], text: str) -> None:
     assert decode_for_engine(encode(kind(text=text))) == kind(text=text)
 
 
 @pytest.mark.parametrize(
     "text", ["x" * (TEXT_MAX + 1), "a\nb", "a\n", "\0", "\x1b[2J", "\x85", "\u2028", "\u202ebew"]
 )
-@pytest.mark.parametrize("kind", [StepBack, Promote])
-def test_words_that_would_spoil_a_line_are_a_bad_message(kind: type[StepBack | Promote], text: str) -> None:
+@pytest.mark.parametrize("kind", [StepDown, Promote])
+def test_words_that_would_spoil_a_line_are_a_bad_message(kind: type[StepDown | Promote], text: str) -> None:
     with pytest.raises(BadMessage):
         decode_for_engine(encode(kind(text=text)))
     with pytest.raises(BadMessage):
@@ -158,10 +158,10 @@ def test_words_that_would_spoil_a_line_are_a_bad_message(kind: type[StepBack | P
 @given(st.text())
 def test_words_that_are_taken_are_one_line_of_bounded_length(text: str) -> None:
     try:
-        data = encode(StepBack(text=text))
+        data = encode(StepDown(text=text))
         words = decode_for_engine(data)
     except (BadMessage, UnicodeEncodeError):
         return
-    assert words == StepBack(text=text)
+    assert words == StepDown(text=text)
     assert len(text.splitlines()) <= 1
     assert len(text) <= TEXT_MAX

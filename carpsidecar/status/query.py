@@ -4,12 +4,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from carpsidecar.control.client import Asked, NobodyAnswers, ask
-from carpsidecar.control.documents import EngineStatus, Refused, Request, StatusDocument, Unreachable
-from carpsidecar.control.kernel import with_kernel_view
-from carpsidecar.control.verdict import exit_status
+from carpsidecar.status.client import Asked, NobodyAnswers, ask
+from carpsidecar.status.documents import EngineStatus, Refused, Request, StatusDocument, Unreachable
+from carpsidecar.status.exit_status import exit_status
+from carpsidecar.status.kernel import with_kernel_view
 
-_LOOK_AGAIN_AFTER_S = 0.1
+_QUERY_AGAIN_AFTER_S = 0.1
 
 
 class Nothing(Exception):
@@ -20,7 +20,7 @@ class Nothing(Exception):
         self.unreachable = list(unreachable)
 
 
-def look(group: str | None, control: str | None) -> StatusDocument:
+def query(group: str | None, control: str | None) -> StatusDocument:
     """Of one group, or of all; from one control socket, or from all there are.
 
     Raises:
@@ -30,7 +30,7 @@ def look(group: str | None, control: str | None) -> StatusDocument:
     found = _once(group, socket)
     if any(one.problems for engine in found.engines for one in engine.groups):
         # The engine and the kernel were not asked at one moment: between the two an address may have moved.
-        time.sleep(_LOOK_AGAIN_AFTER_S)
+        time.sleep(_QUERY_AGAIN_AFTER_S)
         found = _once(group, socket)
     return found
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from carpsidecar.control.documents import EngineStatus, GroupStatus, Unreachable
+from carpsidecar.status.documents import EngineStatus, GroupStatus, Unreachable
 
 ExitStatus = Literal[0, 1, 3, 4]
 WELL: ExitStatus = 0

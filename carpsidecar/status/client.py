@@ -7,9 +7,9 @@ from pathlib import Path
 
 import msgspec
 
-from carpsidecar.control import place
-from carpsidecar.control.credentials import peer_of
-from carpsidecar.control.documents import ANSWER_SIZE_MAX, Answer, Request, Unreachable
+from carpsidecar.status import paths
+from carpsidecar.status.credentials import peer_of
+from carpsidecar.status.documents import ANSWER_SIZE_MAX, Answer, Request, Unreachable
 
 STATUS_TIME_S = 2.0
 COMMAND_TIME_S = 10.0
@@ -67,7 +67,7 @@ def _sockets(control: Path | None) -> list[Path]:
     if control is not None:
         return [control]
     try:
-        return place.sockets()
+        return paths.sockets()
     except OSError as error:
         raise NobodyAnswers(
             f"{error.filename} can't be read ({error.strerror}): ask as root, or as a member of its group"
@@ -75,7 +75,7 @@ def _sockets(control: Path | None) -> list[Path]:
 
 
 def _nobody(control: Path | None, unreachable: list[Unreachable]) -> str:
-    where = str(control or place.runtime_directory())
+    where = str(control or paths.runtime_directory())
     why = f" ({unreachable[0].why})" if unreachable else ""
     if any("denied" in one.why for one in unreachable):
         return f"no engine answers in {where}{why}: ask as root, or as a member of the socket's group"

@@ -13,11 +13,11 @@ import msgspec
 import pytest
 
 from carpsidecar.cli import main
-from carpsidecar.control import client
-from carpsidecar.control.client import Asked, NobodyAnswers, ask
-from carpsidecar.control.documents import Request, schema
-from carpsidecar.control.look import Nothing, look
-from tests.unit.control.builders import backup, engine, group
+from carpsidecar.status import client
+from carpsidecar.status.client import Asked, NobodyAnswers, ask
+from carpsidecar.status.documents import Request, schema
+from carpsidecar.status.query import Nothing, query
+from tests.unit.status.builders import backup, engine, group
 
 STATUS = Request(type="status")
 SCHEMA = Path(__file__).parents[3] / "docs" / "status-schema.json"
@@ -135,7 +135,7 @@ def test_a_socket_that_was_left_over_and_a_path_that_is_none(runtime: Path) -> N
 
 
 def test_the_command_says_it_in_one_line(runtime: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for command in ("status", "demote", "promote", "drain", "undrain"):
+    for command in ("status", "step-down", "promote", "drain", "undrain"):
         assert main([command]) == 1
         said = capsys.readouterr()
         assert said.out == ""
@@ -159,8 +159,8 @@ def test_a_group_that_nobody_has_names_those_there_are(
     for name, there in (("7.sock", ["web"]), ("8.sock", ["mail"])):
         error = {"type": "error", "text": "no group is called 'vpn'", "groups": there}
         answering(name, json.dumps(error).encode() + b"\n")
-    assert main(["demote", "vpn"]) == 1
-    assert capsys.readouterr().err == "carpsidecar demote: no group is called 'vpn': there is web, mail\n"
+    assert main(["step-down", "vpn"]) == 1
+    assert capsys.readouterr().err == "carpsidecar step-down: no group is called 'vpn': there is web, mail\n"
     assert main(["status", "vpn"]) == 1
     assert capsys.readouterr().err == "carpsidecar status: no group is called 'vpn': there is web, mail\n"
 
@@ -185,7 +185,7 @@ def test_a_reason_that_could_not_be_shown_is_a_bad_command_line(
     assert "--reason: can't be used: give one line of at most 200" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["status", "a", "b"], ["demote", "--json"], ["status", "--control"]])
+@pytest.mark.parametrize("arguments", [["status", "a", "b"], ["step-down", "--json"], ["status", "--control"]])
 def test_a_bad_command_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 2
     assert capsys.readouterr().err.count("\n") == 1
@@ -193,9 +193,9 @@ def test_a_bad_command_line(arguments: list[str], capsys: pytest.CaptureFixture[
 
 def test_what_moved_between_two_questions_is_no_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     views = [engine(group(problems=["master, but ..."])), engine(group())]
-    monkeypatch.setattr("carpsidecar.control.look.ask", lambda *given: Asked())
-    monkeypatch.setattr("carpsidecar.control.look.with_kernel_view", lambda heard: [views.pop(0)])
-    assert look(None, None).engines == [engine(group())]
+    monkeypatch.setattr("carpsidecar.status.query.ask", lambda *given: Asked())
+    monkeypatch.setattr("carpsidecar.status.query.with_kernel_view", lambda heard: [views.pop(0)])
+    assert query(None, None).engines == [engine(group())]
     assert views == []
 
 
@@ -204,11 +204,11 @@ def test_a_kernel_that_does_not_tell_is_an_error(monkeypatch: pytest.MonkeyPatch
         raise OSError(1, "Operation not permitted")
 
     answering("7.sock", of(group()))
-    monkeypatch.setattr("carpsidecar.control.look.with_kernel_view", refuse)
+    monkeypatch.setattr("carpsidecar.status.query.with_kernel_view", refuse)
     with pytest.raises(Nothing, match="the kernel does not tell its addresses: Operation not permitted"):
-        look(None, None)
+        query(None, None)
 
 
 def test_the_schema_in_the_documentation_is_that_of_the_code() -> None:
-    made = "python -m carpsidecar.control.documents >docs/status-schema.json"
+    made = "python -m carpsidecar.status.documents >docs/status-schema.json"
     assert SCHEMA.read_text() == schema(), made

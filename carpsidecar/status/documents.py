@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from carpsidecar.messages import Role, Text
+from carpsidecar.ipc.messages import Role, Text
 
 VERSION: Literal[1] = 1
 REQUEST_SIZE_MAX = 4096
@@ -17,7 +17,7 @@ ANSWER_SIZE_MAX = 1 << 24
 
 
 class Request(Struct, kw_only=True, frozen=True):
-    type: Literal["status", "demote", "promote", "drain", "undrain"]
+    type: Literal["status", "step-down", "promote", "drain", "undrain"]
     group: str | None = None
     """None: all of them."""
     reason: Text = ""

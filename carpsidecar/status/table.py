@@ -3,8 +3,8 @@
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from carpsidecar.control.documents import EngineStatus, GroupStatus, Unreachable
-from carpsidecar.control.words import ago, plain, span
+from carpsidecar.status.documents import EngineStatus, GroupStatus, Unreachable
+from carpsidecar.status.formatting import ago, plain, span
 
 _BOLD, _RED, _GREEN, _YELLOW, _DIM = "1", "1;31", "32", "33", "2"
 _ROLES = {"master": _GREEN, "backup": "", "init": _YELLOW, "fault": _RED}

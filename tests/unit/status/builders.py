@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from carpsidecar.control.documents import Demotion, EngineStatus, GroupStatus, KernelView, Peer
+from carpsidecar.status.documents import Demotion, EngineStatus, GroupStatus, KernelView, Peer
 
 NOW_S = 1_800_000_000.0
 HELD = KernelView(link="up", held={"192.0.2.100": 2.0})

@@ -1,4 +1,4 @@
-"""`carpsidecar demote`: hand the address over, once, to a backup."""
+"""`carpsidecar step-down`: hand the address over, once, to a backup."""
 
 from collections.abc import Sequence
 
@@ -10,13 +10,13 @@ Hand over to a backup, once: this node becomes a backup, and does not preempt wh
 promotion. The address is without an answer for milliseconds only.
 """
 _EXAMPLES = """\
-  carpsidecar demote
-  carpsidecar demote web --reason "disk swap"
+  carpsidecar step-down
+  carpsidecar step-down web --reason "disk swap"
 """
 
 
 def parser() -> Parser:
-    return command_parser("carpsidecar demote", _DESCRIPTION, _EXAMPLES)
+    return command_parser("carpsidecar step-down", _DESCRIPTION, _EXAMPLES)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from carpsidecar.control.client import Heard
-from carpsidecar.control.documents import EngineStatus, GroupStatus, KernelView
 from carpsidecar.linux.netlink import HeldAddress, Link, Netlink
+from carpsidecar.status.client import Heard
+from carpsidecar.status.documents import EngineStatus, GroupStatus, KernelView
 
 
 def with_kernel_view(heard: Iterable[Heard]) -> list[EngineStatus]:

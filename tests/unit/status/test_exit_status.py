@@ -2,9 +2,9 @@
 
 import pytest
 
-from carpsidecar.control.documents import EngineStatus, KernelView, Unreachable
-from carpsidecar.control.verdict import exit_status
-from tests.unit.control.builders import backup, engine, group
+from carpsidecar.status.documents import EngineStatus, KernelView, Unreachable
+from carpsidecar.status.exit_status import exit_status
+from tests.unit.status.builders import backup, engine, group
 
 LEFT = Unreachable(socket="/run/carpsidecar/7.sock", why="nobody listens there any more")
 BARE = KernelView(link="up", held={})

@@ -193,7 +193,7 @@ class SetDemotion(Struct, tag_field="type", tag="demotion", kw_only=True, frozen
     """Why, in the words of whoever wants it."""
 
 
-class StepBack(Struct, tag_field="type", tag="step_back", kw_only=True, frozen=True):
+class StepDown(Struct, tag_field="type", tag="step_down", kw_only=True, frozen=True):
     """Hand over to a backup, once, every group or one."""
 
     version: int = VERSION
@@ -233,8 +233,8 @@ class SetAdvskew(Struct, tag_field="type", tag="advskew", kw_only=True, frozen=T
 
 
 ToReporter = ReporterSettings | GroupSnapshot | Heartbeat | GroupGone | Notice
-Wish = SetDemotion | StepBack | Promote | SetPeers | SetAdvskew
-ToEngine = Wish | Beat
+Command = SetDemotion | StepDown | Promote | SetPeers | SetAdvskew
+ToEngine = Command | Beat
 
 _to_reporter: msgspec.json.Decoder[ToReporter] = msgspec.json.Decoder(ToReporter)
 _to_engine: msgspec.json.Decoder[ToEngine] = msgspec.json.Decoder(ToEngine)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from carpsidecar.ipc.messages import GroupSnapshot, Notice, SetAdvskew, SetDemotion, SetPeers
 from carpsidecar.lab.node import Node
-from carpsidecar.messages import GroupSnapshot, Notice, SetAdvskew, SetDemotion, SetPeers
 from tests.network.process.consumer import consume
 from tests.support.daemon import GROUP, Configuration, group, start, start_master
 from tests.support.tap import Tap, advertises
