@@ -23,13 +23,13 @@ class Link:
         self.address6: IPv6Address = network6[number]
         self._prefixes = (network.prefixlen, network6.prefixlen)
         # The same card each time it is made, so that the link-local address stays, too.
-        self._mac = f"02:ca:00:00:{segment:02x}:{number:02x}"
+        self.mac = bytes((0x02, 0xCA, 0, 0, segment, number))
         self._switch = switch
         self._namespace = namespace
         self._segment = segment
 
     def create(self) -> None:
-        self._switch.connect(self.port, self._segment, self._namespace, self.interface, self._mac)
+        self._switch.connect(self.port, self._segment, self._namespace, self.interface, self.mac.hex(":"))
         prefix, prefix6 = self._prefixes
         ip_batch(
             [
