@@ -8,6 +8,7 @@ from typing import Any
 
 from bench.systems import VIP, System
 from bench.wire import Wire
+from carpsidecar.lab.answers import AnswerWatch
 from carpsidecar.lab.commands import LabError
 from carpsidecar.lab.holders import HolderWatch
 from carpsidecar.lab.network import Lab
@@ -60,6 +61,7 @@ class Scene:
         self.struck_at = 0.0
         self.daemons: dict[str, Process] = {}
         self.watch: HolderWatch
+        self.answers: AnswerWatch
         self.probe: Probe
         self.wire: Wire
 
@@ -95,8 +97,8 @@ class Scene:
         changes = [change for change in self.watch.changes if change.at > since]
         return Outcome(
             outage_s=self.probe.longest_outage_s(since - 0.01),
-            two_holders_s=self.watch.two_holders_s(since),
-            still_two=len(self.watch.holders_now()) > 1,
+            two_holders_s=self.answers.two_holders_s(since),
+            still_two=self.answers.still_two(),
             transitions=len(changes),
             path=self._path(),
             trace=self._trace(),
@@ -154,6 +156,8 @@ def scene_of(system: System) -> Iterator[Scene]:
         scene.wire = stack.enter_context(Wire(scene.client))
         for node in (scene.first, scene.second):
             EchoServer(node)
+        # By a machine of its own: the client's knowledge of who has the address is what is measured.
+        scene.answers = stack.enter_context(AnswerWatch(lab.node("asker"), [scene.first, scene.second], VIP))
         try:
             scene.start_pair()
             scene.probe = stack.enter_context(Probe(scene.client, VIP))
