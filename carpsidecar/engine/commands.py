@@ -36,7 +36,7 @@ class Commands:
     def handle(self, command: Command) -> None:
         if isinstance(command, StepDown):
             for group in self._bound_to(command.group):
-                group.step_back(command.text)
+                group.step_down(command.text)
         elif isinstance(command, Promote):
             promote(self._bound_to(command.group), command, self._refuse)
         elif isinstance(command, SetDemotion):

@@ -267,9 +267,9 @@ class Engine:
         """The reporter starts again with other settings."""
         self._commands.forget()
 
-    def step_back(self, name: str | None = None) -> None:
+    def step_down(self, name: str | None = None) -> None:
         for group in self._bound_to(name):
-            group.step_back()
+            group.step_down()
 
     def sample_strangers(self) -> None:
         for interface in self._interfaces.values():

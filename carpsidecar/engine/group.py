@@ -35,7 +35,7 @@ from carpsidecar.protocol.timing import ADVSKEW_DEMOTED, TICKS_PER_S, interval_t
 _TELL_MASTER_AFTER_S = 0.05
 _CANNOT_HOLD = "addresses"
 """The cause of the demotion of a node that failed to add the addresses."""
-_BY_HAND = (Reason.ASKED, Reason.DEMOTED, Reason.PROMOTED)
+_BY_HAND = (Reason.STEP_DOWN, Reason.DEMOTED, Reason.PROMOTED)
 """Reasons that somebody may have had words for."""
 
 
@@ -255,16 +255,16 @@ class Group:
         if amount != before:
             now = self._loop.time()
             if bow_out and amount:
-                self._follow_command(self.election.step_back(now, Reason.DEMOTED), text)
+                self._follow_command(self.election.step_down(now, Reason.DEMOTED), text)
             self._perform(self.election.demotion_changed(now, sum(self.demotions.values())))
         self._changed(self)
 
-    def step_back(self, text: str = "") -> None:
+    def step_down(self, text: str = "") -> None:
         """Hand over to a backup, because somebody asked."""
-        self._follow_command(self.election.step_back(self._loop.time(), Reason.ASKED), text)
+        self._follow_command(self.election.step_down(self._loop.time(), Reason.STEP_DOWN), text)
 
     def promote(self, text: str = "") -> None:
-        """Take over from whoever is master, where there is no hindrance."""
+        """Take over from whoever is master, where there is no promotion_blocker."""
         if self.is_master:
             self._log(INFO, "promotion", "asked to become master, and is it already", text=text)
         self._follow_command(self.election.promote(self._loop.time()), text)
@@ -363,8 +363,8 @@ class Group:
         late_s = now - due
         if late_s > self.election.interval_s / 2:
             text = f"this machine did not run us for {late_s:.3g} s: listens for an interval more"
-            self._say_sometimes(INFO, "was_away", text, late_s=late_s)
-            self._perform(self.election.was_away(now))
+            self._say_sometimes(INFO, "stalled", text, late_s=late_s)
+            self._perform(self.election.stalled(now))
         else:
             self._timer = self._loop.call_at(due + self.election.interval_s, self._expired)
 
@@ -391,7 +391,7 @@ class Group:
     def _cannot_hold(self, error: OSError) -> None:
         self._say_sometimes(ERROR, "addresses_failed", f"the addresses can't be held: {in_words(error)}")
         if _CANNOT_HOLD in self.demotions:
-            self._perform(self.election.step_back(self._loop.time(), Reason.DEMOTED))
+            self._perform(self.election.step_down(self._loop.time(), Reason.DEMOTED))
         else:
             self.demote(_CANNOT_HOLD, ADVSKEW_DEMOTED, bow_out=True)
 

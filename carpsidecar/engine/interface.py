@@ -22,7 +22,7 @@ from carpsidecar.linux.netlink import Link
 from carpsidecar.logs import log
 from carpsidecar.protocol.packet import Drop, IPAddress
 from carpsidecar.protocol.receiver import Receiver
-from carpsidecar.protocol.timetable import LOOKOUT_GAP_MIN_S
+from carpsidecar.protocol.timetable import REFRESH_GAP_MIN_S
 
 if TYPE_CHECKING:
     from carpsidecar.engine.group import Group
@@ -79,19 +79,19 @@ class Interface:
         """Raises: OSError where a socket that the group needs can't be opened."""
         self.receiver.add(group.config.vhid, group.transmitter.authenticator)
         self.groups[group.config.vhid] = group
-        self._share_lookouts()
+        self._share_refreshes()
         self.open_missing()
 
     def remove(self, group: "Group") -> None:
         self.receiver.remove(group.config.vhid)
         del self.groups[group.config.vhid]
-        self._share_lookouts()
+        self._share_refreshes()
         self.watch_claims()
 
-    def _share_lookouts(self) -> None:
-        """All groups of an interface together look out no more often than one alone would."""
+    def _share_refreshes(self) -> None:
+        """All groups of an interface together refresh no more often than one alone would."""
         for group in self.groups.values():
-            group.election.lookout_gap_min_s = len(self.groups) * LOOKOUT_GAP_MIN_S
+            group.election.refresh_gap_min_s = len(self.groups) * REFRESH_GAP_MIN_S
 
     def open_missing(self) -> None:
         """Open what a group needs since its destination changed.

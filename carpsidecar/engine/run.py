@@ -164,7 +164,7 @@ class _Run:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             self._loop.add_signal_handler(number, self._stop, number)
         self._loop.add_signal_handler(signal.SIGUSR1, self._log_status)
-        self._loop.add_signal_handler(signal.SIGUSR2, self._step_back)
+        self._loop.add_signal_handler(signal.SIGUSR2, self._step_down)
         if self._reload is not None:
             self._loop.add_signal_handler(signal.SIGHUP, self._reconfigure, self._reload)
         else:
@@ -200,9 +200,9 @@ class _Run:
         for name, line in self._engine.status_lines():
             log(INFO, "status", line, group=name)
 
-    def _step_back(self) -> None:
-        log(INFO, "asked", "asked to step back (SIGUSR2)")
-        self._engine.step_back()
+    def _step_down(self) -> None:
+        log(INFO, "asked", "asked to step down (SIGUSR2)")
+        self._engine.step_down()
 
     def _reconfigure(self, reload: Callable[[], Config]) -> None:
         if self._stopping:

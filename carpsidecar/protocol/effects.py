@@ -29,14 +29,14 @@ class Reason(StrEnum):
     LEASE_MISSED = "the lease ran out before it was renewed"
     LINK_LOST = "the link is lost"
     DEMOTED = "demoted"
-    ASKED = "asked to step back"
+    STEP_DOWN = "asked to step down"
     STOPPED = "stopped"
 
 
-class Hindrance(Enum):
+class PromotionBlocker(Enum):
     """What keeps a group from being promoted."""
 
-    AWAY = "it takes no part in the election"
+    INIT = "it takes no part in the election"
     DEMOTED = "it is demoted"
     SLOWER = "it can't advertise faster than the master does"
 

@@ -35,14 +35,14 @@ from carpsidecar.protocol.effects import (
     Become,
     Effect,
     Effects,
-    Hindrance,
+    PromotionBlocker,
     Reason,
     Settings,
     State,
 )
 from carpsidecar.protocol.packet import IPAddress
 from carpsidecar.protocol.send_errors import SendErrors
-from carpsidecar.protocol.timetable import LOOKOUT_GAP_MIN_S, NEVER, Timetable
+from carpsidecar.protocol.timetable import NEVER, REFRESH_GAP_MIN_S, Timetable
 from carpsidecar.protocol.timing import (
     ADVSKEW_DEMOTED,
     BOW_OUT_ADVBASE,
@@ -71,11 +71,11 @@ class Election:
         self.state = State.INIT
         self.reason = Reason.STOPPED
         self.demotion = 0
-        self.lookout_gap_min_s = LOOKOUT_GAP_MIN_S
+        self.refresh_gap_min_s = REFRESH_GAP_MIN_S
         """To be longer where many groups share an interface."""
         self._running = False
         self._link_up = False
-        self._term = Timetable(0.0, LOOKOUT_GAP_MIN_S)
+        self._term = Timetable(0.0, REFRESH_GAP_MIN_S)
         """Empty where this is no master."""
         self._master_down_at = NEVER
         self._takeover_reason = Reason.MASTER_SILENT
@@ -84,7 +84,7 @@ class Election:
         """The interval of the master that is followed."""
         self._promoted_advskew: int | None = None
         self._send_errors = SendErrors()
-        self._stepped_back = False
+        self._stepped_down = False
 
     # What is advertised, and how long things take.
 
@@ -112,15 +112,15 @@ class Election:
         return lease_lifetime_s(self.settings.advbase, self._own_advskew, self.settings.dead_ratio)
 
     @property
-    def hindrance(self) -> Hindrance | None:
+    def promotion_blocker(self) -> PromotionBlocker | None:
         """Why `promote` would do nothing; None where this node is, or can become, master."""
         if self.state is State.INIT:
-            return Hindrance.AWAY
+            return PromotionBlocker.INIT
         if self.state is State.MASTER:
             return None
         if self._demotion_total:
-            return Hindrance.DEMOTED
-        return Hindrance.SLOWER if self._winning_advskew is None else None
+            return PromotionBlocker.DEMOTED
+        return PromotionBlocker.SLOWER if self._winning_advskew is None else None
 
     @property
     def lease_until(self) -> float:
@@ -213,7 +213,7 @@ class Election:
             return self._between_advertisements(now)
         return ()
 
-    def was_away(self, now: float) -> Effects:
+    def stalled(self, now: float) -> Effects:
         """Nothing was heard, but that may be this node's fault: give the master an interval to be heard in."""
         if self.state is State.BACKUP:
             self._master_down_at = max(self._master_down_at, now + self.interval_s)
@@ -239,12 +239,12 @@ class Election:
         self._wait_no_longer_than_now(now)
         return self._advertise(now, renews=True)
 
-    def step_back(self, now: float, reason: Reason) -> Effects:
-        """Hand over to a backup: because this node can't serve (DEMOTED), or because somebody ASKED.
+    def step_down(self, now: float, reason: Reason) -> Effects:
+        """Hand over to a backup: because this node can't serve (DEMOTED), or because somebody asked (STEP_DOWN).
 
         Asked to, it does not preempt whoever took over, and takes over again only when that one goes.
         """
-        self._stepped_back = reason is Reason.ASKED
+        self._stepped_down = reason is Reason.STEP_DOWN
         if self.state is not State.MASTER:
             return ()
         return (BOW_OUT, Addresses.RELEASE, *self._become_backup(now, reason))
@@ -252,9 +252,9 @@ class Election:
     def promote(self, now: float) -> Effects:
         """Take over from whoever is master, and stay faster than it, because somebody asked.
 
-        That lasts until this node is no longer master. Nothing happens where there is a `hindrance`.
+        That lasts until this node is no longer master. Nothing happens where there is a `promotion_blocker`.
         """
-        if self.state is not State.BACKUP or self.hindrance is not None:
+        if self.state is not State.BACKUP or self.promotion_blocker is not None:
             return ()
         advskew, master = self._winning_advskew, next(iter(self._followed.values()), None)
         return self._become_master(now, Reason.PROMOTED, master, advskew)
@@ -284,7 +284,7 @@ class Election:
     def _heard_as_backup(
         self, now: float, theirs: int, demotion: int, source: IPAddress, bows_out: bool
     ) -> Effects:
-        preempts = self.settings.preempt and not self._stepped_back and theirs > self._interval_ticks
+        preempts = self.settings.preempt and not self._stepped_down and theirs > self._interval_ticks
         leaves = bows_out or demotion > 0 or theirs > self._master_down_ticks
         # Following a master in one family, it has no ear for strangers in the other either.
         if (preempts or leaves) and self._followed and self._followed.get(source.version) != source:
@@ -328,14 +328,14 @@ class Election:
     def _become_master(
         self, now: float, reason: Reason, peer: IPAddress | None = None, promoted_advskew: int | None = None
     ) -> Effects:
-        looks_out = reason is Reason.MASTER_SILENT and bool(self._followed)
+        refreshes = reason is Reason.MASTER_SILENT and bool(self._followed)
         self._enter(State.MASTER, reason, now)
         self._promoted_advskew = promoted_advskew
-        self._stepped_back = False
+        self._stepped_down = False
         said = self._advertisement(now)
         self._lease(now)
-        if looks_out:
-            self._term.look_out(now)
+        if refreshes:
+            self._term.refresh(now)
         return (
             said,
             Addresses.TAKE,
@@ -346,7 +346,7 @@ class Election:
     def _enter(self, state: State, reason: Reason, now: float) -> None:
         self.state = state
         self.reason = reason
-        self._term = Timetable(now, self.lookout_gap_min_s)
+        self._term = Timetable(now, self.refresh_gap_min_s)
         self._master_down_at = NEVER
         self._followed.clear()
         self._followed_ticks = self._promoted_advskew = None
@@ -372,12 +372,12 @@ class Election:
         return (said,)
 
     def _between_advertisements(self, now: float) -> Effects:
-        renews, looks_out = now >= self._term.renew_at, now >= self._term.look_out_at
-        if (renews or looks_out) and now >= self.lease_until:
+        renews, refreshes = now >= self._term.renew_at, now >= self._term.refresh_at
+        if (renews or refreshes) and now >= self.lease_until:
             return self.lease_missed(now)
         effects: list[Effect] = []
-        if looks_out:
-            self._term.look_out(now)
+        if refreshes:
+            self._term.refresh(now)
             effects.append(Advertise(self.settings.advbase, self.advskew))
         if renews:
             self._lease(now)

@@ -19,8 +19,8 @@ To advertise and to announce have a gap each: a rival's last words follow our ad
 us announce.
 """
 
-LOOKOUT_GAP_MIN_S = 1 / 64
-LOOKOUT_AGE_PER_GAP = 400
+REFRESH_GAP_MIN_S = 1 / 64
+REFRESH_AGE_PER_GAP = 400
 """After a master fell silent, its successor says more often than it must that it is there: the silent one may come
 back any moment and hold the addresses too, until it hears of us. A gap is 1/400 of the time since, so that it costs
 little and ends by itself."""
@@ -31,15 +31,15 @@ class Timetable:
 
     Args:
         begun_at: when the term began, which is when its addresses were announced first.
-        lookout_gap_min_s: how often to look out at most.
+        refresh_gap_min_s: how often to refresh at most.
     """
 
-    def __init__(self, begun_at: float, lookout_gap_min_s: float) -> None:
-        self.advertise_at = self.renew_at = self.look_out_at = NEVER
+    def __init__(self, begun_at: float, refresh_gap_min_s: float) -> None:
+        self.advertise_at = self.renew_at = self.refresh_at = NEVER
         self.patience_until = 0.0
         """Of the backups."""
         self._begun_at = self._announced_at = begun_at
-        self._lookout_gap_min_s = lookout_gap_min_s
+        self._refresh_gap_min_s = refresh_gap_min_s
         self._advertised_at = float("-inf")
         self._interval_s = 0.0
         self._lease_end = self._renew_from = self._renew_by = 0.0
@@ -51,7 +51,7 @@ class Timetable:
 
     @property
     def next(self) -> float:
-        return min(self.advertise_at, self.renew_at, self.look_out_at)
+        return min(self.advertise_at, self.renew_at, self.refresh_at)
 
     def advertised(self, now: float, interval_s: float, patience_s: float) -> None:
         """The next is due in an interval, and backups wait for it that long."""
@@ -59,13 +59,13 @@ class Timetable:
         self._interval_s = interval_s
         self.advertise_at = now + interval_s
         self.patience_until = now + patience_s
-        if self.look_out_at != NEVER:
-            self.look_out(now)
+        if self.refresh_at != NEVER:
+            self.refresh(now)
 
-    def look_out(self, now: float) -> None:
+    def refresh(self, now: float) -> None:
         """Advertise again soon, and do so for a while."""
-        gap_s = max(self._lookout_gap_min_s, (now - self._begun_at) / LOOKOUT_AGE_PER_GAP)
-        self.look_out_at = now + gap_s if gap_s < self._interval_s else NEVER
+        gap_s = max(self._refresh_gap_min_s, (now - self._begun_at) / REFRESH_AGE_PER_GAP)
+        self.refresh_at = now + gap_s if gap_s < self._interval_s else NEVER
 
     def leased(self, now: float, lifetime_s: int) -> None:
         """After an advertisement, or between two: from now on for a lifetime."""

@@ -84,7 +84,7 @@ _EVENTS: tuple[Callable[[Election, float], Effects], ...] = (
     _heard(1, 0, demotion=1),
     _heard(BOW_OUT_ADVBASE, BOW_OUT_ADVSKEW),
     Election.promote,
-    lambda election, now: election.step_back(now, Reason.ASKED),
-    lambda election, now: election.step_back(now, Reason.DEMOTED),
+    lambda election, now: election.step_down(now, Reason.STEP_DOWN),
+    lambda election, now: election.step_down(now, Reason.DEMOTED),
 )
 """What can happen to a node: each kind that the election tells apart."""

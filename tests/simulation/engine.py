@@ -71,7 +71,7 @@ class Engine:
         self.caught_up_at: dict[IPAddress, float] = {}
         """Of whom this process has heard something that was sent since it started, and from when on."""
         self.demotion = 0
-        self.stepped_back = False
+        self.stepped_down = False
         self.interval_s = self.patience_s = 0.0
         """What it went by when it last decided something."""
         self.advertises_every_s = 0.0
@@ -169,7 +169,7 @@ class Engine:
     def _run_timer(self) -> None:
         look_at, self._look_at = self._look_at, None
         if look_at is not None and self.world.now - look_at > self.election.interval_s / 2:
-            self._act(self._cause("timer"), self.election.was_away(self.world.now))
+            self._act(self._cause("timer"), self.election.stalled(self.world.now))
             return
         self._act(self._cause("timer"), self.election.timer_expired(self.world.now))
 

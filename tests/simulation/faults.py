@@ -155,7 +155,7 @@ class Faults:
         self._later(partial(node.set_sends_fail, False))
 
     def _asked(self) -> None:
-        self._node().step_back()
+        self._node().step_down()
 
     def _promoted(self) -> None:
         self._rng.choice(self._world.nodes).promote()

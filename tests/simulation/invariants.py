@@ -40,7 +40,7 @@ CAUSE_OF = {
     Reason.LINK_BACK: "link",
     Reason.LINK_LOST: "link",
     Reason.STOPPED: "stop",
-    Reason.ASKED: "asked",
+    Reason.STEP_DOWN: "asked",
     Reason.DEMOTED: "demoted",
     Reason.PROMOTED: "promoted",
     Reason.BETTER_MASTER: "packet",
@@ -112,7 +112,7 @@ class Monitor:
         if reason is Reason.BETTER_MASTER:
             self._require(_is_better(cause, node), "{} yields to a worse one", node)
         if reason is Reason.PREEMPTED:
-            may = node.settings.preempt and not node.stepped_back
+            may = node.settings.preempt and not node.stepped_down
             self._require(may and _theirs_s(cause) > node.interval_s, "{} must not preempt", node)
         if reason in (Reason.MASTER_BOWED_OUT, Reason.MASTER_TOO_SLOW):
             at = max(self._leaving_heard_at.get((node.index, reason), NEVER), node.troubled_at)
@@ -125,7 +125,7 @@ class Monitor:
             self._nobody_was_heard_by(node, cause)
         if state is State.MASTER:
             node.master_since = self._world.now
-            node.stepped_back = False
+            node.stepped_down = False
             fresh = cause.at == self._world.now
             self._require(node.kernel.held or not fresh, "{} is master without the address", node)
 

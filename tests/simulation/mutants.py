@@ -138,11 +138,11 @@ class PreemptsEquals(Election):
 
 
 class ForgetsThatItWasAsked(Election):
-    """Asked to step back, it preempts whoever took over."""
+    """Asked to step down, it preempts whoever took over."""
 
-    def step_back(self, now: float, reason: Reason) -> Effects:
-        effects = super().step_back(now, reason)
-        self._stepped_back = False
+    def step_down(self, now: float, reason: Reason) -> Effects:
+        effects = super().step_down(now, reason)
+        self._stepped_down = False
         return effects
 
 

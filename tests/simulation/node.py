@@ -21,7 +21,7 @@ class Node(Engine):
             return
         world = self.world
         self.running, self.hung = True, False
-        self.stepped_back = False
+        self.stepped_down = False
         self.booted_at = world.now
         self.caught_up_at.clear()
         self._forget_process()
@@ -102,18 +102,18 @@ class Node(Engine):
         self.running = False
         self._forget_process()
 
-    def step_back(self) -> None:
+    def step_down(self) -> None:
         if not self.alive:
             return
-        self.world.say("{} is asked to step back", self)
+        self.world.say("{} is asked to step down", self)
         self._trouble()
-        self.stepped_back = True
-        self._act(self._cause("asked"), self.election.step_back(self.world.now, Reason.ASKED))
+        self.stepped_down = True
+        self._act(self._cause("asked"), self.election.step_down(self.world.now, Reason.STEP_DOWN))
 
     def promote(self) -> None:
         if not self.alive:
             return
-        self.world.say("{} is promoted ({})", self, self.election.hindrance or "nothing is in the way")
+        self.world.say("{} is promoted ({})", self, self.election.promotion_blocker or "nothing is in the way")
         self._trouble()
         self._act(self._cause("promoted"), self.election.promote(self.world.now))
         # Faster for a while, it gives its lease up sooner.
@@ -128,8 +128,8 @@ class Node(Engine):
         self._trouble()
         self._act(self._cause("demotion"), self.election.demotion_changed(self.world.now, demotion))
         if demotion and self.alive:
-            self.stepped_back = False
-            self._act(self._cause("demoted"), self.election.step_back(self.world.now, Reason.DEMOTED))
+            self.stepped_down = False
+            self._act(self._cause("demoted"), self.election.step_down(self.world.now, Reason.DEMOTED))
 
     # A process comes and goes.
 

@@ -5,7 +5,7 @@ From the last disturbance on (the last lost or late packet, fault, start, wake, 
     the largest master-down interval + the longest takeover wait (25.5 ms) + two trips and two late timers
 
 exactly one machine holds the address and is master, and it is the right one: no live machine with preempt that was
-not asked to step back has a shorter interval, and none finds it too slow. And so it stays: nothing moves any more.
+not asked to step down has a shorter interval, and none finds it too slow. And so it stays: nothing moves any more.
 """
 
 from typing import TYPE_CHECKING
@@ -77,7 +77,7 @@ def the_master(world: World) -> "Node | None":
     for node in running:
         if node is master:
             continue
-        better = node.settings.preempt and not node.stepped_back and node.election.interval_s < interval_s
+        better = node.settings.preempt and not node.stepped_down and node.election.interval_s < interval_s
         too_slow = node.election.master_down_s < interval_s - world.monitor.slack_s
         if better or too_slow:
             raise Broken(f"at {world.now:.6f} s: {master} is master, and {node} should be")

@@ -76,7 +76,7 @@ def _stopped(world: World, rng: random.Random, master: Node) -> None:
 
 
 def _asked(world: World, rng: random.Random, master: Node) -> None:
-    _handed_over(world, master, master.step_back)
+    _handed_over(world, master, master.step_down)
 
 
 def _promoted(world: World, rng: random.Random, master: Node) -> None:
@@ -85,7 +85,7 @@ def _promoted(world: World, rng: random.Random, master: Node) -> None:
     if not others:
         return
     chosen = rng.choice(others)
-    can = chosen.election.hindrance is None
+    can = chosen.election.promotion_blocker is None
     chosen.promote()
     await_peace(world)
     if chosen.is_master != can:
@@ -118,8 +118,8 @@ def _handed_over(world: World, master: Node, blow: Callable[[], None]) -> None:
     world.run_until(world.now + TAKEOVER_WAIT_MAX_S + world.monitor.slack_s)
     if others and not master.was_set_back and not any(n.is_master and n.kernel.held for n in world.nodes):
         raise Broken(f"at {world.now:.6f} s: {master} bowed out, and nobody took over")
-    if others and in_turn and blow == master.step_back and master.is_master:
-        raise Broken(f"at {world.now:.6f} s: {master} was asked to step back, and is back at once")
+    if others and in_turn and blow == master.step_down and master.is_master:
+        raise Broken(f"at {world.now:.6f} s: {master} was asked to step down, and is back at once")
 
 
 def _unplugged(world: World, rng: random.Random, master: Node) -> None:

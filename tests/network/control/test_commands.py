@@ -56,11 +56,11 @@ def test_a_demoted_master_hands_over_and_stays_a_backup(pair: Pair) -> None:
     found = told(pair.node)
     assert (found["role"], found["reason"], found["master"]) == (
         "backup",
-        "asked to step back: disk swap",
+        "asked to step down: disk swap",
         str(pair.peer.address),
     )
     pair.master.wait_for("step-down asked for by root: disk swap", SOON_S)
-    pair.master.wait_for("became backup: asked to step back: disk swap", SOON_S)
+    pair.master.wait_for("became backup: asked to step down: disk swap", SOON_S)
     again = ask(pair.node, "step-down")
     assert (again.returncode, again.stdout) == (0, f"{GROUP}: is backup, not master\n")
 

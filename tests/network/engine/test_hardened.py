@@ -55,10 +55,10 @@ def recorded_bow_out(cluster: Cluster, a: Process, b: Process, tap: Tap) -> byte
     cluster["a"].run(["kill", "-USR2", str(a.pid)])
     b.wait_for("became master: the master bowed out", SOON_S)
     bow_out = tap.wait_for(lambda frame: frame.is_bow_out and str(frame.source) == A, SOON_S)
-    # Whoever was asked to step back takes over only when the other one goes.
+    # Whoever was asked to step down takes over only when the other one goes.
     heard = a.log_size
     cluster["b"].run(["kill", "-USR2", str(b.pid)])
-    b.wait_for("became backup: asked to step back", SOON_S)
+    b.wait_for("became backup: asked to step down", SOON_S)
     a.wait_for("became master: the master bowed out", SOON_S, after=heard)
     cluster.watch.wait_until(lambda holders: holders == {"a"}, SOON_S, "a alone")
     return bow_out.payload

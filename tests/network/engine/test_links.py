@@ -135,7 +135,7 @@ def test_with_ignore_link_it_stays_master_without_a_cable(cluster: Cluster) -> N
     assert stays.stop() == 0
 
 
-def test_a_node_that_could_not_add_the_addresses_is_preferred_again_when_its_link_was_away() -> None:
+def test_a_node_that_could_not_add_the_addresses_is_preferred_again_when_its_link_stalled() -> None:
     """An interface may vanish while a master renews; with another one there is no reason to stay demoted."""
     with cluster_of("a", "b") as cluster:
         both = ("--vip", VIP6)

@@ -96,7 +96,7 @@ def test_a_card_in_need_at_the_start_keeps_both_off(firewalls: Firewalls) -> Non
     firewalls.both_sides_on("a")
 
 
-def test_asked_to_step_back_both_do(firewalls: Firewalls) -> None:
+def test_asked_to_step_down_both_do(firewalls: Firewalls) -> None:
     firewalls.both_sides_on("a")
     firewalls.a.wait_for("inside: became master", SOON_S)
     firewalls.cluster["a"].run(["kill", "-USR2", str(firewalls.a.pid)])

@@ -97,7 +97,7 @@ def test_a_ucarp_that_hears_packets_when_they_come_takes_over_at_once(kind: Kind
 
 
 @needs_cc
-def test_when_we_are_asked_to_step_back_ucarp_takes_over_too_and_keeps_the_address() -> None:
+def test_when_we_are_asked_to_step_down_ucarp_takes_over_too_and_keeps_the_address() -> None:
     with segment() as made:
         ours = made.join("ours", "first", "--preempt")
         made.expect_holder(ours)
@@ -106,6 +106,6 @@ def test_when_we_are_asked_to_step_back_ucarp_takes_over_too_and_keeps_the_addre
         asked = time.time()
         made.nodes["first"].run(["kill", "-USR2", str(ours.process.pid)])
         assert seconds_until(ucarp.wait_for_role("master", SOON_S), asked) < AT_ONCE_S
-        ours.wait_for_role("backup: asked to step back", SOON_S)
+        ours.wait_for_role("backup: asked to step down", SOON_S)
         made.expect_peace(ucarp)
         made.expect_no_complaints()

@@ -131,7 +131,7 @@ def test_a_demotion_holds_over_a_reload_and_for_groups_that_come_later(node: Nod
         consumer.wait_for(GroupSnapshot, lambda s: s.group == "vhid-101" and s.advskew_advertised == 26)
 
 
-def test_a_demotion_with_bow_out_and_a_step_back_hand_over_at_once(node: Node, peer: Node, tmp_path: Path) -> None:
+def test_a_demotion_with_bow_out_and_a_step_down_hand_over_at_once(node: Node, peer: Node, tmp_path: Path) -> None:
     with consume(node, Configuration(tmp_path, group(preempt=True))) as consumer:
         consumer.wait_for_role("master")
         other = start(peer, Configuration(tmp_path, group(advskew=60)))
@@ -143,7 +143,7 @@ def test_a_demotion_with_bow_out_and_a_step_back_hand_over_at_once(node: Node, p
         assert consumer.wait_for_role("master").reason == "preempting a slower master"
         after = other.log_size
         consumer.ask(StepDown())
-        assert consumer.wait_for_role("backup").reason == "asked to step back"
+        assert consumer.wait_for_role("backup").reason == "asked to step down"
         other.wait_for("became master: the master bowed out", SOON_S, after)
 
 

@@ -62,7 +62,7 @@ def test_it_is_faster_than_the_master_for_as_long_as_it_is_one(
         seen = other.log_size
         consumer.ask(StepDown(text="enough"))
         backup = consumer.wait_for_role("backup")
-        assert (backup.reason, backup.advskew_advertised) == ("asked to step back: enough", 90)
+        assert (backup.reason, backup.advskew_advertised) == ("asked to step down: enough", 90)
         other.wait_for("became master: the master bowed out", SOON_S, seen)
         watch.wait_until(lambda holders: holders == {"peer"}, SOON_S, "peer alone")
         watch.wait_until_quiet(1, SOON_S)

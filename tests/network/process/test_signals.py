@@ -1,4 +1,4 @@
-"""Signals: stop, status, step back; one, two, and hundreds of them."""
+"""Signals: stop, status, step down; one, two, and hundreds of them."""
 
 import re
 import signal
@@ -86,7 +86,7 @@ def test_usr2_without_a_backup_brings_the_address_back_after_the_master_down_tim
     engine = start_master(node, Configuration(tmp_path, group()))
     after = engine.log_size
     send(engine, signal.SIGUSR2)
-    engine.wait_for("became backup: asked to step back", SOON_S, after)
+    engine.wait_for("became backup: asked to step down", SOON_S, after)
     engine.wait_for("became master: no advertisement from the master", SOON_S, after)
 
 
@@ -96,7 +96,7 @@ def test_usr2_to_a_backup_changes_nothing(node: Node, peer: Node, tmp_path: Path
     backup.wait_for("became backup", SOON_S)
     after = backup.log_size
     send(backup, signal.SIGUSR2)
-    backup.wait_for("asked to step back", SOON_S, after)
+    backup.wait_for("asked to step down", SOON_S, after)
     with Tap(node) as tap:
         tap.wait_for_more(10, 100, SOON_S)
     assert "became" not in backup.log[after:]
@@ -118,7 +118,7 @@ def test_a_burst_of_signals_costs_neither_the_state_nor_an_advertisement(
     assert not holds(node)
 
 
-def test_a_burst_of_stops_and_step_backs_still_ends_well(node: Node, tap: Tap, tmp_path: Path) -> None:
+def test_a_burst_of_stops_and_step_downs_still_ends_well(node: Node, tap: Tap, tmp_path: Path) -> None:
     engine = start_master(node, Configuration(tmp_path, group()))
     for _ in range(50):
         send(engine, signal.SIGUSR2)

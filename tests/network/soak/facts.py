@@ -22,7 +22,7 @@ class Kind(StrEnum):
     INTERFACE = "interface deleted"
     RELOAD = "reloaded"
     REMOVE = "address removed by hand"
-    ASK = "asked to step back (USR2)"
+    ASK = "asked to step down (USR2)"
     CLOCK = "clock set"
 
 
@@ -71,7 +71,7 @@ class Facts:
     advskews: dict[str, int] = field(default_factory=dict)
     """At the end."""
     asked: dict[str, float] = field(default_factory=dict)
-    """When a node was last asked to step back, since it was last started."""
+    """When a node was last asked to step down, since it was last started."""
 
     def active(self, at: float, around_s: float = 0.0) -> list[Trouble]:
         return [t for t in self.troubles if t.begin - around_s <= at <= t.end + around_s]

@@ -102,9 +102,9 @@ def _a_death_alone(scene: Scene, facts: Facts) -> Iterator[Violation]:
 
 
 def right_holders(facts: Facts) -> set[str]:
-    """Whom nobody else would take the address from: no better one, but such as were asked to step back."""
-    stepped_back = {node for node, at in facts.asked.items() if not _held_since(facts, node, at + _ASK_TAKES_S)}
-    best = min((s for node, s in facts.advskews.items() if node not in stepped_back), default=256)
+    """Whom nobody else would take the address from: no better one, but such as were asked to step down."""
+    stepped_down = {node for node, at in facts.asked.items() if not _held_since(facts, node, at + _ASK_TAKES_S)}
+    best = min((s for node, s in facts.advskews.items() if node not in stepped_down), default=256)
     return {node for node, advskew in facts.advskews.items() if advskew <= best}
 
 

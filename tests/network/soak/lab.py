@@ -106,7 +106,7 @@ class SoakLab:
             case Kind.REMOVE:
                 return "" if machine.remove_address() else ", but had none"
             case Kind.ASK:
-                machine.ask_to_step_back()
+                machine.ask_to_step_down()
             case Kind.CLOCK:
                 machine.set_clock(fault.detail)
                 return f" by {fault.detail:+.0f} s"

@@ -115,7 +115,7 @@ class Machine:
         self._configuration.write_text("groups: [")
         self.reload()
 
-    def ask_to_step_back(self) -> None:
+    def ask_to_step_down(self) -> None:
         self.asked_at = time.monotonic()
         os.kill(self.process.pid, signal.SIGUSR2)
 

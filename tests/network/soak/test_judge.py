@@ -107,7 +107,7 @@ def test_peace_has_one_holder_the_right_one_for_good(held: list[tuple[str, float
     assert any(words in text for text in found(facts_of(*held)))
 
 
-def test_one_that_was_asked_to_step_back_may_be_passed_over_until_it_is_master_again() -> None:
+def test_one_that_was_asked_to_step_down_may_be_passed_over_until_it_is_master_again() -> None:
     facts = facts_of((A, 50, 103.01), (B, 103, 999))
     facts.asked = {A: 103.0}
     assert found(facts) == []

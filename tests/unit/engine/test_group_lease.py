@@ -13,7 +13,7 @@ class Master(GroupAlone):
             self.clock.go_on()
         self.machine.sent.clear()
 
-    def stepped_back(self) -> bool:
+    def stepped_down(self) -> bool:
         """In silence: whoever has taken over is not to be told to yield, or to take over once more."""
         missed = self.group.election.reason is Reason.LEASE_MISSED and self.machine.released == 1
         return self.group.election.state is State.BACKUP and missed and BOW_OUT not in self.machine.sent
@@ -39,14 +39,14 @@ def test_without_an_answer_from_the_kernel_it_advertises_until_its_lease_ends_an
         master.clock.go_on()
     assert master.clock.now == since + 2
     assert master.machine.sent == [Advertise(1, 0)]
-    assert master.stepped_back()
+    assert master.stepped_down()
 
 
 def test_an_answer_that_comes_too_late_is_none(master: Master) -> None:
     master.clock.go_on()
     master.clock.now += 2
     master.machine.answer()
-    assert master.stepped_back()
+    assert master.stepped_down()
 
 
 def test_a_renewal_that_was_due_while_one_was_under_way_follows_it(master: Master) -> None:
@@ -62,4 +62,4 @@ def test_stopped_after_it_looked_at_the_clock_it_does_not_advertise(master: Mast
     master.clock.jump_after = 1
     master.clock.go_on()
     assert master.machine.sent == []
-    assert master.stepped_back()
+    assert master.stepped_down()

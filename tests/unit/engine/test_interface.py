@@ -18,7 +18,7 @@ from carpsidecar.linux.netlink import Link
 from carpsidecar.protocol.effects import Settings
 from carpsidecar.protocol.election import Election
 from carpsidecar.protocol.packet import Advertisement, Drop, IPAddress, header, pack
-from carpsidecar.protocol.timetable import LOOKOUT_GAP_MIN_S
+from carpsidecar.protocol.timetable import REFRESH_GAP_MIN_S
 from tests.support.logs import Logged
 from tests.unit.engine.loops import Loop, group_config
 
@@ -240,10 +240,10 @@ def test_sockets_live_as_long_as_the_link_and_are_made_anew_with_it(bench: Bench
     bench.loop.until(lambda: bool(bench.group.taken))
 
 
-def test_groups_that_share_an_interface_share_the_lookouts(bench: Bench) -> None:
+def test_groups_that_share_an_interface_share_the_refreshes(bench: Bench) -> None:
     other = FakeGroup()
     other.config = replace(other.config, vhid=43)
     bench.interface.add(cast(Group, other))
-    assert bench.group.election.lookout_gap_min_s == other.election.lookout_gap_min_s == 2 * LOOKOUT_GAP_MIN_S
+    assert bench.group.election.refresh_gap_min_s == other.election.refresh_gap_min_s == 2 * REFRESH_GAP_MIN_S
     bench.interface.remove(cast(Group, other))
-    assert bench.group.election.lookout_gap_min_s == LOOKOUT_GAP_MIN_S
+    assert bench.group.election.refresh_gap_min_s == REFRESH_GAP_MIN_S

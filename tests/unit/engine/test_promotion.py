@@ -8,7 +8,7 @@ from typing import cast
 from carpsidecar.engine.group import Group
 from carpsidecar.engine.promotion import promote
 from carpsidecar.ipc.messages import Notice, Promote
-from carpsidecar.protocol.effects import Hindrance
+from carpsidecar.protocol.effects import PromotionBlocker
 from tests.support.logs import Logged
 from tests.unit.engine.loops import group_config
 
@@ -20,9 +20,11 @@ class FakeGroup:
     master = "192.0.2.11"
     reason = "the link of eth7 is down"
 
-    def __init__(self, name: str, hindrance: Hindrance | None = None, sync_group: str | None = None) -> None:
+    def __init__(
+        self, name: str, promotion_blocker: PromotionBlocker | None = None, sync_group: str | None = None
+    ) -> None:
         self.config = replace(group_config(name=name), sync_group=sync_group)
-        self.election = SimpleNamespace(hindrance=hindrance, settings=self.config.settings)
+        self.election = SimpleNamespace(promotion_blocker=promotion_blocker, settings=self.config.settings)
         self.demotions = {"operator": 240, "check:web": 10}
         self.promoted: list[str] = []
 
@@ -37,7 +39,7 @@ def ask(*groups: FakeGroup, name: str | None = None) -> list[Notice]:
 
 
 def test_each_that_can_is_promoted_whatever_the_others_say(logged: Logged) -> None:
-    one, other, third = FakeGroup("one"), FakeGroup("other", Hindrance.DEMOTED), FakeGroup("third")
+    one, other, third = FakeGroup("one"), FakeGroup("other", PromotionBlocker.DEMOTED), FakeGroup("third")
     [refused] = ask(one, other, third)
     assert (one.promoted, other.promoted, third.promoted) == (["test"], [], ["test"])
     assert (refused.kind, refused.group, refused.interface, refused.peer) == (
@@ -55,8 +57,8 @@ def test_those_that_are_bound_together_are_promoted_all_or_none() -> None:
     alone = FakeGroup("alone", sync_group="other")
     assert ask(inside, outside, alone) == []
     assert (inside.promoted, outside.promoted, alone.promoted) == (["test"], ["test"], ["test"])
-    hindered = FakeGroup("dmz", Hindrance.AWAY, "firewall")
-    texts = [refused.text for refused in ask(inside, hindered, outside, alone)]
+    blocked = FakeGroup("dmz", PromotionBlocker.INIT, "firewall")
+    texts = [refused.text for refused in ask(inside, blocked, outside, alone)]
     assert (len(inside.promoted), len(outside.promoted), len(alone.promoted)) == (1, 1, 2)
     why = "it takes no part in the election: the link of eth7 is down"
     assert texts == [
@@ -67,7 +69,7 @@ def test_those_that_are_bound_together_are_promoted_all_or_none() -> None:
 
 
 def test_a_master_that_can_not_be_outrun_is_named() -> None:
-    [refused] = ask(FakeGroup("web", Hindrance.SLOWER))
+    [refused] = ask(FakeGroup("web", PromotionBlocker.SLOWER))
     assert refused.text == (
         "web can't be promoted: the master 192.0.2.11 advertises as fast as this node can with advbase 1,"
         " or faster: let that one step down instead"

@@ -83,7 +83,7 @@ BAD = {
     "no object": b"[]",
     "no type": b'{"version":1}',
     "an unknown type": b'{"type":"reboot","version":1}',
-    "another version": b'{"type":"step_back","version":2}',
+    "another version": b'{"type":"step_down","version":2}',
     "a missing field": b'{"type":"demotion","version":1}',
     "a wrong type of a field": b'{"type":"demotion","version":1,"cause":"x","amount":"much"}',
     "too deep": b"[" * 100_000,

@@ -76,20 +76,20 @@ class ElectionMachine(RuleBasedStateMachine):
     def settings_change(self, group: Settings) -> None:
         self._perform(self.election.configure(self.now, group))
 
-    @rule(reason=st.sampled_from([Reason.ASKED, Reason.DEMOTED]))
+    @rule(reason=st.sampled_from([Reason.STEP_DOWN, Reason.DEMOTED]))
     def steps_back(self, reason: Reason) -> None:
-        effects = self.election.step_back(self.now, reason)
+        effects = self.election.step_down(self.now, reason)
         assert not effects or list(effects[:2]) == [BOW_OUT, Addresses.RELEASE]
         self._perform(effects)
         assert self.election.state is not State.MASTER
 
     @rule()
     def is_promoted(self) -> None:
-        was, hindrance = self.election.state, self.election.hindrance
+        was, promotion_blocker = self.election.state, self.election.promotion_blocker
         effects = self.election.promote(self.now)
         self._perform(effects)
-        assert bool(effects) == (was is State.BACKUP and hindrance is None)
-        assert (self.election.state is State.MASTER) == (hindrance is None)
+        assert bool(effects) == (was is State.BACKUP and promotion_blocker is None)
+        assert (self.election.state is State.MASTER) == (promotion_blocker is None)
 
     @rule(ok=st.booleans(), times=st.integers(1, 4))
     def sends_go_well_or_not(self, ok: bool, times: int) -> None:

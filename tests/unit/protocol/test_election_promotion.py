@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from carpsidecar.protocol.effects import Advertise, Hindrance, Reason, State
+from carpsidecar.protocol.effects import Advertise, PromotionBlocker, Reason, State
 from carpsidecar.protocol.election import Election
 from carpsidecar.protocol.packet import IPAddress
 from carpsidecar.protocol.timing import interval_ticks
@@ -41,7 +41,7 @@ def test_a_backup_takes_over_with_the_smallest_change_that_wins() -> None:
 def test_the_advbase_stays() -> None:
     election = following(backup(advbase=2, advskew=254), 3, 0)
     assert takes_over(election.promote(1.5), Advertise(2, 254), Reason.PROMOTED, HIGHER)
-    assert following(backup(advbase=3, advskew=1), 2, 0).hindrance is Hindrance.SLOWER
+    assert following(backup(advbase=3, advskew=1), 2, 0).promotion_blocker is PromotionBlocker.SLOWER
 
 
 def test_one_that_is_faster_already_needs_no_change() -> None:
@@ -59,15 +59,17 @@ def test_a_tie_is_good_enough_where_nothing_is_shorter_and_ours_is_the_lower_add
 
 def test_a_master_as_fast_as_can_be_that_wins_the_tie_can_not_be_outrun() -> None:
     election = following(backup(advskew=100), 1, 0, LOWER)
-    assert election.hindrance is Hindrance.SLOWER
+    assert election.promotion_blocker is PromotionBlocker.SLOWER
     assert list(election.promote(1.5)) == []
     assert election.state is State.BACKUP
-    assert following(backup(advbase=0, advskew=9), 0, 1, LOWER).hindrance is Hindrance.SLOWER
+    assert following(backup(advbase=0, advskew=9), 0, 1, LOWER).promotion_blocker is PromotionBlocker.SLOWER
 
 
 def test_an_address_of_the_other_family_breaks_no_tie() -> None:
-    assert following(backup(advskew=100), 1, 0, IPv6Address("fe80::ffff")).hindrance is Hindrance.SLOWER
-    assert following(backup(advskew=100), 1, 1, IPv6Address("fe80::1")).hindrance is None
+    assert (
+        following(backup(advskew=100), 1, 0, IPv6Address("fe80::ffff")).promotion_blocker is PromotionBlocker.SLOWER
+    )
+    assert following(backup(advskew=100), 1, 1, IPv6Address("fe80::1")).promotion_blocker is None
 
 
 def test_where_no_master_is_heard_it_takes_over_as_it_is() -> None:
@@ -90,19 +92,19 @@ def test_it_is_itself_again_when_it_is_no_master_any_more() -> None:
     assert (election.state, election.advskew) == (State.BACKUP, 100)
 
 
-@pytest.mark.parametrize("reason", [Reason.ASKED, Reason.DEMOTED])
+@pytest.mark.parametrize("reason", [Reason.STEP_DOWN, Reason.DEMOTED])
 def test_it_is_itself_again_when_it_is_demoted_by_hand(reason: Reason) -> None:
     election = following(backup(advskew=100), 1, 50)
     election.promote(1.5)
-    assert election.step_back(2.0, reason)[0] == BOW_OUT
+    assert election.step_down(2.0, reason)[0] == BOW_OUT
     assert election.advskew == 100
     assert due(election) == 2.0 + 3 + 100 / 256
 
 
-def test_one_that_stepped_back_preempts_nobody_until_it_is_promoted() -> None:
+def test_one_that_stepped_down_preempts_nobody_until_it_is_promoted() -> None:
     election = following(backup(preempt=True, advskew=60), 1, 50)
     election.promote(1.5)
-    election.step_back(2.0, Reason.ASKED)
+    election.step_down(2.0, Reason.STEP_DOWN)
     assert list(hear(election, 2.1, 1, 90, HIGHER)) == []
     assert became(election.promote(2.2)).reason is Reason.PROMOTED
 
@@ -122,7 +124,7 @@ def test_demotions_count_on_top_of_it_and_other_settings_keep_it() -> None:
 def test_a_demoted_one_is_not_promoted() -> None:
     election = following(backup(advskew=100), 1, 50)
     election.demotion_changed(1.1, 1)
-    assert election.hindrance is Hindrance.DEMOTED
+    assert election.promotion_blocker is PromotionBlocker.DEMOTED
     assert list(election.promote(1.5)) == []
 
 
@@ -130,19 +132,19 @@ def test_nor_one_whose_advertisements_do_not_leave() -> None:
     election = following(backup(), 1, 50)
     for _ in range(3):
         election.advertisement_sent(ok=False)
-    assert election.hindrance is Hindrance.DEMOTED
+    assert election.promotion_blocker is PromotionBlocker.DEMOTED
 
 
 def test_nor_one_that_takes_no_part() -> None:
     election = following(backup(), 1, 50)
     election.link_changed(1.1, up=False)
-    assert election.hindrance is Hindrance.AWAY
+    assert election.promotion_blocker is PromotionBlocker.INIT
     assert list(election.promote(1.5)) == []
 
 
 def test_a_master_stays_one() -> None:
     election = master()
-    assert election.hindrance is None
+    assert election.promotion_blocker is None
     assert list(election.promote(3.5)) == []
 
 
@@ -162,7 +164,7 @@ def test_whoever_is_promoted_wins_and_whoever_can_not_is_told(
     rival = master(theirs[0], theirs[1], source=source)
     effects = ours.promote(0.1)
     if not effects:
-        assert ours.hindrance is Hindrance.SLOWER
+        assert ours.promotion_blocker is PromotionBlocker.SLOWER
         fastest = interval_ticks(advbase, 0)
         assert fastest > interval_ticks(*theirs) or (fastest == interval_ticks(*theirs) and lower)
         return

@@ -125,23 +125,23 @@ def test_a_master_does_not_yield_to_a_faster_one_with_a_demotion_counter() -> No
 # Stepping back.
 
 
-def test_asked_to_step_back_a_master_bows_out_and_releases() -> None:
-    effects = master().step_back(3.5, Reason.ASKED)
+def test_asked_to_step_down_a_master_bows_out_and_releases() -> None:
+    effects = master().step_down(3.5, Reason.STEP_DOWN)
 
-    assert list(effects) == [BOW_OUT, RELEASE, Become(State.BACKUP, Reason.ASKED)]
+    assert list(effects) == [BOW_OUT, RELEASE, Become(State.BACKUP, Reason.STEP_DOWN)]
 
 
-def test_asked_to_step_back_it_does_not_preempt_whoever_took_over() -> None:
+def test_asked_to_step_down_it_does_not_preempt_whoever_took_over() -> None:
     election = master(preempt=True)
-    election.step_back(3.5, Reason.ASKED)
+    election.step_down(3.5, Reason.STEP_DOWN)
 
     assert list(hear(election, 3.6, 1, 100)) == []
     assert due(election) == 6.6
 
 
-def test_asked_to_step_back_it_takes_over_again_when_that_one_goes_and_then_preempts_as_ever() -> None:
+def test_asked_to_step_down_it_takes_over_again_when_that_one_goes_and_then_preempts_as_ever() -> None:
     election = master(preempt=True)
-    election.step_back(3.5, Reason.ASKED)
+    election.step_down(3.5, Reason.STEP_DOWN)
     hear(election, 3.6, 1, 100)
     hear(election, 3.7, *BYE)
     assert takes_over(election.timer_expired(3.7), Advertise(1, 0), Reason.MASTER_BOWED_OUT)
@@ -154,14 +154,14 @@ def test_asked_to_step_back_it_takes_over_again_when_that_one_goes_and_then_pree
 def test_a_backup_can_be_asked_too() -> None:
     election = backup(preempt=True)
 
-    assert list(election.step_back(0.5, Reason.ASKED)) == []
+    assert list(election.step_down(0.5, Reason.STEP_DOWN)) == []
     assert list(hear(election, 1.0, 1, 100)) == []
 
 
 def test_a_master_that_can_serve_no_more_steps_back_and_may_preempt_when_it_is_well() -> None:
     election = master(preempt=True)
     election.demotion_changed(3.5, 240)
-    assert became(election.step_back(3.5, Reason.DEMOTED)).reason is Reason.DEMOTED
+    assert became(election.step_down(3.5, Reason.DEMOTED)).reason is Reason.DEMOTED
     assert list(hear(election, 3.6, 1, 100)) == []
 
     election.demotion_changed(3.7, 0)
@@ -237,7 +237,7 @@ def test_a_group_that_never_started_hears_nothing() -> None:
     election = Election(Settings(), OURS)
 
     assert list(hear(election, 1.0, *BYE)) == []
-    assert list(election.step_back(1.0, Reason.ASKED)) == []
+    assert list(election.step_down(1.0, Reason.STEP_DOWN)) == []
     assert list(election.lease_missed(1.0)) == []
     assert became(election.start(2.0, link_up=True)).state is State.BACKUP
     assert RELEASE not in election.stop(3.0)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from carpsidecar.protocol.effects import Advertise, Reason, Settings, State
 from carpsidecar.protocol.election import Election
-from carpsidecar.protocol.timetable import LOOKOUT_GAP_MIN_S
+from carpsidecar.protocol.timetable import REFRESH_GAP_MIN_S
 from carpsidecar.protocol.timing import interval_ticks
 from tests.unit.protocol.peers import ANNOUNCE, BOW_OUT, LOWER, RELEASE, RENEW, backup, became, due, hear, master
 
@@ -159,8 +159,8 @@ def said_between(election: Election, start: float, end: float) -> list[float]:
     return said
 
 
-def test_the_successor_of_a_silent_master_looks_out_for_it() -> None:
-    assert due(successor()) == 10 + LOOKOUT_GAP_MIN_S
+def test_the_successor_of_a_silent_master_refreshes_for_it() -> None:
+    assert due(successor()) == 10 + REFRESH_GAP_MIN_S
     assert len(said_between(successor(), 10, 11)) >= 60
 
 
@@ -172,7 +172,7 @@ def test_it_does_so_ever_more_seldom_and_then_no_more() -> None:
     assert len(said_between(election, 410, 430)) <= 21
 
 
-def test_a_lookout_is_no_reason_to_renew_and_does_not_prolong_the_patience() -> None:
+def test_a_refresh_is_no_reason_to_renew_and_does_not_prolong_the_patience() -> None:
     looking, ordinary = successor(), master()
     ordinary_renewals = [now for now in deadlines(ordinary, 23) if RENEW in ordinary.timer_expired(now)]
     renewals = [now for now in deadlines(looking, 30) if RENEW in looking.timer_expired(now)]
@@ -180,13 +180,13 @@ def test_a_lookout_is_no_reason_to_renew_and_does_not_prolong_the_patience() -> 
     assert len(renewals) == len(ordinary_renewals)
 
 
-def test_a_lookout_after_a_hang_finds_the_lease_missed() -> None:
+def test_a_refresh_after_a_hang_finds_the_lease_missed() -> None:
     election = successor(dead_ratio=5, advbase=2)
 
     assert became(election.timer_expired(10 + 11)).reason is Reason.LEASE_MISSED
 
 
-def test_only_the_successor_of_a_master_that_was_heard_looks_out() -> None:
+def test_only_the_successor_of_a_master_that_was_heard_refreshes() -> None:
     alone = backup()
     alone.timer_expired(due(alone))
     bowed_out = backup()
@@ -199,16 +199,16 @@ def test_only_the_successor_of_a_master_that_was_heard_looks_out() -> None:
         assert due(election) == pytest.approx(election.lease_until - election.lifetime_s + 1, abs=0.01)
 
 
-def test_a_rival_that_is_answered_does_not_end_the_lookout() -> None:
+def test_a_rival_that_is_answered_does_not_end_the_refresh() -> None:
     election = successor()
     hear(election, 10.2, 1, 100)
 
-    assert due(election) <= 10.2 + LOOKOUT_GAP_MIN_S
+    assert due(election) <= 10.2 + REFRESH_GAP_MIN_S
 
 
-def test_on_an_interface_with_many_groups_each_looks_out_less() -> None:
+def test_on_an_interface_with_many_groups_each_refreshes_less() -> None:
     election = backup()
-    election.lookout_gap_min_s = 255 * LOOKOUT_GAP_MIN_S
+    election.refresh_gap_min_s = 255 * REFRESH_GAP_MIN_S
     hear(election, 7.0, 1, 0)
     election.timer_expired(10.0)
 
@@ -290,7 +290,7 @@ def test_the_interval_is_the_one_that_is_advertised(advbase: int, advskew: int) 
     assert backup(advbase, advskew).interval_s == interval_ticks(advbase, advskew) / 256
 
 
-def test_a_link_that_was_away_ends_the_demotion_by_failed_sends() -> None:
+def test_a_link_that_stalled_ends_the_demotion_by_failed_sends() -> None:
     election = failed(master(), 3)
     election.link_changed(20.0, up=False)
     election.link_changed(21.0, up=True)

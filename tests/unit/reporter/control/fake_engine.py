@@ -74,7 +74,7 @@ class FakeEngine:
         elif isinstance(command, StepDown):
             if self._of(command.group).role == "master":
                 self._change(
-                    command.group, role="backup", master=OTHER, reason=f"asked to step back: {command.text}"
+                    command.group, role="backup", master=OTHER, reason=f"asked to step down: {command.text}"
                 )
         elif isinstance(command, Promote):
             assert command.group is not None

@@ -33,7 +33,7 @@ def test_a_backup_that_runs_takes_over_from_a_silent_master_when_it_said_it_woul
 
 
 @pytest.mark.parametrize("wakes_at", [12.6, 13.0, 3600.0])
-def test_one_that_was_away_listens_for_an_interval_first(backup: GroupAlone, wakes_at: float) -> None:
+def test_one_that_stalled_listens_for_an_interval_first(backup: GroupAlone, wakes_at: float) -> None:
     backup.clock.now = wakes_at
     backup.clock.go_on()
     assert not backup.group.is_master
