@@ -2,10 +2,10 @@
 process they run one after the other.
 """
 
-import signal
-
 import pytest
 from xdist.scheduler.loadscope import LoadScopeScheduling
+
+from tests.support.signals import unignore
 
 _LONGEST_FIRST = (
     "soak",
@@ -21,9 +21,7 @@ _LONGEST_FIRST = (
 """A worker has two of these from the start, and then takes the next one; the others, which are short, come last and
 fill the gaps."""
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # So it is for what a script starts with `&`, and programs under test would inherit it.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+unignore()
 
 
 def _part(nodeid: str) -> str:

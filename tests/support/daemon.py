@@ -80,13 +80,23 @@ def start(
     return node.start([*by, *COMMAND, "run", *configuration.flags, *flags], env=env)
 
 
+def wait_for_start(engine: Process) -> int:
+    """Until it has logged all that belongs to its start but the election; where its log ends.
+
+    The reporter comes up beside the engine: on a busy machine it says so after the engine became master.
+    """
+    engine.wait_for("the reporter runs", SOON_S)
+    return engine.log_size
+
+
 def start_master(
     node: Node, configuration: Configuration, *flags: str, env: Mapping[str, str] | None = None
 ) -> Process:
-    """Start it, and wait until every group is master."""
+    """Start it, and wait until every group is master, and its start is over."""
     process = start(node, configuration, *flags, env=env)
     for one in configuration.groups:
         process.wait_for(f"{one.get('name', 'vhid-{}'.format(one['vhid']))}: became master", SOON_S)
+    wait_for_start(process)
     return process
 
 

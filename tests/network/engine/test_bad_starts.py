@@ -11,6 +11,7 @@ import yaml
 
 from carpsidecar.lab.commands import environment
 from tests.support.cluster import PASSPHRASE, VIP, VIP6, Cluster, addresses, cluster_of, holds, run_command
+from tests.support.daemon import wait_for_start
 from tests.support.waits import SOON_S
 
 pytestmark = pytest.mark.network
@@ -96,7 +97,7 @@ def test_the_source_is_no_address_of_the_machine(cluster: Cluster) -> None:
 def test_a_second_engine_for_the_same_group(cluster: Cluster) -> None:
     first = cluster.start("a", "--advbase", "0", "--advskew", "40")
     first.wait_for("became master", SOON_S)
-    heard = first.log_size
+    heard = wait_for_start(first)
     end = start(cluster, *run_command())
     refuses(end, FAILED, "vhid 42 on eth0: another carpsidecar serves it on this machine: stop that one first")
     # It did not even touch the first one's address.

@@ -66,7 +66,6 @@ def test_it_has_both_and_no_more_capabilities_than_else(node: Node, tmp_path: Pa
 def test_neither_the_reporter_nor_a_command_inherits_it(node: Node, tmp_path: Path) -> None:
     hook = script(tmp_path, "hook", "chrt -p $$; grep VmLck /proc/$$/status; echo TOLD all")
     engine = start_master(node, Configuration(tmp_path, group(on_master=hook), beside=ON), *HTTP)
-    engine.wait_for("the reporter runs", SOON_S)
     engine.wait_for("TOLD all", SOON_S)
     assert REALTIME in policies(engine.pid)
     reporter = reporter_of(engine)

@@ -30,9 +30,7 @@ pytestmark = pytest.mark.network
 
 
 def started(node: Node, configuration: Configuration, *flags: str) -> Process:
-    engine = start_master(node, configuration, *HTTP, *flags)
-    engine.wait_for("the reporter runs", SOON_S)
-    return engine
+    return start_master(node, configuration, *HTTP, *flags)
 
 
 def test_one_runs_whatever_is_to_be_reported_for_people_may_ask(node: Node, tmp_path: Path) -> None:
@@ -104,7 +102,6 @@ def test_a_reload_with_other_settings_starts_another_one(node: Node, tap: Tap, t
     configuration = Configuration(tmp_path, group(), beside={"http": "127.0.0.1:9112"})
     engine = start_master(node, configuration)
     delay = Delay(engine)
-    engine.wait_for("the reporter runs", SOON_S)
     for port in (9113, 9114):
         seen, before = engine.log_size, reporter_of(engine)
         configuration.beside["http"] = f"127.0.0.1:{port}"
