@@ -35,18 +35,18 @@ def _unmark(namespace: str, selector: str) -> str:
     # Here, since only this command needs them.
     from carpsidecar.reporter.kubernetes.client import Api, ApiError, Timing
     from carpsidecar.reporter.kubernetes.credentials import SERVICE_ACCOUNT
-    from carpsidecar.reporter.kubernetes.desired import NOTHING
     from carpsidecar.reporter.kubernetes.objects import ROLE_LABEL
-    from carpsidecar.reporter.kubernetes.pods import apply, list_some
+    from carpsidecar.reporter.kubernetes.pod_status import NO_STATUS
+    from carpsidecar.reporter.kubernetes.pods import apply, list_pods
     from carpsidecar.reporter.stats import ApiStats
 
     stats = ApiStats()
     api = Api("", stats, Timing(), service_account=SERVICE_ACCOUNT)
     try:
         # A list is one page; what is done is not on the next one.
-        while pods := list_some(api, namespace, {"labelSelector": f"{selector},{ROLE_LABEL}"}):
+        while pods := list_pods(api, namespace, {"labelSelector": f"{selector},{ROLE_LABEL}"}):
             for pod in pods:
-                apply(api, pod, NOTHING, stats)
+                apply(api, stats, pod, NO_STATUS)
                 print(f"{namespace}/{pod.name}: its role is taken off")
     except ApiError as error:
         if error.status != BAD_REQUEST:

@@ -11,9 +11,9 @@ from carpsidecar.doctor.finding import Finding, Status
 from carpsidecar.doctor.scene import Scene, Subject
 from carpsidecar.ipc.messages import KubernetesSettings
 from carpsidecar.reporter.kubernetes.client import Api, ApiError, Request, Timing
-from carpsidecar.reporter.kubernetes.desired import suffixes
 from carpsidecar.reporter.kubernetes.objects import ROLE_LABEL, Pod
-from carpsidecar.reporter.kubernetes.pods import find, list_some
+from carpsidecar.reporter.kubernetes.pod_status import suffixes
+from carpsidecar.reporter.kubernetes.pods import get_pod, list_pods
 from carpsidecar.reporter.kubernetes.rbac import Rule, rules
 from carpsidecar.reporter.stats import ApiStats
 
@@ -66,7 +66,7 @@ def _is_allowed(api: Api, rule: Rule) -> bool:
 
 def _labels(api: Api, settings: KubernetesSettings, scene: Scene) -> Iterator[Finding]:
     """Raises: ApiError."""
-    own = find(api, settings.pod_namespace, settings.pod_name)
+    own = get_pod(api, settings.pod_namespace, settings.pod_name)
     if own is None:
         yield Finding(
             "label",
@@ -77,7 +77,7 @@ def _labels(api: Api, settings: KubernetesSettings, scene: Scene) -> Iterator[Fi
         return
     pods = [own]
     if settings.pod_selector:
-        pods = list_some(api, settings.pod_namespace, {"labelSelector": settings.pod_selector})
+        pods = list_pods(api, settings.pod_namespace, {"labelSelector": settings.pod_selector})
     names = suffixes(subject.name for subject in scene.subjects)
     for subject in scene.subjects:
         yield from _label(subject, own, pods, f"{ROLE_LABEL}{names[subject.name]}")

@@ -9,7 +9,7 @@ import pytest
 from carpsidecar.cli import COMMANDS, main
 from carpsidecar.protocol.effects import Reason
 from carpsidecar.protocol.packet import Drop
-from carpsidecar.reporter.kubernetes import events
+from carpsidecar.reporter.kubernetes import recorder
 from carpsidecar.reporter.stats import ApiFailure
 from tests.docs.log_lines import LEVELS, PACKAGE, Event, logged
 from tests.support.manual.tables import DOCS, names, rows
@@ -59,8 +59,8 @@ def test_every_reason_of_a_kubernetes_event_is_listed_as_it_is_sent() -> None:
         for row in rows("reference/events.md", "reason", "type")
     }
     assert listed == {
-        reason: ("Normal" if reason in events._NORMAL else "Warning", events._ACTIONS[reason])
-        for reason in get_args(events.EventReason)
+        reason: ("Normal" if reason in recorder._NORMAL else "Warning", recorder._ACTIONS[reason])
+        for reason in get_args(recorder.EventReason)
     }
 
 
@@ -68,13 +68,13 @@ def test_every_reason_that_is_listed_is_used() -> None:
     used = {
         node.value
         for path in PACKAGE.rglob("*.py")
-        if path.name != "events.py"
+        if path.name != "recorder.py"
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Constant)
         and isinstance(node.value, str)
         and re.fullmatch("Carp[A-Z]\\w+", node.value)
     }
-    assert used == set(get_args(events.EventReason))
+    assert used == set(get_args(recorder.EventReason))
 
 
 def listed_reasons() -> list[set[str]]:

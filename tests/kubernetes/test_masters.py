@@ -123,10 +123,9 @@ def test_one_that_has_just_spoken_for_itself_is_not_marked(scene: Scene) -> None
 
 
 def kill(running: Running) -> None:
-    """End its threads without a last word."""
+    """End its threads without a last write."""
     reporter = running.reporter
-    with reporter._picture.lock:
-        reporter._writer.stop()
-        for watch in reporter._watches:
-            watch.stop()
-    reporter._writer.join(5)
+    reporter._queue.shut_down()
+    for reflector in reporter._reflectors:
+        reflector.stop()
+    reporter._worker.join(5)

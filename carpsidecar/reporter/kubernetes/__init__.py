@@ -1,5 +1,5 @@
 """The cluster's side of the reporter: labels, conditions and events out; demotions, peers and the advskew in."""
 
-from carpsidecar.reporter.kubernetes.reporter import KubernetesReporter
+from carpsidecar.reporter.kubernetes.controller import KubernetesReporter
 
 __all__ = ["KubernetesReporter"]

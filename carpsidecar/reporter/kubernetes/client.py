@@ -29,6 +29,8 @@ MERGE_PATCH = "application/merge-patch+json"
 _ANSWER_MAX = 32 << 20
 _REFUSAL_MAX = 1 << 16
 _LINE_MAX = 8 << 20
+_AWAY = (502, 503, 504)
+"""A proxy or a server that says that there is nobody to answer."""
 _FAILURES: Mapping[int, ApiFailure] = {
     401: "unauthorized",
     403: "forbidden",
@@ -77,7 +79,7 @@ class ApiError(Exception):
     @property
     def of_all(self) -> bool:
         """Whether another request would fare no better now."""
-        return self.failure in ("unreachable", "timeout", "unauthorized", "throttled") or self.status in (502, 503)
+        return self.failure in ("unreachable", "timeout", "unauthorized", "throttled") or self.status in _AWAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ class Api:
 
     Args:
         kubeconfig: a file; empty: the pod's service account.
-        came_back: called, in any thread, when the server answers after it did not.
+        answered: called, in any thread, when the server answers; with whether it did not before.
     """
 
     def __init__(
@@ -105,17 +107,17 @@ class Api:
         kubeconfig: str,
         stats: ApiStats,
         timing: Timing,
-        came_back: Callable[[], None] = lambda: None,
+        answered: Callable[[bool], None] = lambda back: None,
         service_account: Path = SERVICE_ACCOUNT,
     ) -> None:
         self._kubeconfig = kubeconfig
         self._service_account = service_account
         self._stats = stats
         self._timing = timing
-        self._came_back = came_back
+        self._on_answer = answered
         self._lock = threading.Lock()
         self._client: ApiClient | None = None
-        # Its warnings are about what is counted and said here.
+        # Its warnings are about what is counted and logged here.
         logging.getLogger("urllib3").setLevel(logging.CRITICAL)
 
     def call(self, request: Request) -> bytes:
@@ -204,13 +206,12 @@ class Api:
     def _answered(self) -> None:
         with self._lock:
             back, self._stats.reachable = not self._stats.reachable, True
-        if back:
-            self._came_back()
+        self._on_answer(back)
 
     def _failed(self, error: ApiError) -> ApiError:
         with self._lock:
             self._stats.failures[error.failure] += 1
-            self._stats.reachable = error.status > 0
+            self._stats.reachable = error.status > 0 and error.status not in _AWAY
         return error
 
 
@@ -269,9 +270,9 @@ def _unanswered(request: Request, error: Exception) -> ApiError:
     # One that is refused counts as one that timed out with urllib3.
     if isinstance(error, HTTPTimeoutError | TimeoutError) and not isinstance(error, NewConnectionError):
         return ApiError("timeout", f"{request.rule}: no answer in time")
-    # urllib3 puts the connection, as Python shows objects, before the words.
-    words = str(error).rpartition(">: ")[2] or str(error)
-    return ApiError("unreachable", f"{request.rule}: {_one_line(words) or type(error).__name__}")
+    # urllib3 puts the connection, as Python shows objects, before the text.
+    text = str(error).rpartition(">: ")[2] or str(error)
+    return ApiError("unreachable", f"{request.rule}: {_one_line(text) or type(error).__name__}")
 
 
 def _without_credentials(error: Exception) -> ApiError:

@@ -48,6 +48,10 @@ class Pod:
     ready: bool = False
 
     @property
+    def key(self) -> tuple[str, str]:
+        return self.namespace, self.name
+
+    @property
     def finished(self) -> bool:
         return self.phase in ("Succeeded", "Failed")
 
@@ -212,7 +216,7 @@ def version_of(data: bytes) -> str:
 
 
 def read_status(data: bytes) -> tuple[int, str]:
-    """The code and the message of a refusal; what can't be read is taken as it stands."""
+    """The code and the message of a refusal; what can't be decoded is the message itself."""
     try:
         status = _decoded(_status, data)
     except BadObject:

@@ -1,4 +1,4 @@
-"""Every right that is used, in one table, and what to say where one is missing."""
+"""Every right that is used, in one table, and what to do where one is missing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ LIST_NODES = Rule("list", "nodes", "")
 WATCH_NODES = Rule("watch", "nodes", "")
 
 
-def follows_node(settings: KubernetesSettings) -> bool:
+def watches_node(settings: KubernetesSettings) -> bool:
     return settings.cordon_demotion > 0 or bool(settings.advskew_label)
 
 
@@ -75,6 +75,6 @@ def rules(settings: KubernetesSettings) -> list[Rule]:
     needed = [list_pods(own), watch_pods(own), patch_status(own), create_event(own), patch_event(own)]
     for namespace in workload_namespaces(settings):
         needed += [list_pods(namespace), watch_pods(namespace), patch_status(namespace)]
-    if follows_node(settings):
+    if watches_node(settings):
         needed += [LIST_NODES, WATCH_NODES]
     return list(dict.fromkeys(needed))

@@ -1,4 +1,4 @@
-"""Follows objects: list them, page by page, then watch them from there on, for as long as it takes."""
+"""The reflector: lists objects, page by page, then watches them from there on, for as long as it takes."""
 
 import random
 import threading
@@ -17,8 +17,8 @@ from carpsidecar.reporter.kubernetes.objects import (
     read_status,
     version_of,
 )
+from carpsidecar.reporter.kubernetes.ratelimit import Backoff
 from carpsidecar.reporter.kubernetes.rbac import Rule
-from carpsidecar.reporter.kubernetes.retry import Backoff
 
 PAGE_SIZE = 50
 _GOOD_AFTER_S = 1.0
@@ -29,8 +29,8 @@ T = TypeVar("T")
 _T_contra = TypeVar("_T_contra", contravariant=True)
 
 
-class Follower(Protocol[_T_contra]):
-    """Is told, in the watch's thread, what there is and what changes."""
+class Handler(Protocol[_T_contra]):
+    """Called in the reflector's thread."""
 
     def listed(self, objects: Iterable[_T_contra]) -> None:
         """All that there are, now and after each gap."""
@@ -44,11 +44,11 @@ class Follower(Protocol[_T_contra]):
         """It is tried again later."""
 
 
-class Watch(Generic[T]):
-    """A thread that follows one selection.
+class Reflector(Generic[T]):
+    """A thread that keeps its handler up to date with one selection.
 
     Args:
-        query: labelSelector and fieldSelector; the follower may replace it, for the time from the next list on.
+        query: labelSelector and fieldSelector; the handler may replace it, from the next list on.
         decode: makes what is kept of the JSON; raises BadObject.
     """
 
@@ -59,7 +59,7 @@ class Watch(Generic[T]):
         rules: tuple[Rule, Rule],
         query: Mapping[str, str],
         decode: Callable[[bytes], T],
-        follower: Follower[T],
+        handler: Handler[T],
         timing: Timing,
     ) -> None:
         self._api = api
@@ -67,7 +67,7 @@ class Watch(Generic[T]):
         self._list_rule, self._watch_rule = rules
         self.query = query
         self._decode = decode
-        self._follower = follower
+        self._handler = handler
         self._timing = timing
         self._backoff = Backoff(max_s=timing.backoff_max_s)
         self._version = ""
@@ -112,7 +112,7 @@ class Watch(Generic[T]):
             return
         # That the version is too old is no failure: what there is now is listed.
         if error.status != GONE:
-            self._follower.failed(error)
+            self._handler.failed(error)
         self._stopping.wait(self._backoff.failed(time.monotonic(), error.retry_after_s))
 
     def _list(self) -> str:
@@ -128,7 +128,7 @@ class Watch(Generic[T]):
             more = page.more
             if not more:
                 break
-        self._follower.listed(found)
+        self._handler.listed(found)
         return page.version
 
     def _watch(self) -> None:
@@ -148,7 +148,7 @@ class Watch(Generic[T]):
             if self._stopping.is_set():
                 stream.close()
             for line in stream.lines():
-                self._tell(read_event(line))
+                self._handle(read_event(line))
         finally:
             self._stream = None
             lived_s = time.monotonic() - started
@@ -157,12 +157,12 @@ class Watch(Generic[T]):
         if lived_s < min(_GOOD_AFTER_S, lifetime_s / 2):
             raise ApiError("unreachable", f"{self._watch_rule}: the connection was closed at once")
 
-    def _tell(self, event: WatchEvent) -> None:
+    def _handle(self, event: WatchEvent) -> None:
         if event.kind == "ERROR":
             code, message = read_status(event.object)
             raise ApiError("other", f"{self._watch_rule}: {message}", code or GONE)
         if event.kind == "DELETED":
-            self._follower.deleted(self._decode(event.object))
+            self._handler.deleted(self._decode(event.object))
         elif event.kind in ("ADDED", "MODIFIED"):
-            self._follower.changed(self._decode(event.object))
+            self._handler.changed(self._decode(event.object))
         self._version = version_of(event.object) or self._version

@@ -2,7 +2,7 @@
 
 import pytest
 
-from carpsidecar.reporter.kubernetes.retry import Backoff, Once, TokenBucket
+from carpsidecar.reporter.kubernetes.ratelimit import Backoff, LogLimiter, TokenBucket
 
 
 def test_waits_double_up_to_the_most_and_start_anew_after_a_success() -> None:
@@ -39,11 +39,13 @@ def test_a_bucket_lets_a_burst_through_and_then_one_by_one() -> None:
     assert bucket.due_in_s(1000.0) > 0.0
 
 
-def test_a_thing_is_said_once_in_a_while_and_again_after_it_was_over() -> None:
-    said: list[str] = []
-    once = Once(every_s=10.0, things_max=2)
-    for now, thing in ((0.0, "a"), (9.0, "a"), (10.0, "a"), (11.0, "b"), (12.0, "c"), (13.0, "a")):
-        once.say(now, thing, lambda thing=thing, now=now: said.append(f"{thing}{now:g}"))  # type: ignore[misc]
-    assert said == ["a0", "a10", "b11", "c12", "a13"], "the oldest is forgotten"
-    assert once.forget("a")
-    assert not once.forget("a")
+def test_a_thing_is_logged_once_in_a_while_and_again_after_it_was_over() -> None:
+    limiter = LogLimiter(every_s=10.0, things_max=2)
+    due = [
+        f"{thing}{now:g}"
+        for now, thing in ((0.0, "a"), (9.0, "a"), (10.0, "a"), (11.0, "b"), (12.0, "c"), (13.0, "a"))
+        if limiter.due(now, thing)
+    ]
+    assert due == ["a0", "a10", "b11", "c12", "a13"], "the oldest is forgotten"
+    assert limiter.forget("a")
+    assert not limiter.forget("a")

@@ -1,17 +1,21 @@
-"""What follows from pods and nodes."""
+"""What the engine is asked for, and when."""
 
 import pytest
 
-from carpsidecar.reporter.kubernetes.cluster import (
+from carpsidecar.ipc.messages import PEERS_MAX, SetAdvskew, SetDemotion, SetPeers, ToEngine
+from carpsidecar.reporter.kubernetes.cache import Cache
+from carpsidecar.reporter.kubernetes.engine_requests import (
     BadLabel,
+    EngineRequests,
     advskew,
     peers,
     unready_containers,
     unready_workloads,
-    view,
 )
-from carpsidecar.reporter.kubernetes.objects import Condition, Node
-from tests.unit.reporter.kubernetes.samples import pod
+from carpsidecar.reporter.kubernetes.objects import Node
+from carpsidecar.reporter.kubernetes.recorder import EventRecorder
+from carpsidecar.reporter.stats import ApiStats
+from tests.unit.reporter.kubernetes.samples import NO_API, SETTINGS, pod
 
 READY, UNREADY = {"web": True}, {"web": False}
 
@@ -61,24 +65,52 @@ def test_peers_are_in_order_once_each_and_without_ourselves() -> None:
     assert peers(own, others) == ["192.0.2.9", "192.0.2.100", "2001:db8::2"]
 
 
-def test_the_page_shows_roles_by_group() -> None:
-    labels = {"carp-role": "master", "carp-role-mail": "backup", "carp-rolex": "x"}
-    annotations = {"carpsidecar.io/since": "then", "carpsidecar.io/reason": "why"}
-    shown = view(pod(labels=labels, annotations=annotations, ready=True), {"web": "", "mail": "-mail"})
-    assert shown.roles == {"web": "master", "mail": "backup"}
-    assert (shown.since, shown.reason, shown.ready, shown.alive) == ("then", "why", True, True)
+class Engine:
+    """Args: events: counts what was recorded."""
+
+    def __init__(self) -> None:
+        self.requests: list[ToEngine] = []
+        self.events = 0
+        cache = Cache(SETTINGS, lambda: True)
+        recorder = EventRecorder(cache, NO_API, ApiStats(), self._count)
+        self.asked = EngineRequests(cache, self.requests.append, recorder)
+
+    def _count(self) -> None:
+        self.events += 1
 
 
-@pytest.mark.parametrize(
-    ("values", "alive"),
-    [
-        ({"ready": True}, True),
-        ({"containers_ready": False}, True),
-        ({"containers_ready": True}, False),
-        ({"containers_ready": True, "conditions": {"carpsidecar.io/elected": Condition("False", "", "")}}, True),
-        ({"ready": True, "labels": {"carp-role": "unknown"}}, False),
-        ({"ready": True, "phase": "Failed"}, False),
-    ],
-)
-def test_a_pod_whose_node_is_lost_is_not_alive(values: dict[str, object], alive: bool) -> None:
-    assert view(pod(**values), {"web": ""}).alive is alive
+def test_a_thing_is_requested_only_when_it_is_another_than_before() -> None:
+    engine = Engine()
+    engine.asked.demote("cordon", 0)
+    assert engine.events == 0, "nothing new, but what a former reporter requested is taken back"
+    engine.asked.demote("cordon", 300)
+    engine.asked.demote("cordon", 300)
+    assert engine.events == 1
+    engine.asked.set_advskew(None)
+    engine.asked.set_advskew(None)
+    engine.asked.set_peers([])
+    engine.asked.set_peers(["192.0.2.1"])
+    engine.asked.set_peers(["192.0.2.1"])
+    assert engine.requests == [
+        SetDemotion(cause="cordon", amount=0),
+        SetDemotion(cause="cordon", amount=255, bow_out=True),
+        SetAdvskew(advskew=None),
+        SetPeers(peers=[]),
+        SetPeers(peers=["192.0.2.1"]),
+    ]
+
+
+def test_there_are_no_more_peers_than_a_message_holds() -> None:
+    engine = Engine()
+    engine.asked.set_peers([f"2001:db8::{number:x}" for number in range(PEERS_MAX + 1)])
+    [request] = engine.requests
+    assert isinstance(request, SetPeers)
+    assert len(request.peers) == PEERS_MAX
+
+
+def test_an_engine_that_is_gone_does_no_harm() -> None:
+    def send(_: ToEngine) -> None:
+        raise RuntimeError("Event loop is closed")
+
+    cache = Cache(SETTINGS, lambda: True)
+    EngineRequests(cache, send, EventRecorder(cache, NO_API, ApiStats(), lambda: None)).demote("cordon", 50)

@@ -1,6 +1,6 @@
 """The newest of each pod, from watches and from answers."""
 
-from carpsidecar.reporter.kubernetes.store import PodStore
+from carpsidecar.reporter.kubernetes.cache import PodStore
 from tests.unit.reporter.kubernetes.samples import pod
 
 

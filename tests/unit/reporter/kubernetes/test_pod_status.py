@@ -1,21 +1,33 @@
-"""What a pod is to carry, and the patch that leads there."""
+"""The desired status of a pod, and the patch that leads there."""
 
 from dataclasses import replace
 
-from carpsidecar.reporter.kubernetes.desired import NOTHING, Marks, own, patch, unknown, workload
+import pytest
+
 from carpsidecar.reporter.kubernetes.objects import Condition, Pod
+from carpsidecar.reporter.kubernetes.pod_status import (
+    NO_STATUS,
+    PodStatus,
+    desired_of_own_pod,
+    desired_of_workload_pod,
+    patch,
+    unknown,
+    view,
+)
 from tests.support.builders import snapshot
 from tests.unit.reporter.kubernetes.samples import pod
 
 SINCE = "2027-01-15T08:00:00.250000Z"
 
 
-def carrying(marks: Marks, **values: object) -> Pod:
-    return pod(labels=marks.labels, annotations=marks.annotations, conditions=marks.conditions, **values)
+def carrying(status: PodStatus, **values: object) -> Pod:
+    return pod(labels=status.labels, annotations=status.annotations, conditions=status.conditions, **values)
 
 
-def test_a_first_write_says_all_and_only_for_this_version_of_the_pod() -> None:
-    assert patch(pod(), own([snapshot(role="master", reason="no advertisement from the master")])) == {
+def test_a_first_write_has_all_and_only_for_this_version_of_the_pod() -> None:
+    assert patch(
+        pod(), desired_of_own_pod([snapshot(role="master", reason="no advertisement from the master")])
+    ) == {
         "metadata": {
             "resourceVersion": "100",
             "labels": {"carp-role": "master"},
@@ -40,14 +52,14 @@ def test_a_first_write_says_all_and_only_for_this_version_of_the_pod() -> None:
 
 
 def test_there_is_nothing_to_write_where_all_is_as_it_should_be() -> None:
-    marks = own([snapshot(), snapshot(group="mail", role="master")])
-    assert patch(carrying(marks), marks) is None
-    assert patch(pod(), NOTHING) is None
+    status = desired_of_own_pod([snapshot(), snapshot(group="mail", role="master")])
+    assert patch(carrying(status), status) is None
+    assert patch(pod(), NO_STATUS) is None
 
 
 def test_only_what_changed_is_written() -> None:
-    before = own([snapshot(role="backup", reason="started")])
-    body = patch(carrying(before), own([snapshot(role="backup", reason="demoted")]))
+    before = desired_of_own_pod([snapshot(role="backup", reason="started")])
+    body = patch(carrying(before), desired_of_own_pod([snapshot(role="backup", reason="demoted")]))
     assert body == {
         "metadata": {"resourceVersion": "100", "annotations": {"carpsidecar.io/reason": "demoted"}},
         "status": {
@@ -59,14 +71,14 @@ def test_only_what_changed_is_written() -> None:
 
 
 def test_names_of_others_stay_and_ours_go() -> None:
-    marks = own([snapshot(), snapshot(group="mail")])
-    before = carrying(marks)
+    status = desired_of_own_pod([snapshot(), snapshot(group="mail")])
+    before = carrying(status)
     before = replace(
         before,
         labels={**before.labels, "carp-roles": "x"},
         annotations={**before.annotations, "carpsidecar.io/drain": "true", "carpsidecar.io/sincere": "x"},
     )
-    body = patch(before, own([snapshot()]))
+    body = patch(before, desired_of_own_pod([snapshot()]))
     assert body == {
         "metadata": {
             "resourceVersion": "100",
@@ -78,16 +90,16 @@ def test_names_of_others_stay_and_ours_go() -> None:
 
 
 def test_a_workload_pod_gets_no_annotations_and_loses_all_in_the_end() -> None:
-    marks = workload([snapshot(role="master")])
-    assert marks.annotations == {}
-    assert patch(carrying(marks), NOTHING) == {
+    status = desired_of_workload_pod([snapshot(role="master")])
+    assert status.annotations == {}
+    assert patch(carrying(status), NO_STATUS) == {
         "metadata": {"resourceVersion": "100", "labels": {"carp-role": None}},
         "status": {"conditions": [{"type": "carpsidecar.io/elected", "$patch": "delete"}]},
     }
 
 
 def test_one_group_is_marked_unknown_and_the_other_stays() -> None:
-    before = carrying(own([snapshot(role="master"), snapshot(group="mail", role="master")]))
+    before = carrying(desired_of_own_pod([snapshot(role="master"), snapshot(group="mail", role="master")]))
     body = patch(before, unknown(before, "", "carp-2 became master", 1_800_000_001.0))
     assert body is not None
     assert body["metadata"]["labels"] == {"carp-role": "unknown"}
@@ -99,6 +111,29 @@ def test_one_group_is_marked_unknown_and_the_other_stays() -> None:
 
 def test_a_condition_whose_status_stays_keeps_its_time() -> None:
     elected = {"carpsidecar.io/elected": Condition("False", "Init", "started")}
-    body = patch(pod(conditions=elected), Marks(conditions=own([snapshot()]).conditions))
+    body = patch(pod(conditions=elected), PodStatus(conditions=desired_of_own_pod([snapshot()]).conditions))
     assert body is not None
     assert "lastTransitionTime" not in body["status"]["conditions"][0]
+
+
+def test_the_page_shows_roles_by_group() -> None:
+    labels = {"carp-role": "master", "carp-role-mail": "backup", "carp-rolex": "x"}
+    annotations = {"carpsidecar.io/since": "then", "carpsidecar.io/reason": "why"}
+    shown = view(pod(labels=labels, annotations=annotations, ready=True), {"web": "", "mail": "-mail"})
+    assert shown.roles == {"web": "master", "mail": "backup"}
+    assert (shown.since, shown.reason, shown.ready, shown.alive) == ("then", "why", True, True)
+
+
+@pytest.mark.parametrize(
+    ("values", "alive"),
+    [
+        ({"ready": True}, True),
+        ({"containers_ready": False}, True),
+        ({"containers_ready": True}, False),
+        ({"containers_ready": True, "conditions": {"carpsidecar.io/elected": Condition("False", "", "")}}, True),
+        ({"ready": True, "labels": {"carp-role": "unknown"}}, False),
+        ({"ready": True, "phase": "Failed"}, False),
+    ],
+)
+def test_a_pod_whose_node_is_lost_is_not_alive(values: dict[str, object], alive: bool) -> None:
+    assert view(pod(**values), {"web": ""}).alive is alive

@@ -1,7 +1,7 @@
-"""When to try again, and how often to do or to say a thing."""
+"""When to try again, and how often to write or to log a thing."""
 
 import random
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 RETRY_AFTER_MAX_S = 300.0
@@ -54,23 +54,24 @@ class TokenBucket:
         self._filled_at = now
 
 
-class Once:
-    """Says a thing when it is new, or was not said for a while; remembers a bounded number of things."""
+class LogLimiter:
+    """Whether a thing is due to be logged: when it is new, or was not for a while. Remembers a bounded number."""
 
     def __init__(self, every_s: float = 600.0, things_max: int = 256) -> None:
         self._every_s = every_s
         self._things_max = things_max
-        self._said: dict[Hashable, float] = {}
+        self._logged: dict[Hashable, float] = {}
 
-    def say(self, now: float, thing: Hashable, how: Callable[[], None]) -> None:
-        if now - self._said.get(thing, float("-inf")) < self._every_s:
-            return
-        self._said.pop(thing, None)
-        if len(self._said) >= self._things_max:
-            del self._said[next(iter(self._said))]
-        self._said[thing] = now
-        how()
+    def due(self, now: float, thing: Hashable) -> bool:
+        """Whoever is told that it is due logs it."""
+        if now - self._logged.get(thing, float("-inf")) < self._every_s:
+            return False
+        self._logged.pop(thing, None)
+        if len(self._logged) >= self._things_max:
+            del self._logged[next(iter(self._logged))]
+        self._logged[thing] = now
+        return True
 
     def forget(self, thing: Hashable) -> bool:
-        """It is over; whether it was said."""
-        return self._said.pop(thing, None) is not None
+        """It is over; whether it was logged."""
+        return self._logged.pop(thing, None) is not None

@@ -1,0 +1,223 @@
+"""The controller: reports to the cluster what the election decides, and to the election what the cluster asks for.
+
+Reflectors fill a cache, the engine's messages fill in their part, and both name in a work queue what has changed.
+One worker takes from it and reconciles: it compares observed with desired status, and patches the difference.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from logging import INFO, WARNING
+from pathlib import Path
+from typing import Any
+
+from carpsidecar.ipc.messages import (
+    GroupGone,
+    GroupSnapshot,
+    Heartbeat,
+    KubernetesSettings,
+    Notice,
+    ReporterSettings,
+    ToEngine,
+    ToReporter,
+)
+from carpsidecar.logs import log
+from carpsidecar.reporter.cluster import PodView
+from carpsidecar.reporter.kubernetes import informers, rbac
+from carpsidecar.reporter.kubernetes.cache import Cache, Key
+from carpsidecar.reporter.kubernetes.client import Api, Timing
+from carpsidecar.reporter.kubernetes.credentials import SERVICE_ACCOUNT
+from carpsidecar.reporter.kubernetes.engine_requests import EngineRequests
+from carpsidecar.reporter.kubernetes.masters import Masters
+from carpsidecar.reporter.kubernetes.objects import read_node, read_pod
+from carpsidecar.reporter.kubernetes.pod_status import view
+from carpsidecar.reporter.kubernetes.pods import path_of
+from carpsidecar.reporter.kubernetes.ratelimit import LogLimiter
+from carpsidecar.reporter.kubernetes.reconcilers import OwnPod, WorkloadPods
+from carpsidecar.reporter.kubernetes.recorder import EventRecorder
+from carpsidecar.reporter.kubernetes.reflector import Reflector
+from carpsidecar.reporter.kubernetes.status_writer import StatusWriter
+from carpsidecar.reporter.kubernetes.transitions import Transitions
+from carpsidecar.reporter.kubernetes.workqueue import Item, Worker, WorkQueue
+from carpsidecar.reporter.state import State
+from carpsidecar.reporter.stats import ApiStats
+
+_JOIN_S = 0.5
+_BACK_LOGGED_EVERY_S = 60.0
+
+_OWN_POD = Item(0, "own pod")
+_KEPT_PODS = Item(1, "workload pods that stay")
+_EVENTS = Item(4, "events")
+
+
+def _workload(key: Key) -> Item:
+    return Item(2, "workload pod", key)
+
+
+def _other_masters(group: str) -> Item:
+    return Item(3, "other masters of", (group,))
+
+
+class KubernetesReporter:
+    """Args:
+    send: sends the engine a request; from any thread, and without waiting.
+    timing: for tests.
+    service_account: the folder of the token and of the authority's certificate.
+    """
+
+    def __init__(
+        self,
+        settings: KubernetesSettings,
+        state: State,
+        stats: ApiStats,
+        send: Callable[[ToEngine], None],
+        timing: Timing | None = None,
+        service_account: Path = SERVICE_ACCOUNT,
+    ) -> None:
+        self._timing = timing = timing or Timing()
+        self._settings = settings
+        self._queue = queue = WorkQueue(timing)
+        self._cache = cache = Cache(settings, lambda: state.engine_alive)
+        self._api = api = Api(settings.kubeconfig, stats, timing, self._api_answered, service_account)
+        self._recorder = EventRecorder(cache, api, stats, lambda: queue.add(_EVENTS))
+        self._transitions = Transitions(cache, self._recorder)
+        self._engine_requests = EngineRequests(cache, send, self._recorder)
+        writer = StatusWriter(api, stats, cache.lock)
+        self._masters = Masters(cache, api, stats, writer, timing, self._split_brain)
+        self._workload_pods = WorkloadPods(cache, api, writer)
+        self._worker = Worker(
+            queue,
+            {
+                _OWN_POD.reconciler: OwnPod(cache, writer, self._masters).reconcile,
+                _KEPT_PODS.reconciler: self._find_kept,
+                _workload(("", "")).reconciler: self._workload_pods.reconcile,
+                _other_masters("").reconciler: self._masters.reconcile,
+                _EVENTS.reconciler: self._recorder.reconcile,
+            },
+        )
+        self._reflectors: list[Reflector[Any]] = []
+        self._log_limiter = LogLimiter(_BACK_LOGGED_EVERY_S)
+        self._watches_node = False
+        self._engine_was_alive = False
+        for group in state.groups.values():
+            cache.set_group(group)
+            self._transitions.group_changed(group)
+        state.subscribe(self.update)
+
+    def start(self) -> None:
+        """Start watching and writing. An API that is away is waited for."""
+        handler = informers.CarpPods(self._cache, self._cache_changed, self._bad_setting, self._api)
+        namespace = self._settings.pod_namespace
+        rules = (rbac.list_pods(namespace), rbac.watch_pods(namespace))
+        path = path_of(namespace)
+        reflector = Reflector(self._api, path, rules, handler.query(), read_pod, handler, self._timing)
+        handler.reflector = reflector
+        with self._cache.lock:
+            self._reflectors.append(reflector)
+            self._watch_node()
+        reflector.start()
+        self._worker.start()
+
+    def update(self, message: ToReporter) -> None:
+        """Take a message of the engine. Returns at once."""
+        with self._cache.lock:
+            if isinstance(message, GroupSnapshot):
+                self._cache.set_group(message)
+                self._transitions.group_changed(message)
+            elif isinstance(message, GroupGone):
+                self._cache.drop_group(message.group)
+            elif isinstance(message, Notice):
+                self._transitions.noticed(message)
+            elif isinstance(message, ReporterSettings):
+                self._cache.successor = message
+            elif isinstance(message, Heartbeat):
+                was_alive, self._engine_was_alive = self._engine_was_alive, self._cache.engine_alive()
+                if was_alive:
+                    return
+            self._masters.observe(time.monotonic())
+            self._enqueue(self._workload_pods.keys)
+            self._queue.retry_now()
+
+    def stop(self, timeout_s: float) -> None:
+        """Write what is to be written last, as far as that succeeds in this time, and end.
+
+        Our own pod gets the engine's last state; the workload pods get back to what they were without us. Where a
+        reporter with other settings follows, that holds only for what it will not write itself.
+        """
+        deadline = time.monotonic() + timeout_s
+        with self._cache.lock:
+            self._cache.stopping = True
+            self._queue.add(_KEPT_PODS)
+            self._enqueue(self._workload_pods.keys)
+            self._queue.retry_now()
+            reflectors = list(self._reflectors)
+        if not self._queue.drain(deadline):
+            log(WARNING, "last_words", "not all of what was to be written last could be written in time")
+        self._queue.shut_down()
+        for reflector in reflectors:
+            reflector.stop()
+        for join in (*(reflector.join for reflector in reflectors), self._worker.join):
+            join(min(_JOIN_S, max(0.0, deadline - time.monotonic())))
+        self._api.close()
+
+    def cluster(self) -> list[PodView]:
+        """The carpsidecar pods, by name, as the API last showed them."""
+        with self._cache.lock:
+            suffixes = self._cache.suffixes
+            return [view(pod, suffixes) for pod in sorted(self._cache.carp_pods, key=lambda pod: pod.name)]
+
+    def _cache_changed(self, workload_pods: Iterable[Key]) -> None:
+        """With the lock held."""
+        self._transitions.pod_seen(self._cache.own)
+        self._watch_node()
+        self._masters.observe(time.monotonic())
+        self._engine_requests.update()
+        self._enqueue(workload_pods)
+
+    def _enqueue(self, workload_pods: Iterable[Key]) -> None:
+        self._queue.add(_OWN_POD)
+        self._queue.add(_EVENTS)
+        for key in workload_pods:
+            self._queue.add(_workload(key))
+        for group in self._cache.suffixes:
+            self._queue.add(_other_masters(group))
+
+    def _find_kept(self, key: tuple[str, ...]) -> float | None:
+        self._workload_pods.find_kept(key)
+        with self._cache.lock:
+            for pod in self._workload_pods.keys:
+                self._queue.add(_workload(pod))
+        return None
+
+    def _watch_node(self) -> None:
+        """Watch what is on our node, as soon as it is known which that is."""
+        if self._watches_node or self._cache.stopping or not self._cache.node_name:
+            return
+        self._watches_node = True
+        added: list[Reflector[Any]] = []
+        arguments = self._cache, self._cache_changed, self._bad_setting
+        for namespace in rbac.workload_namespaces(self._settings):
+            pods = informers.WorkloadPods(*arguments, namespace)
+            rules = (rbac.list_pods(namespace), rbac.watch_pods(namespace))
+            path = path_of(namespace)
+            added.append(Reflector(self._api, path, rules, pods.query(), read_pod, pods, self._timing))
+        if rbac.watches_node(self._settings):
+            node = informers.OwnNode(*arguments)
+            rules = (rbac.LIST_NODES, rbac.WATCH_NODES)
+            added.append(Reflector(self._api, "/api/v1/nodes", rules, node.query(), read_node, node, self._timing))
+        self._reflectors += added
+        for reflector in added:
+            reflector.start()
+
+    def _bad_setting(self, text: str) -> None:
+        self._recorder.event("CarpBadSetting", text)
+
+    def _split_brain(self, group: str, text: str) -> None:
+        self._recorder.event("CarpSplitBrain", f"{group}: {text}")
+
+    def _api_answered(self, back: bool) -> None:
+        """In a reflector's thread, or the worker's."""
+        self._queue.server_answered()
+        if back:
+            if self._log_limiter.due(time.monotonic(), "back"):
+                log(INFO, "api_back", "the API server answers")
+            self._queue.retry_now()

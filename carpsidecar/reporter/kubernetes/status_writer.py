@@ -1,0 +1,76 @@
+"""Brings a pod to its desired status, and the cache to what the server answers."""
+
+import threading
+import time
+from logging import WARNING
+
+from carpsidecar.logs import log
+from carpsidecar.reporter.kubernetes.cache import PodStore
+from carpsidecar.reporter.kubernetes.client import Api, ApiError
+from carpsidecar.reporter.kubernetes.objects import Pod
+from carpsidecar.reporter.kubernetes.pod_status import PodStatus, observed
+from carpsidecar.reporter.kubernetes.pods import apply, get_pod
+from carpsidecar.reporter.kubernetes.ratelimit import TokenBucket
+from carpsidecar.reporter.stats import ApiStats
+
+_PUT_BACKS, _PUT_BACK_EVERY_S = 5, 10.0
+_REMEMBERED_MAX = 1024
+
+
+class StatusWriter:
+    """Knows what it wrote, so that what somebody else changes is put back, but not in a fight without an end.
+
+    Args: lock: the cache's; whoever calls does not hold it.
+    """
+
+    def __init__(self, api: Api, stats: ApiStats, lock: threading.RLock) -> None:
+        self._api = api
+        self._stats = stats
+        self._lock = lock
+        self._written: dict[str, tuple[PodStatus, TokenBucket]] = {}
+        """By the pod's uid: what was written last, and how often it may be put back."""
+
+    def keep(self, store: PodStore, pod: Pod, desired: PodStatus) -> float | None:
+        """Write it, and again whenever it was changed. Seconds after which to come again. Raises: ApiError."""
+        if observed(pod) == desired:
+            return None
+        before, bucket = self._written.get(pod.uid) or (None, TokenBucket(_PUT_BACKS, _PUT_BACK_EVERY_S))
+        put_back, now = before == desired, time.monotonic()
+        if put_back and (due_in_s := bucket.due_in_s(now)) > 0:
+            return due_in_s
+        if self.write(store, pod, desired) is None:
+            self.forget(pod)
+            return None
+        self._written.pop(pod.uid, None)
+        self._written[pod.uid] = desired, bucket
+        if len(self._written) > _REMEMBERED_MAX:
+            del self._written[next(iter(self._written))]
+        if put_back:
+            bucket.take(now)
+            text = f"pod {pod.namespace}/{pod.name}: somebody else changed its role; it is put back"
+            log(WARNING, "role_put_back", text, pod=pod.name)
+        return None
+
+    def write(self, store: PodStore, pod: Pod, desired: PodStatus) -> Pod | None:
+        """The pod as it is then; None where it is gone. Raises: ApiError: also where it has changed meanwhile."""
+        after: Pod | None = None
+        conflict: ApiError | None = None
+        try:
+            after = apply(self._api, self._stats, pod, desired)
+        except ApiError as error:
+            if error.status == 409:
+                conflict = error
+                after = get_pod(self._api, pod.namespace, pod.name)
+            elif error.status != 404:
+                raise
+        with self._lock:
+            if after is None:
+                store.remove(pod)
+            else:
+                store.refresh(after)
+        if after is not None and conflict is not None:
+            raise conflict
+        return after
+
+    def forget(self, pod: Pod) -> None:
+        self._written.pop(pod.uid, None)
