@@ -4,14 +4,11 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 
-from msgspec.structs import asdict
-
 from carpsidecar.cli.errors import MISUSED, complain
 from carpsidecar.cli.flags import PRECEDENCE, add_settings, source_of
 from carpsidecar.cli.parser import Parser
-from carpsidecar.config.group import GroupConfig
-from carpsidecar.config.sources import load
-from carpsidecar.ipc.messages import ReporterSettings
+from carpsidecar.config.schema import FILE_ONLY, GROUP_FIELDS
+from carpsidecar.config.sources import Config, load
 
 _USAGE = """\
 usage: carpsidecar config check [OPTION...]
@@ -59,20 +56,21 @@ def check(argv: Sequence[str]) -> int:
     config = load(*source_of(check_parser().read(argv)))
     for warning in config.warnings:
         complain(f"warning: {warning}")
-    print(
-        f"realtime: {json.dumps(config.realtime)}\nlog_format: {config.log_format}\nlog_level: {config.log_level}"
-    )
-    for line in _reporter_lines(config.reporter):
-        print(line)
-    print("groups:")
-    for group in config.groups:
-        for index, line in enumerate(_lines(group)):
-            print(f"{'    ' if index else '  - '}{line}")
+    for name, value in config.document.items():
+        if not isinstance(value, list) or name not in FILE_ONLY:
+            print(f"{name}: {_text(value)}")
+            continue
+        print(f"{name}:")
+        for entry in value:
+            lines = [f"{key}: {_text(content)}" for key, content in entry.items()]
+            if name == "groups":
+                lines += _comments(config, entry)
+            print("  - " + "\n    ".join(lines))
     return 0
 
 
 def schema(argv: Sequence[str]) -> int:
-    from carpsidecar.config.schema import json_schema
+    from carpsidecar.config.json_schema import json_schema
 
     Parser(
         prog="carpsidecar config schema",
@@ -83,50 +81,15 @@ def schema(argv: Sequence[str]) -> int:
     return 0
 
 
-def _reporter_lines(settings: ReporterSettings | None) -> Iterator[str]:
-    if settings is None:
-        return
-    if settings.http:
-        yield f"http: {json.dumps(settings.http)}"
-    if settings.kubernetes is not None:
-        yield "kubernetes: true"
-        for name, value in asdict(settings.kubernetes).items():
-            if value:
-                yield f"{name.replace('namespaces', 'namespace')}: {json.dumps(value)}"
-    if settings.checks:
-        yield "checks:"
-    for check in settings.checks:
-        content = {name: value for name, value in asdict(check).items() if value is not None}
-        kind, target = content.pop("kind"), content.pop("target")
-        yield f"  - {json.dumps({**content, kind: target if kind == 'command' else target[0]})}"
+def _text(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
-def _lines(group: GroupConfig) -> Iterator[str]:
-    """The group in the file's own words, so that the output of a check is a configuration but for the secret."""
-
-    def texts(values: Sequence[object]) -> str:
-        return json.dumps([str(value) for value in values], ensure_ascii=False)
-
-    yield f"name: {group.name}"
-    yield f"vip: {texts(group.addresses)}"
-    yield f"vhid: {group.vhid}"
-    yield f"interface: {json.dumps(group.interface)}" if group.interface else "# interface: by the route to the vip"
-    yield f"# passphrase: {len(group.passphrase.secret)} bytes"
-    yield f"auth: {group.auth}"
-    for name in ("advbase", "advskew", "dead_ratio", "preempt"):
-        automatic = name == "advskew" and group.auto_advskew
-        yield f"{name}: {'auto' if automatic else json.dumps(getattr(group.settings, name))}"
-    if group.sources:
-        yield f"source: {texts(group.sources)}"
-    if group.destination.peers:
-        yield f"peer: {texts(group.destination.peers)}"
-    else:
-        yield f"multicast: {texts(group.destination.multicast)}"
-        yield f"broadcast: {json.dumps(group.destination.broadcast)}"
-    if group.sync_group:
-        yield f"sync_group: {group.sync_group}"
-    for name in ("on_master", "on_backup", "on_fault"):
-        if words := getattr(group.hooks, name):
-            yield f"{name}: {texts(words)}"
-    yield f"hook_timeout_s: {group.hooks.timeout_s:g}"
-    yield f"ignore_link: {json.dumps(group.ignore_link)}"
+def _comments(config: Config, document: dict[str, object]) -> Iterator[str]:
+    """What holds where nothing is given, and of the passphrase no more than its length."""
+    unused = {"multicast"} if "peer" in document else set()
+    for field in GROUP_FIELDS.values():
+        if field.fallback and field.name not in document.keys() | unused:
+            yield f"# {field.name}: {field.fallback}"
+    [secret] = [group.passphrase.secret for group in config.groups if group.name == document["name"]]
+    yield f"# passphrase: {len(secret)} bytes"

@@ -3,10 +3,10 @@
 import argparse
 import os
 from collections.abc import Mapping
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 from carpsidecar.cli.parser import Parser
-from carpsidecar.config.schema import ENGINE_FIELDS, GROUP_FIELDS, LOG_FIELDS, REPORTER_FIELDS, Field
+from carpsidecar.config.schema import ENGINE_FIELDS, GROUP_FIELDS, LOG_FIELDS, REPORTER_FIELDS
 from carpsidecar.config.sources import CONFIG_VARIABLE, ENVIRONMENT_PREFIX, flag_name
 
 PRECEDENCE = f"""\
@@ -31,38 +31,9 @@ def add_settings(parser: Parser) -> None:
                 section.add_argument(flag_name(name), action=argparse.BooleanOptionalAction, help=text)
             elif field.repeats:
                 again = f"{text}; may be given several times"
-                section.add_argument(
-                    flag_name(name), dest=name, action="append", metavar=_metavar(field), help=again
-                )
+                section.add_argument(flag_name(name), dest=name, action="append", metavar=field.metavar, help=again)
             else:
-                section.add_argument(flag_name(name), dest=name, metavar=_metavar(field), help=text)
-
-
-_METAVARS = {
-    "advskew": "N|auto",
-    "advskew_label": "LABEL",
-    "http": "ADDRESS:PORT",
-    "kubeconfig": "FILE",
-    "passphrase_file": "FILE",
-    "pod_selector": "SELECTOR",
-    "workload_selector": "SELECTOR",
-    **dict.fromkeys(
-        ("interface", "name", "sync_group", "pod_name", "pod_namespace", "node_name", "workload_namespace"), "NAME"
-    ),
-}
-
-
-def _metavar(field: Field) -> str:
-    kind = get_args(field.type)[0]
-    if get_origin(kind) is Literal:
-        return "|".join(get_args(kind))
-    if field.name in _METAVARS:
-        return _METAVARS[field.name]
-    if field.repeats:
-        return "ADDRESS"
-    if field.name.startswith("on_"):
-        return "COMMAND"
-    return {int: "N", float: "SECONDS"}.get(kind, "TEXT")
+                section.add_argument(flag_name(name), dest=name, metavar=field.metavar, help=text)
 
 
 def source_of(given: dict[str, Any]) -> tuple[dict[str, Any], Mapping[str, str], str | None]:

@@ -114,8 +114,7 @@ def configure(options: Options) -> Config:
         ignore_link=options.ignore_link,
         holds_addresses=False,
     )
-    level = "debug" if options.debug else "info"
-    return Config(groups=(group,), log_level=level, warnings=tuple(options.warnings))
+    return Config(groups=(group,), log_level="debug" if options.debug else "info", warnings=tuple(options.warnings))
 
 
 def _scripts(options: Options) -> Hooks:

@@ -1,9 +1,11 @@
-"""One setting: its name, its type with what bounds it, and the errors of what does not fit."""
+"""A setting as a struct in `schema` declares it: type, range, purpose, default, and the error of a bad value."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, get_args
+from types import NoneType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
+from msgspec import NODEFAULT, Meta
 
 _SHOWN_MAX = 80
 
@@ -23,20 +25,73 @@ class Given:
     origin: str
 
 
+def setting(
+    purpose: str, remedy: str = "", *, fallback: str = "", metavar: str = "", repeats: bool = False, **bounds: Any
+) -> Meta:
+    """What is to be known of a setting beside its type and its default.
+
+    Args:
+        remedy: what to give instead of a bad value; empty where type and bounds say it.
+        fallback: what holds where nothing is given and the default is None.
+        metavar: what stands for the value in the help; empty where the type says it.
+        repeats: whether its flag may be given several times, and its variable holds a list.
+    """
+    description = f"{purpose} (default: {fallback})" if fallback else purpose
+    extra = {"remedy": remedy, "fallback": fallback, "metavar": metavar, "repeats": repeats}
+    return Meta(description=description, extra=extra, **bounds)
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One setting: its name, its type with what bounds it, what it is for, and the remedy for a misfit."""
+    """One field of a struct in `schema`. `type` is without the None that stands for "not given"."""
 
     name: str
     type: Any
-    description: str
-    remedy: str
+    default: Any
+    """None where nothing is given: then `fallback` says in words what holds, if anything does."""
+    fallback: str
+    meta: Meta
+    own_remedy: str
+    own_metavar: str
     repeats: bool
-    """Whether its flag may be given several times."""
+
+    @property
+    def kind(self) -> Any:
+        return get_args(self.type)[0]
 
     @property
     def is_switch(self) -> bool:
-        return get_args(self.type)[0] is bool
+        return self.kind is bool
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        return get_args(self.kind) if get_origin(self.kind) is Literal else ()
+
+    @property
+    def metavar(self) -> str:
+        by_type = {int: "N", float: "SECONDS"}.get(self.kind, "TEXT")
+        return self.own_metavar or "|".join(self.choices) or by_type
+
+    @property
+    def description(self) -> str:
+        """What it is for, and what holds where it is not given."""
+        if self.default in (None, NODEFAULT):
+            return self.meta.description or ""
+        default = f"{self.default:g}" if self.kind is float else str(self.default)
+        return f"{self.meta.description} (default {default.lower() if self.is_switch else default})"
+
+    @property
+    def remedy(self) -> str:
+        """What to give instead of a bad value."""
+        if self.own_remedy:
+            return self.own_remedy
+        choices = ("true", "false") if self.is_switch else self.choices
+        if choices:
+            *others, last = choices
+            return f"give {', '.join(others)} or {last}"
+        if self.meta.gt is not None:
+            return f"give a number above {self.meta.gt}, at most {self.meta.le}"
+        return f"give a number from {self.meta.ge} to {self.meta.le}"
 
     def convert(self, given: Given) -> Any:
         """The value in the field's type.
@@ -47,12 +102,36 @@ class Field:
         try:
             return msgspec.convert(given.value, self.type, strict=False)
         except (msgspec.ValidationError, UnicodeEncodeError):
-            raise self.misfit(given) from None
+            raise self.error(given) from None
 
-    def misfit(self, given: Given, problem: str = "can't be used") -> ConfigError:
-        """The error for a value that the field can't take."""
+    def error(self, given: Given, problem: str = "can't be used") -> ConfigError:
+        """For a value that the field can't take."""
         shown = "the value" if self.name == "passphrase" else show(given.value)
         return ConfigError(f"{given.origin}: {shown} {problem}: {self.remedy}")
+
+
+def fields_of(struct: type[msgspec.Struct]) -> dict[str, Field]:
+    """The settings that a struct declares, by name."""
+    from msgspec.structs import fields
+
+    found = {}
+    for info in fields(struct):
+        kind, meta = get_args(info.type)
+        own = meta.extra
+        kinds = [one for one in get_args(kind) if one is not NoneType]
+        if len(kinds) < len(get_args(kind)):
+            kind = Union[tuple(kinds)]  # noqa: UP007 (of a tuple)
+        found[info.name] = Field(
+            info.name,
+            Annotated[kind, meta],
+            info.default,
+            own["fallback"],
+            meta,
+            own["remedy"],
+            own["metavar"],
+            own["repeats"],
+        )
+    return found
 
 
 def show(value: Any) -> str:
@@ -63,8 +142,3 @@ def show(value: Any) -> str:
     if isinstance(value, dict):
         return "a mapping"
     return f"a {type(value).__name__}"
-
-
-def field(name: str, kind: Any, description: str, remedy: str, *, repeats: bool = False, **bounds: Any) -> Field:
-    annotated = Annotated[kind, msgspec.Meta(description=description, **bounds)]
-    return Field(name, annotated, description, remedy, repeats)

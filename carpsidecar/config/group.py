@@ -2,10 +2,13 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv6Interface, ip_address, ip_interface
 from typing import Any, Literal
 
+from msgspec.structs import asdict, replace
+
+from carpsidecar.config import schema
 from carpsidecar.config.passphrase import PASSPHRASE_FIELDS, Passphrase, read_passphrase
 from carpsidecar.config.schema import GROUP_FIELDS, AuthMode, ConfigError, Given
 from carpsidecar.protocol.effects import Settings
@@ -15,7 +18,7 @@ IPInterface = IPv4Interface | IPv6Interface
 Family = Literal[4, 6]
 
 ADDRESSES_MAX = 1024
-HOOK_TIMEOUT_S = 60.0
+_DEFAULTS = schema.Group()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class Hooks:
     on_master: tuple[str, ...] = ()
     on_backup: tuple[str, ...] = ()
     on_fault: tuple[str, ...] = ()
-    timeout_s: float = HOOK_TIMEOUT_S
+    timeout_s: float = _DEFAULTS.hook_timeout_s
     extra: tuple[str, ...] = ()
     backup_at_start: bool = True
     backup_at_stop: bool = True
@@ -59,22 +62,29 @@ class GroupConfig:
     destination: Destination
     settings: Settings = Settings()
     interface: str | None = None
-    auth: AuthMode = "carp"
+    auth: AuthMode = _DEFAULTS.auth
     sources: tuple[IPAddress, ...] = ()
     sync_group: str | None = None
     hooks: Hooks = Hooks()
-    ignore_link: bool = False
+    ignore_link: bool = _DEFAULTS.ignore_link
     holds_addresses: bool = True
     auto_advskew: bool = False
     """Whether the advskew follows from this node's address."""
     awaits_peers: bool = False
     """Whether the addresses of the other nodes are still to be told."""
+    given: schema.Group = field(default=_DEFAULTS, compare=False, repr=False)
+    """All settings by the names of the file, without the passphrase itself."""
 
     @property
     def families(self) -> tuple[Family, ...]:
         """The IP versions that advertisements travel by."""
         targets = self.destination.peers or self.destination.multicast
         return tuple(family for family in (4, 6) if any(ip.version == family for ip in targets))
+
+    def document(self) -> dict[str, Any]:
+        """As a file could say it."""
+        given = {name: value for name, value in asdict(self.given).items() if value is not None}
+        return {"name": self.name, **given}
 
 
 def resolve_group(given: Mapping[str, Given]) -> tuple[GroupConfig, list[str]]:
@@ -83,22 +93,25 @@ def resolve_group(given: Mapping[str, Given]) -> tuple[GroupConfig, list[str]]:
     Raises:
         ConfigError: a value is missing or can't be used.
     """
-    values = {
-        name: GROUP_FIELDS[name].convert(value) for name, value in given.items() if name not in PASSPHRASE_FIELDS
-    }
+    values = schema.Group(
+        **{
+            name: GROUP_FIELDS[name].convert(value)
+            for name, value in given.items()
+            if name not in PASSPHRASE_FIELDS
+        }
+    )
     warnings = []
     addresses = _addresses(given, values)
-    vhid = values.get("vhid")
+    vhid = values.vhid
     if vhid is None:
         vhid = addresses[0].packed[-1]
         if vhid == 0:
             raise ConfigError(f"vhid: {addresses[0].ip} ends in 0, which is no vhid: give one from 1 to 255")
         warnings.append(f"vhid: not given, so it is {vhid}, the last byte of {addresses[0].ip}")
-    auth = values.get("auth", "carp")
-    passphrase = read_passphrase(given, auth)
+    passphrase = read_passphrase(given, values.auth)
     if passphrase.warning:
         warnings.append(passphrase.warning)
-    if values.get("dead_ratio") == 1:
+    if values.dead_ratio == 1:
         warnings.append(
             f"{given['dead_ratio'].origin}: with 1, one late advertisement moves the address: give 2 or more"
         )
@@ -106,35 +119,37 @@ def resolve_group(given: Mapping[str, Given]) -> tuple[GroupConfig, list[str]]:
     for address in addresses:
         if address.ip in sources:
             problem = "is a vip, which moves"
-            raise GROUP_FIELDS["source"].misfit(Given(str(address.ip), given["source"].origin), problem)
-    auto_advskew = values.get("advskew") == "auto"
-    if auto_advskew:
-        del values["advskew"]
-    settings = Settings(
-        **{name: values[name] for name in ("advbase", "advskew", "dead_ratio", "preempt") if name in values}
-    )
+            raise GROUP_FIELDS["source"].error(Given(str(address.ip), given["source"].origin), problem)
+    advskew = values.advskew
+    name = values.name or f"vhid-{vhid}"
     group = GroupConfig(
-        name=values.get("name", f"vhid-{vhid}"),
+        name=name,
         addresses=addresses,
         vhid=vhid,
         passphrase=passphrase,
         destination=_destination(given, values, addresses),
-        settings=settings,
-        interface=values.get("interface"),
-        auth=auth,
+        settings=Settings(
+            advbase=values.advbase,
+            advskew=Settings().advskew if advskew == "auto" else advskew,
+            dead_ratio=values.dead_ratio,
+            preempt=values.preempt,
+        ),
+        interface=values.interface,
+        auth=values.auth,
         sources=sources,
-        sync_group=values.get("sync_group"),
+        sync_group=values.sync_group,
         hooks=_hooks(given, values),
-        ignore_link=values.get("ignore_link", False),
-        auto_advskew=auto_advskew,
+        ignore_link=values.ignore_link,
+        auto_advskew=advskew == "auto",
+        given=replace(
+            values,
+            name=name,
+            vhid=vhid,
+            vip=[str(address) for address in addresses],
+            passphrase_file=passphrase.file,
+        ),
     )
     return group, warnings
-
-
-def with_advskew(group: GroupConfig, advskew: int | Literal["auto"]) -> GroupConfig:
-    if advskew == "auto":
-        return replace(group, auto_advskew=True)
-    return replace(group, auto_advskew=False, settings=replace(group.settings, advskew=advskew))
 
 
 def check_together(groups: Sequence[GroupConfig]) -> None:
@@ -164,8 +179,8 @@ def _texts(value: str | list[str] | None) -> list[str]:
     return [value] if isinstance(value, str) else value
 
 
-def _addresses(given: Mapping[str, Given], values: Mapping[str, Any]) -> tuple[IPInterface, ...]:
-    texts = _texts(values.get("vip"))
+def _addresses(given: Mapping[str, Given], values: schema.Group) -> tuple[IPInterface, ...]:
+    texts = _texts(values.vip)
     if not texts:
         raise ConfigError("vip: none is given: give the virtual address, for example --vip 192.0.2.100")
     found: dict[IPAddress, IPInterface] = {}
@@ -173,10 +188,10 @@ def _addresses(given: Mapping[str, Given], values: Mapping[str, Any]) -> tuple[I
         try:
             address = ip_interface(text)
         except ValueError:
-            raise GROUP_FIELDS["vip"].misfit(Given(text, given["vip"].origin)) from None
+            raise GROUP_FIELDS["vip"].error(Given(text, given["vip"].origin)) from None
         ip = address.ip
         if "%" in text:
-            raise GROUP_FIELDS["vip"].misfit(Given(text, given["vip"].origin), "names an interface")
+            raise GROUP_FIELDS["vip"].error(Given(text, given["vip"].origin), "names an interface")
         edges = (address.network.network_address, address.network.broadcast_address)
         if (
             ip.is_multicast
@@ -185,7 +200,7 @@ def _addresses(given: Mapping[str, Given], values: Mapping[str, Any]) -> tuple[I
             or ip == IPv4Address("255.255.255.255")
             or (ip in edges and address.network.prefixlen < 31)
         ):
-            raise GROUP_FIELDS["vip"].misfit(Given(text, given["vip"].origin), "is no address of a host")
+            raise GROUP_FIELDS["vip"].error(Given(text, given["vip"].origin), "is no address of a host")
         if ip in found:
             raise ConfigError(f"{given['vip'].origin}: {ip} is given twice: leave it out once")
         found[ip] = address
@@ -194,55 +209,52 @@ def _addresses(given: Mapping[str, Given], values: Mapping[str, Any]) -> tuple[I
     return tuple(found.values())
 
 
-def _ips(name: str, given: Mapping[str, Given], values: Mapping[str, Any]) -> tuple[IPAddress, ...]:
+def _ips(name: str, given: Mapping[str, Given], values: schema.Group) -> tuple[IPAddress, ...]:
     found = []
-    for text in _texts(values.get(name)):
+    for text in _texts(getattr(values, name)):
         try:
             found.append(ip_address(text))
         except ValueError:
-            raise GROUP_FIELDS[name].misfit(Given(text, given[name].origin)) from None
+            raise GROUP_FIELDS[name].error(Given(text, given[name].origin)) from None
     return tuple(dict.fromkeys(found))
 
 
-def _one_a_family(name: str, given: Mapping[str, Given], values: Mapping[str, Any]) -> tuple[IPAddress, ...]:
+def _one_a_family(name: str, given: Mapping[str, Given], values: schema.Group) -> tuple[IPAddress, ...]:
     found = _ips(name, given, values)
     if len({ip.version for ip in found}) < len(found):
         raise ConfigError(f"{given[name].origin}: more than one address of a family: give one")
     return found
 
 
-def _destination(
-    given: Mapping[str, Given], values: Mapping[str, Any], addresses: Sequence[IPInterface]
-) -> Destination:
+def _destination(given: Mapping[str, Given], values: schema.Group, addresses: Sequence[IPInterface]) -> Destination:
     peers = _ips("peer", given, values)
     groups = {4: ip_address(CARP_GROUP_IPV4), 6: ip_address(CARP_GROUP_IPV6)}
     for ip in _one_a_family("multicast", given, values):
         if not ip.is_multicast:
-            raise GROUP_FIELDS["multicast"].misfit(Given(str(ip), given["multicast"].origin), "is not multicast")
+            raise GROUP_FIELDS["multicast"].error(Given(str(ip), given["multicast"].origin), "is not multicast")
         groups[ip.version] = ip
     families = sorted({address.version for address in addresses})
-    broadcast = values.get("broadcast", False)
-    if broadcast and peers:
+    if values.broadcast and peers:
         raise ConfigError(f"{given['broadcast'].origin}: peers are given too: give one of the two")
-    if broadcast and 6 in families:
+    if values.broadcast and 6 in families:
         raise ConfigError(f"{given['broadcast'].origin}: IPv6 has no broadcast: leave it out, or use peers")
-    return Destination(tuple(groups[family] for family in families), peers, broadcast)
+    return Destination(tuple(groups[family] for family in families), peers, values.broadcast)
 
 
-def _hooks(given: Mapping[str, Given], values: Mapping[str, Any]) -> Hooks:
+def _hooks(given: Mapping[str, Given], values: schema.Group) -> Hooks:
     def words(name: str) -> tuple[str, ...]:
-        command = values.get(name, "")
+        command = getattr(values, name) or ""
         try:
             found = command if isinstance(command, list) else shlex.split(command)
         except ValueError:
-            raise GROUP_FIELDS[name].misfit(given[name]) from None
+            raise GROUP_FIELDS[name].error(given[name]) from None
         if any("\0" in word for word in found):
-            raise GROUP_FIELDS[name].misfit(given[name], "has a zero byte")
+            raise GROUP_FIELDS[name].error(given[name], "has a zero byte")
         return tuple(found)
 
     return Hooks(
         on_master=words("on_master"),
         on_backup=words("on_backup"),
         on_fault=words("on_fault") or words("on_backup"),
-        timeout_s=values.get("hook_timeout_s", HOOK_TIMEOUT_S),
+        timeout_s=values.hook_timeout_s,
     )

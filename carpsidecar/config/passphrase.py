@@ -5,6 +5,7 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 from carpsidecar.config.schema import GROUP_FIELDS, ConfigError, Given
 from carpsidecar.protocol.auth import COMPATIBLE_PASSPHRASE_MAX
@@ -20,6 +21,8 @@ class Passphrase:
 
     secret: bytes
     warning: str | None = None
+    file: str | None = None
+    """Where it was read from, if it was a file."""
 
     def __repr__(self) -> str:
         return "Passphrase(...)"
@@ -52,10 +55,11 @@ def read_passphrase(given: Mapping[str, Given], auth: str) -> Passphrase:
         try:
             text = os.fsencode(value)
         except UnicodeEncodeError:
-            raise GROUP_FIELDS["passphrase"].misfit(origin) from None
+            raise GROUP_FIELDS["passphrase"].error(origin) from None
         if origin.origin == "--passphrase":
             warning = "--passphrase: everybody who runs ps can read it: use --passphrase-file"
-    return Passphrase(_checked(text, auth, origin), warning)
+    file = str(Path(value).absolute()) if name == "passphrase_file" else None
+    return Passphrase(_checked(text, auth, origin), warning, file)
 
 
 def _from_file(path: str, given: Given) -> tuple[bytes, str | None]:
@@ -63,7 +67,7 @@ def _from_file(path: str, given: Given) -> tuple[bytes, str | None]:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "no path"
-        raise GROUP_FIELDS["passphrase_file"].misfit(given, f"can't be read ({why})") from None
+        raise GROUP_FIELDS["passphrase_file"].error(given, f"can't be read ({why})") from None
     try:
         mode = os.fstat(descriptor).st_mode
         text = _first_line(descriptor, f"{given.origin}: {path}")

@@ -5,27 +5,21 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from msgspec.structs import asdict
+
 from carpsidecar import __version__
+from carpsidecar.config import schema
 from carpsidecar.config.schema import CHECK_FIELDS, REPORTER_FIELDS, ConfigError, Given, show
 from carpsidecar.ipc.messages import Check, KubernetesSettings, ReporterSettings
 
 CHECKS_MAX = 32
-_KUBERNETES_ONLY = (
-    "kubeconfig",
-    "pod_selector",
-    "workload_selector",
-    "workload_namespace",
-    "unready_demotion",
-    "cordon_demotion",
-    "advskew_label",
-    "discover_peers",
-)
+_WITHOUT_KUBERNETES = ("http", "kubernetes", "pod_name", "pod_namespace", "node_name")
 
 
 def resolve_reporter(
-    given: Mapping[str, Given], checks: Given | None, groups: Sequence[str], log_format: str, log_level: str
-) -> ReporterSettings:
-    """Make the reporter's settings of what was given.
+    given: Mapping[str, Given], checks: Given | None, groups: Sequence[str], log: schema.Log
+) -> tuple[ReporterSettings, schema.Reporter]:
+    """Make the reporter's settings of what was given; with them, these by the names of the file.
 
     Args:
         checks: the list of them, as the file has it.
@@ -34,47 +28,60 @@ def resolve_reporter(
     Raises:
         ConfigError: a value is missing or can't be used.
     """
-    values = {name: field.convert(given[name]) for name, field in REPORTER_FIELDS.items() if name in given}
-    kubernetes = _kubernetes(given, values) if values.get("kubernetes") else None
-    if kubernetes is None:
-        for name in _KUBERNETES_ONLY:
-            if values.get(name):
-                raise ConfigError(f"{given[name].origin}: kubernetes is off: turn it on, or leave this out")
-    if "http" in given:
-        _check_listen(given["http"], values["http"])
-    return ReporterSettings(
-        software=__version__,
-        log_format=log_format,
-        log_level=log_level,
-        http=values.get("http", ""),
-        checks=_checks(checks, groups) if checks is not None else [],
-        kubernetes=kubernetes,
+    values = schema.Reporter(
+        **{name: field.convert(given[name]) for name, field in REPORTER_FIELDS.items() if name in given}
     )
+    if not values.kubernetes:
+        for name in REPORTER_FIELDS:
+            if getattr(values, name) and name not in _WITHOUT_KUBERNETES:
+                raise ConfigError(f"{given[name].origin}: kubernetes is off: turn it on, or leave this out")
+    if values.http is not None:
+        _check_listen(given["http"], values.http)
+    settings = ReporterSettings(
+        software=__version__,
+        log_format=log.log_format,
+        log_level=log.log_level,
+        http=values.http or "",
+        checks=_checks(checks, groups) if checks is not None else [],
+        kubernetes=_kubernetes(given, values) if values.kubernetes else None,
+    )
+    return settings, values
 
 
-def _kubernetes(given: Mapping[str, Given], values: Mapping[str, Any]) -> KubernetesSettings:
+def _kubernetes(given: Mapping[str, Given], values: schema.Reporter) -> KubernetesSettings:
     for name in ("pod_name", "pod_namespace"):
-        if name not in values:
+        if getattr(values, name) is None:
             raise ConfigError(f"{name}: none is given: {REPORTER_FIELDS[name].remedy}, as CARP_{name.upper()}")
     for name in ("cordon_demotion", "advskew_label", "workload_selector"):
-        if values.get(name) and "node_name" not in values:
+        if getattr(values, name) and values.node_name is None:
             raise ConfigError(
                 f"{given[name].origin}: node_name is not given: {REPORTER_FIELDS['node_name'].remedy},"
                 " as CARP_NODE_NAME"
             )
-    if values.get("discover_peers") and "pod_selector" not in values:
+    if values.discover_peers and values.pod_selector is None:
         raise ConfigError(f"{given['discover_peers'].origin}: pod_selector is not given: give our pods' labels")
-    namespaces = values.get("workload_namespace", [])
+    namespaces = values.workload_namespace or []
     return KubernetesSettings(
-        pod_name=values["pod_name"],
-        pod_namespace=values["pod_namespace"],
         workload_namespaces=[namespaces] if isinstance(namespaces, str) else namespaces,
         **{
-            name: values[name]
-            for name in (*_KUBERNETES_ONLY, "node_name")
-            if name in values and name != "workload_namespace"
+            name: value
+            for name, value in asdict(values).items()
+            if name in KubernetesSettings.__struct_fields__ and value is not None
         },
     )
+
+
+def reporter_document(settings: ReporterSettings, values: schema.Reporter) -> dict[str, Any]:
+    """As a file could say it; only what is not the default."""
+    changed = {name: value for name, value in asdict(values).items() if value != REPORTER_FIELDS[name].default}
+    checks = [_check_document(check) for check in settings.checks]
+    return {**changed, "checks": checks} if checks else changed
+
+
+def _check_document(check: Check) -> dict[str, Any]:
+    content = {name: value for name, value in asdict(check).items() if value is not None}
+    kind, target = content.pop("kind"), content.pop("target")
+    return {**content, kind: target if kind == "command" else target[0]}
 
 
 def _check_listen(given: Given, value: str) -> None:
@@ -82,9 +89,9 @@ def _check_listen(given: Given, value: str) -> None:
     try:
         ipaddress.ip_address(host.strip("[]"))
     except ValueError:
-        raise REPORTER_FIELDS["http"].misfit(given) from None
+        raise REPORTER_FIELDS["http"].error(given) from None
     if not 0 < int(port) < 1 << 16:
-        raise REPORTER_FIELDS["http"].misfit(given, "has no port from 1 to 65535")
+        raise REPORTER_FIELDS["http"].error(given, "has no port from 1 to 65535")
 
 
 def _checks(given: Given, groups: Sequence[str]) -> list[Check]:
@@ -114,17 +121,17 @@ def _check(content: Mapping[Any, Any], where: str) -> Check:
     if "name" not in values:
         raise ConfigError(f"{where}: it has no name: {CHECK_FIELDS['name'].remedy}")
     every: tuple[Literal["http", "tcp", "command"], ...] = ("http", "tcp", "command")
-    kinds = [kind for kind in every if kind in values]
-    if len(kinds) != 1:
+    targets = {kind: values.pop(kind) for kind in every if kind in values}
+    if len(targets) != 1:
         raise ConfigError(f"{where}: give one of http, tcp and command")
-    (kind,) = kinds
-    target = values.pop(kind)
+    [(kind, target)] = targets.items()
     if kind == "command":
         target = _words(target, f"{where}.command")
+    rest = asdict(schema.Check(**values))
     return Check(
         kind=kind,
         target=target if isinstance(target, list) else [target],
-        **{"interval_s": 2.0, "timeout_s": 2.0, "rise": 2, "fall": 3, "demotion": 240, **values},
+        **{name: value for name, value in rest.items() if name not in every},
     )
 
 
@@ -133,7 +140,7 @@ def _words(command: str | list[str], where: str) -> list[str]:
     try:
         words = command if isinstance(command, list) else shlex.split(command)
     except ValueError:
-        raise field.misfit(Given(command, where)) from None
+        raise field.error(Given(command, where)) from None
     if not words or any("\0" in word for word in words):
-        raise field.misfit(Given(command, where))
+        raise field.error(Given(command, where))
     return words

@@ -6,13 +6,16 @@ every group too, so that one file serves all nodes and `CARP_ADVSKEW` makes the 
 
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from carpsidecar.config.group import GroupConfig, check_together, resolve_group, with_advskew
+from msgspec.structs import asdict
+
+from carpsidecar.config import schema
+from carpsidecar.config.group import GroupConfig, check_together, resolve_group
 from carpsidecar.config.passphrase import PASSPHRASE_FIELDS
-from carpsidecar.config.reporter import resolve_reporter
+from carpsidecar.config.reporter import reporter_document, resolve_reporter
 from carpsidecar.config.schema import (
     ENGINE_FIELDS,
     FILE_ONLY,
@@ -21,6 +24,7 @@ from carpsidecar.config.schema import (
     PROCESS_FIELDS,
     REPORTER_FIELDS,
     ConfigError,
+    Field,
     Given,
     show,
 )
@@ -39,11 +43,13 @@ class Config:
     """All that a run needs to know."""
 
     groups: tuple[GroupConfig, ...]
-    log_format: str = "text"
-    log_level: str = "info"
-    realtime: bool = False
+    log_format: schema.LogFormat = schema.Log().log_format
+    log_level: schema.LogLevel = schema.Log().log_level
+    realtime: bool = schema.Engine().realtime
     reporter: ReporterSettings | None = None
     """None: none is to be started."""
+    document: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What all of it comes to, as a file could say it, without the passphrase itself."""
     warnings: tuple[str, ...] = ()
 
 
@@ -68,45 +74,57 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], file: str | None 
         for name in _ONE_GROUP_ONLY:
             if name in above:
                 raise ConfigError(f"{above[name].origin}: the file has {len(listed)} groups: set it there")
-    merged = [_override(_override(beside, group), above) for group in listed]
-    groups, warnings = [], []
-    for given in merged:
-        group, said = resolve_group({n: v for n, v in given.items() if n in GROUP_FIELDS})
-        groups.append(group)
-        warnings += [line for line in said if line not in warnings]
-    check_together(groups)
     process = _override(beside, above)
-    own = {
-        name: field.convert(process[name])
-        for name, field in (ENGINE_FIELDS | LOG_FIELDS).items()
-        if name in process
-    }
-    config = Config(groups=tuple(groups), warnings=tuple(warnings), **own)
-    if "node_advskew" in structures:
-        config = replace(config, groups=_of_this_node(config.groups, structures["node_advskew"], process))
-    reporter = resolve_reporter(
+    own_advskew = _advskew_of_this_node(structures, process)
+    groups, warnings = [], []
+    for layer in listed:
+        given = {**_override(_override(beside, layer), above), **own_advskew}
+        group, more = resolve_group({name: value for name, value in given.items() if name in GROUP_FIELDS})
+        groups.append(group)
+        warnings += [line for line in more if line not in warnings]
+    check_together(groups)
+    engine = schema.Engine(**_converted(ENGINE_FIELDS, process))
+    log = schema.Log(**_converted(LOG_FIELDS, process))
+    reporter, reporter_given = resolve_reporter(
         {name: value for name, value in process.items() if name in REPORTER_FIELDS},
         structures.get("checks"),
         [group.name for group in groups],
-        config.log_format,
-        config.log_level,
+        log,
     )
     if reporter.kubernetes is not None and reporter.kubernetes.discover_peers:
-        config = replace(config, groups=tuple(replace(group, awaits_peers=True) for group in config.groups))
-    return replace(config, reporter=reporter)
+        groups = [replace(group, awaits_peers=True) for group in groups]
+    return Config(
+        groups=tuple(groups),
+        reporter=reporter,
+        warnings=tuple(warnings),
+        document={
+            **asdict(engine),
+            **asdict(log),
+            **reporter_document(reporter, reporter_given),
+            "groups": [group.document() for group in groups],
+        },
+        **asdict(engine),
+        **asdict(log),
+    )
 
 
-def _of_this_node(groups: tuple[GroupConfig, ...], given: Given, process: Layer) -> tuple[GroupConfig, ...]:
-    """The groups with the advskew that the file gives this node."""
+def _converted(fields: Mapping[str, Field], given: Layer) -> dict[str, Any]:
+    return {name: field.convert(given[name]) for name, field in fields.items() if name in given}
+
+
+def _advskew_of_this_node(structures: Layer, process: Layer) -> Layer:
+    """The advskew that the file's `node_advskew` has for this node, if any."""
+    if "node_advskew" not in structures:
+        return {}
+    given = structures["node_advskew"]
     if not isinstance(given.value, dict):
         raise ConfigError(f"{given.origin}: {show(given.value)} can't be used: give each node's name an advskew")
     node = REPORTER_FIELDS["node_name"].convert(process["node_name"]) if "node_name" in process else ""
-    advskews = {
-        name: GROUP_FIELDS["advskew"].convert(Given(value, f"{given.origin}.{name}"))
-        for name, value in given.value.items()
-    }
-    advskew = advskews.get(node or socket.gethostname())
-    return groups if advskew is None else tuple(with_advskew(group, advskew) for group in groups)
+    advskews = {name: Given(value, f"{given.origin}.{name}") for name, value in given.value.items()}
+    for advskew in advskews.values():
+        GROUP_FIELDS["advskew"].convert(advskew)
+    mine = advskews.get(node or socket.gethostname())
+    return {"advskew": mine} if mine is not None else {}
 
 
 def _override(below: Layer, above: Layer) -> Layer:
@@ -122,12 +140,12 @@ def _flags(flags: Mapping[str, Any]) -> Layer:
 
 def _environment(environ: Mapping[str, str]) -> Layer:
     layer = {}
-    for name, field in (GROUP_FIELDS | PROCESS_FIELDS).items():
+    for name, setting in (GROUP_FIELDS | PROCESS_FIELDS).items():
         variable = ENVIRONMENT_PREFIX + name.removesuffix("_s").upper()
         text = environ.get(variable)
         # An empty variable is how Helm and systemd say "not set".
         if text:
-            value = [part.strip() for part in text.split(",") if part.strip()] if field.repeats else text
+            value = [part.strip() for part in text.split(",") if part.strip()] if setting.repeats else text
             layer[name] = Given(value, variable)
     return layer
 

@@ -8,7 +8,6 @@ import pytest
 import yaml
 
 from carpsidecar import __version__
-from carpsidecar.config.schema import CHECK_FIELDS, GROUP_FIELDS, LOG_FIELDS
 from tests.chart.cases import VIP
 from tests.chart.helm import CHART, Helm, RenderError
 
@@ -69,15 +68,6 @@ def test_it_refuses(helm: Helm, case: str) -> None:
 def schema() -> dict[str, Any]:
     content: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
     return content
-
-
-def test_the_schema_knows_the_settings_that_the_program_has() -> None:
-    definitions = schema()["definitions"]
-    secret = {"passphrase", "passphrase_fd"}
-    assert definitions["group"]["properties"].keys() == GROUP_FIELDS.keys() - secret
-    values = {"vip", "interface", "vhid", "auth", "advskew", "preempt", "passphrase_file"}
-    assert definitions["config"]["properties"].keys() == (GROUP_FIELDS.keys() - secret - values) | LOG_FIELDS.keys()
-    assert definitions["check"]["properties"].keys() == CHECK_FIELDS.keys()
 
 
 def leaves(values: dict[str, Any], above: str = "") -> list[str]:

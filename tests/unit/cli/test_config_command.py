@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from carpsidecar.cli import main
-from carpsidecar.config.schema import json_schema
+from carpsidecar.config.json_schema import json_schema
 from carpsidecar.config.sources import load
 from tests.unit.cli.conftest import FakeEngine
 

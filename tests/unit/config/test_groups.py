@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from carpsidecar.config.schema import FILE_ONLY, GROUP_FIELDS, PROCESS_FIELDS, json_schema
+from carpsidecar.config.json_schema import json_schema
+from carpsidecar.config.schema import FILE_ONLY, GROUP_FIELDS, PROCESS_FIELDS
 from carpsidecar.config.sources import load
 from tests.unit.config.conftest import Refusal, WriteFile, one_group
 

@@ -133,7 +133,7 @@ def test_checks_are_in_the_file(write_file: WriteFile) -> None:
             "[{name: a, http: 'ftp://a'}]",
             "checks[0].http: 'ftp://a' can't be used: give an http:// or https:// URL",
         ),
-        ("[{name: a, tcp: 'a:1', fall: 0}]", "checks[0].fall: 0 can't be used: give 1 or more"),
+        ("[{name: a, tcp: 'a:1', fall: 0}]", "checks[0].fall: 0 can't be used: give a number from 1 to 1000"),
         ("[{name: a, tcp: 'a:1', often: 1}]", "checks[0]: there is no such setting as 'often'"),
         ("[{name: a, tcp: 'a:1', group: b}]", "checks[0].group: no group is called 'b': give one of vhid-42"),
         ("[{name: a, tcp: 'a:1'}, {name: a, tcp: 'a:1'}]", "checks[1].name: two checks are called 'a'"),
