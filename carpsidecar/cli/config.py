@@ -1,6 +1,7 @@
 """`carpsidecar config`: see what a configuration comes to, before it runs, and what it may hold."""
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -27,6 +28,8 @@ _CHECK_EPILOG = f"""\
 example:
   carpsidecar config check --config /etc/carpsidecar.yaml
 """
+
+_NOT_TEXT_IN_YAML = ("true", "false", "yes", "no", "on", "off", "null")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -82,6 +85,9 @@ def schema(argv: Sequence[str]) -> int:
 
 
 def _text(value: object) -> str:
+    """As YAML: a word as it is, the rest as JSON, which YAML includes."""
+    if isinstance(value, str) and re.fullmatch("[a-z][-a-z0-9]*", value) and value not in _NOT_TEXT_IN_YAML:
+        return value
     return json.dumps(value, ensure_ascii=False)
 
 

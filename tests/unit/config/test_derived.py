@@ -59,7 +59,7 @@ def test_the_charts_schema_has_the_same_settings(definition: str) -> None:
 def manual() -> dict[str, str]:
     """The text of each flag in carpsidecar(8), without its markup."""
     page = (ROOT / "docs/man/carpsidecar.8").read_text()
-    found = {}
+    found: dict[str, str] = {}
     for item in re.split(r"^\.It ", page, flags=re.MULTILINE)[1:]:
         head, _, body = item.partition("\n")
         text = " ".join(re.sub(r"^\.(\w\w) ", "", line) for line in body.splitlines() if line != ".")
