@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from statistics import median
 from typing import TYPE_CHECKING
 
-from bench.section import picture, table
-from bench.svg import BLUE, FAINT, INK, SOFT, VERMILLION, Drawing, duration
+from bench.picture import BLUE, INK, POINTS, VERMILLION, Picture
+from bench.section import duration, image, table
 
 if TYPE_CHECKING:
     from bench.attack import Attack, Flood
@@ -63,7 +63,7 @@ def body(attack: "Attack") -> str:
             "",
             *(f"- {words}" for words in _verdicts(attack)),
             "",
-            picture("attack", "How late the master's advertisements were in each flood"),
+            image("attack", "How late the master's advertisements were in each flood"),
             "",
             table(header, rows),
             "",
@@ -118,34 +118,30 @@ def _counted(counts: dict[str, int]) -> str:
     return ", ".join(f"{_AS_DROPS.get(reason, reason)} {n:,}" for reason, n in counts.items() if n) or "nothing"
 
 
-def plot(attack: "Attack") -> Drawing:
+def plot(attack: "Attack") -> Picture:
     kinds = list(dict.fromkeys(flood.kind for flood in attack.floods))
     interval_s = attack.floods[0].interval_s
-    most = max(LATE_MAX * interval_s * 1.15, *(flood.late_max_s for flood in attack.floods)) * 1.05
-    left, right, top, step = 260.0, 800.0, 130.0, 30
-    bottom = top + len(kinds) * step
-    drawing = Drawing(840, bottom + 60, "Advertisements under attack")
-    drawing.text(24, 36, "How late the master's advertisements were", size=19, bold=True)
-    sent = (
-        f"{attack.floods[0].asked_per_s:,.0f} packets a second of each kind; the latest advertisement of each flood"
+    most_s = max(LATE_MAX * interval_s * 1.15, *(flood.late_max_s for flood in attack.floods)) * 1.05
+    bottom = 130 + len(kinds) * 30
+    picture = Picture(
+        *(840, bottom + 60, "Advertisements under attack", "How late the master's advertisements were"),
+        f"{attack.floods[0].asked_per_s:,.0f} packets a second of each kind;"
+        " the latest advertisement of each flood",
     )
-    drawing.text(24, 58, sent, colour=SOFT)
-    drawing.key(
-        24, 86, [(VERMILLION, "compatible mode"), (BLUE, "hardened mode"), (INK, "a tenth of the interval")]
-    )
-
-    def x(seconds: float) -> float:
-        return left + (right - left) * max(0.0, seconds) / most
-
-    for number, kind in enumerate(kinds):
-        y = top + (number + 0.5) * step
-        drawing.line([(left, y), (right, y)], FAINT)
-        drawing.text(left - 14, y + 4.5, kind, anchor="end")
-        for flood in (flood for flood in attack.floods if flood.kind == kind):
-            drawing.dot(x(flood.late_max_s), y, VERMILLION if flood.auth == "carp" else BLUE, 5.5)
-    limit = x(LATE_MAX * interval_s)
-    drawing.line([(limit, top - 6), (limit, bottom)], INK, 1.6)
-    for part in (0.0, LATE_MAX / 2, LATE_MAX):
-        words = duration(part * interval_s, "on time")
-        drawing.text(x(part * interval_s), bottom + 20, words, size=12, colour=SOFT, anchor="middle")
-    return drawing
+    picture.key(81, [(VERMILLION, "compatible mode"), (BLUE, "hardened mode"), (INK, "a tenth of the interval")])
+    axes = picture.axes(260, 124, 800, bottom)
+    axes.grid(False, axis="x")
+    axes.spines.bottom.set_visible(False)
+    axes.set_xlim(0, most_s)
+    ticks_s = [part * interval_s for part in (0.0, LATE_MAX / 2, LATE_MAX)]
+    axes.set_xticks(ticks_s, [duration(seconds, "on time") for seconds in ticks_s])
+    axes.set_ylim(len(kinds) - 0.5, -0.7)
+    axes.set_yticks(range(len(kinds)), kinds, color=INK, fontsize=13 * POINTS)
+    axes.tick_params(axis="both", pad=9)
+    axes.axvline(LATE_MAX * interval_s, color=INK, linewidth=1.6 * POINTS)
+    for auth, colour in (("carp", VERMILLION), ("hardened", BLUE)):
+        mine = [flood for flood in attack.floods if flood.auth == auth]
+        late_s = [max(0.0, flood.late_max_s) for flood in mine]
+        rows = [kinds.index(flood.kind) for flood in mine]
+        axes.plot(late_s, rows, "o", color=colour, markersize=11 * POINTS, clip_on=False)
+    return picture

@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass
 from statistics import median, quantiles
 
 from bench.load import WORDS, Load, loaded
-from bench.section import Section, table
-from bench.svg import duration
+from bench.section import Section, duration, table
 from bench.systems import FASTEST
 from carpsidecar.lab.network import Lab
 from carpsidecar.lab.process import Process

@@ -35,8 +35,8 @@ def write(name: str, section: Section, command: str, load_before: float, took_s:
     }
     document = {"title": section.title, "about": about, "body": section.body.splitlines(), "data": section.data}
     (folder / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
-    for plot, drawing in section.plots.items():
-        (folder / f"{plot}.svg").write_text(str(drawing))
+    for plot, picture in section.plots.items():
+        (folder / f"{plot}.svg").write_text(str(picture))
 
 
 def write_page(names: Sequence[str], to: Path) -> None:

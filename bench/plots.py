@@ -1,11 +1,14 @@
 """The failover benchmark as pictures."""
 
 from collections.abc import Sequence
-from math import log10
 from statistics import median
+from typing import Any
+
+from matplotlib.axes import Axes
 
 from bench.failover import Cell, goal_of
-from bench.svg import BLUE, FAINT, GREY, INK, ORANGE, PURPLE, SKY, SOFT, VERMILLION, Drawing, duration
+from bench.picture import BLUE, CARD, GREY, INK, ORANGE, POINTS, PURPLE, SKY, SOFT, VERMILLION, Picture
+from bench.section import duration
 
 _COLOURS = {
     "ucarp": ORANGE,
@@ -18,67 +21,62 @@ _COLOURS = {
 # The client's view.
 _VIEW = ("machine-lost", "clean-stop")
 _VIEW_FROM_S, _VIEW_TO_S = -0.5, 4.5
-_BAR_HEIGHT, _BAR_STEP = 22, 30
-_GAP_WIDTH_MIN = 2.0
-_ROOM_FOR_WORDS = 70.0
+_BAR_STEP = 30
+_GAP_MIN_S = 0.015
+"""So wide is a shorter gap drawn, or it could not be seen."""
+_ROOM_FOR_WORDS_S = 0.5
 
 
-def client_view(cells: Sequence[Cell]) -> Drawing:
+def client_view(cells: Sequence[Cell]) -> Picture:
     """Who answered the client, from before the fault until after it, in the median round of each system."""
     panels = [[cell for cell in cells if cell.fault.key == key and cell.outcomes] for key in _VIEW]
     panels = [panel for panel in panels if panel]
     rows = sum(len(panel) for panel in panels)
-    drawing = Drawing(860, 92 + rows * _BAR_STEP + len(panels) * 62, "The client's view of one failover")
-    drawing.text(24, 36, "What a client sees when the master goes", size=19, bold=True)
-    drawing.text(24, 58, "It asks the shared address every 2 ms. The median round of each system.", colour=SOFT)
-    drawing.key(
-        *(24, 82),
-        [(GREY, "the master answers"), (VERMILLION, "nobody answers"), (BLUE, "its backup answers")],
+    picture = Picture(
+        *(860, 92 + rows * _BAR_STEP + len(panels) * 62, "The client's view of one failover"),
+        *("What a client sees when the master goes",),
+        *("It asks the shared address every 2 ms. The median round of each system.",),
     )
-    y = 116.0
+    picture.key(77, [(GREY, "the master answers"), (VERMILLION, "nobody answers"), (BLUE, "its backup answers")])
+    top = 128.0
     for panel in panels:
-        y = _view_panel(drawing, y, panel)
-    return drawing
+        bottom = top + len(panel) * _BAR_STEP
+        picture.text(24, top - 12, panel[0].fault.heading, 15, weight="bold")
+        _view(picture.axes(170, top, 836, bottom), panel)
+        top = bottom + 62
+    return picture
 
 
-def _view_panel(drawing: Drawing, top: float, cells: Sequence[Cell]) -> float:
-    left, right = 170.0, 836.0
-    scale = (right - left) / (_VIEW_TO_S - _VIEW_FROM_S)
-
-    def x(at_s: float) -> float:
-        return left + (min(max(at_s, _VIEW_FROM_S), _VIEW_TO_S) - _VIEW_FROM_S) * scale
-
-    drawing.text(24, top, cells[0].fault.heading, size=15, bold=True)
-    top += 12
-    bottom = top + len(cells) * _BAR_STEP
-    for second in range(int(_VIEW_TO_S) + 1):
-        drawing.line([(x(second), top), (x(second), bottom)], SOFT if second == 0 else FAINT)
-        words = "fault" if second == 0 else f"{second} s"
-        drawing.text(x(second), bottom + 14, words, size=12, colour=SOFT, anchor="middle")
-    for number, cell in enumerate(cells):
-        y = top + number * _BAR_STEP + (_BAR_STEP - _BAR_HEIGHT) / 2
-        ours = cell.system.key.startswith("ours")
-        drawing.text(left - 12, y + 16, cell.system.label, bold=ours, anchor="end")
-        outcome = cell.typical
-        start = outcome.path.unanswered_s
-        end = outcome.path.answered_s
+def _view(axes: Axes, cells: Sequence[Cell]) -> None:
+    axes.grid(False, axis="y")
+    axes.spines.bottom.set_visible(False)
+    axes.set_xlim(_VIEW_FROM_S, _VIEW_TO_S)
+    axes.set_xticks(range(int(_VIEW_TO_S) + 1), ["fault", *(f"{s} s" for s in range(1, int(_VIEW_TO_S) + 1))])
+    axes.axvline(0, color=SOFT, linewidth=POINTS, zorder=0.9)
+    _systems_at(axes, cells)
+    for row, cell in enumerate(cells):
+        path = cell.typical.path
         # The client's own time: what the lab took to begin the fault is no system's doing.
-        start, end = (0.0, end - start) if start is not None and end is not None else (0.0, 0.0)
-        gap = max(x(end) - x(start), _GAP_WIDTH_MIN if end > start else 0.0)
-        drawing.box(left, y, x(start) - left, _BAR_HEIGHT, GREY)
-        drawing.box(x(start) + gap, y, right - x(start) - gap, _BAR_HEIGHT, BLUE)
-        drawing.box(x(start), y, gap, _BAR_HEIGHT, VERMILLION)
-        said = duration(outcome.outage_s, "below 2 ms")
-        if gap >= _ROOM_FOR_WORDS:
-            drawing.text(x(start) + gap / 2, y + 16, said, colour="#ffffff", bold=True, anchor="middle")
-        else:
-            drawing.text(x(start) + gap + 8, y + 16, said, colour="#ffffff", bold=True)
-    return bottom + 50
+        none = path.unanswered_s is None or path.answered_s is None
+        gap_s = 0.0 if none else max((path.answered_s or 0.0) - (path.unanswered_s or 0.0), _GAP_MIN_S)
+        axes.barh(row, -_VIEW_FROM_S, left=_VIEW_FROM_S, color=GREY, height=0.74)
+        axes.barh(row, gap_s, left=0, color=VERMILLION, height=0.74)
+        axes.barh(row, _VIEW_TO_S - gap_s, left=gap_s, color=BLUE, height=0.74)
+        inside = gap_s >= _ROOM_FOR_WORDS_S
+        axes.text(
+            gap_s / 2 if inside else gap_s + 0.06,
+            row,
+            duration(cell.typical.outage_s, "below 2 ms"),
+            color=CARD,
+            weight="bold",
+            ha="center" if inside else "left",
+            va="center_baseline",
+        )
 
 
 # Outage by fault.
 _LEAST_S, _MOST_S = 0.001, 10.0
-_TICKS = ((0.001, "1 ms"), (0.01, "10 ms"), (0.1, "0.1 s"), (1.0, "1 s"), (10.0, "10 s"))
+_TICKS = {0.0: "0", 0.001: "1 ms", 0.01: "10 ms", 0.1: "0.1 s", 1.0: "1 s", 10.0: "10 s"}
 _ROW = 20
 _COLUMNS = (
     ("outage", "The client is without an answer for"),
@@ -86,7 +84,7 @@ _COLUMNS = (
 )
 
 
-def outage_by_fault(cells: Sequence[Cell]) -> Drawing:
+def outage_by_fault(cells: Sequence[Cell]) -> Picture:
     """Median and spread of each fault at each system, on one logarithmic axis."""
     by_fault: dict[str, list[Cell]] = {}
     for cell in cells:
@@ -94,58 +92,54 @@ def outage_by_fault(cells: Sequence[Cell]) -> Drawing:
             by_fault.setdefault(cell.fault.key, []).append(cell)
     columns = [[p for p in by_fault.values() if p[0].fault.measure == measure] for measure, _ in _COLUMNS]
     heights = [sum(len(panel) * _ROW + 66 for panel in column) for column in columns]
-    drawing = Drawing(980, 104 + max(heights), "Outage by fault and system")
-    drawing.text(24, 36, "What each fault of the master costs", size=19, bold=True)
-    drawing.text(
-        24, 58, "Dot: median of the rounds. Line: from the least to the most. Black mark: our goal.", colour=SOFT
+    picture = Picture(
+        *(980, 104 + max(heights), "Outage by fault and system", "What each fault of the master costs"),
+        *("Dot: median of the rounds. Line: from the least to the most. Black mark: our goal.",),
     )
     for number, ((_, heading), column) in enumerate(zip(_COLUMNS, columns, strict=True)):
         left = 24.0 + number * 478
-        drawing.text(left, 94, heading, size=15, colour=SOFT)
-        y = 126.0
+        picture.text(left, 94, heading, 15, SOFT)
+        top = 136.0
         for panel in column:
-            y = _fault_panel(drawing, left, y, panel, cells)
-    return drawing
+            picture.text(left, top - 10, panel[0].fault.heading, 14, weight="bold")
+            axes = picture.axes(left + 140, top, left + 372, top + len(panel) * _ROW)
+            _fault(axes, panel, cells)
+            top += len(panel) * _ROW + 66
+    return picture
 
 
-def _fault_panel(drawing: Drawing, left: float, top: float, panel: Sequence[Cell], cells: Sequence[Cell]) -> float:
-    zero, low, high = left + 146, left + 182, left + 362
-    values = left + 450
-
-    def x(seconds: float) -> float:
-        if seconds < _LEAST_S / 2:
-            return zero
-        return low + (high - low) * (log10(min(max(seconds, _LEAST_S), _MOST_S) / _LEAST_S)) / 4
-
-    drawing.text(left, top, panel[0].fault.heading, size=14, bold=True)
-    top += 10
-    bottom = top + len(panel) * _ROW
-    ticks = [(zero, "0"), *((x(at), words) for at, words in _TICKS)]
-    for at, words in ticks:
-        drawing.line([(at, top), (at, bottom)], FAINT)
-        drawing.text(at, bottom + 14, words, size=11, colour=SOFT, anchor="middle")
-    for number, cell in enumerate(panel):
-        y = top + (number + 0.5) * _ROW
-        ours = cell.system.key.startswith("ours")
-        colour = _COLOURS[cell.system.key]
-        drawing.text(zero - 12, y + 4.5, cell.system.label, size=12.5, bold=ours, anchor="end")
+def _fault(axes: Axes, panel: Sequence[Cell], cells: Sequence[Cell]) -> None:
+    axes.grid(False, axis="y")
+    axes.spines.bottom.set_visible(False)
+    axes.set_xscale("symlog", linthresh=_LEAST_S, linscale=0.8)
+    axes.set_xlim(-_LEAST_S / 3, _MOST_S * 1.6)
+    axes.set_xticks(list(_TICKS), list(_TICKS.values()))
+    axes.set_xticks([], minor=True)
+    _systems_at(axes, panel)
+    for row, cell in enumerate(panel):
         goal = goal_of(cell, cells)
         if goal is not None:
-            drawing.line([(x(goal), y - 8), (x(goal), y + 8)], INK, 1.6)
+            axes.vlines(goal, row - 0.4, row + 0.4, color=INK, linewidth=1.6 * POINTS)
         middle = median(cell.values)
+        style: dict[str, Any] = {"weight": "bold"} if cell.system.key.startswith("ours") else {}
+        words = duration(middle, "below 2 ms" if cell.fault.measure == "outage" else "never")
         if cell.still:
-            drawing.line([(x(min(cell.values)), y), (high + 14, y)], VERMILLION, 2.5)
-            drawing.arrow(high + 14, y, VERMILLION)
-            drawing.text(values, y + 4.5, "for ever", size=12.5, colour=VERMILLION, bold=True, anchor="end")
-            continue
-        drawing.line([(x(min(cell.values)), y), (x(max(cell.values)), y)], colour, 2.5)
-        drawing.dot(x(middle), y, colour)
-        drawing.text(
-            values,
-            y + 4.5,
-            duration(middle, "below 2 ms" if cell.fault.measure == "outage" else "never"),
-            size=12.5,
-            bold=ours,
-            anchor="end",
-        )
-    return bottom + 56
+            style = {"weight": "bold", "color": VERMILLION}
+            words = "for ever"
+            ends = (_MOST_S * 1.5, row), (min(cell.values), row)
+            axes.annotate("", *ends, arrowprops={"arrowstyle": "-|>", "color": VERMILLION, "lw": 2.2 * POINTS})
+        else:
+            colour = _COLOURS[cell.system.key]
+            axes.plot([min(cell.values), max(cell.values)], [row, row], color=colour)
+            axes.plot(middle, row, "o", color=colour)
+        style |= {"transform": axes.get_yaxis_transform(), "fontsize": 12.5 * POINTS}
+        axes.text(1.345, row, words, ha="right", va="center_baseline", **style)
+
+
+def _systems_at(axes: Axes, cells: Sequence[Cell]) -> None:
+    """One system a row, from above; ours stand out."""
+    axes.set_ylim(len(cells) - 0.5, -0.5)
+    axes.set_yticks(range(len(cells)), [cell.system.label for cell in cells], color=INK, fontsize=12.5 * POINTS)
+    axes.tick_params(axis="y", pad=9)
+    for cell, label in zip(cells, axes.get_yticklabels(), strict=True):
+        label.set_fontweight("bold" if cell.system.key.startswith("ours") else "normal")

@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from statistics import linear_regression
 from typing import TYPE_CHECKING
 
-from bench.chart import Panel, linear, round_ticks
-from bench.section import picture, table
-from bench.svg import BLUE, GREEN, SKY, SOFT, VERMILLION, Drawing, duration
+from matplotlib.ticker import MaxNLocator
+
+from bench.picture import BLUE, GREEN, SKY, VERMILLION, Picture
+from bench.section import duration, image, table
 
 if TYPE_CHECKING:
     from bench.scale import Scale, Size
@@ -40,6 +41,7 @@ _COLUMNS: Sequence[tuple[str, Sequence[tuple[str, str, _Value]]]] = (
     ),
 )
 _WIDTH, _HEIGHT, _GAP = 240, 150, 70
+_TICKS = MaxNLocator(5, steps=[1, 2, 2.5, 5, 10])
 
 _HOW_MEASURED = """\
 An advertisement every second. Handed over: from the bow-out of a master that is stopped to its successor's
@@ -75,7 +77,7 @@ def body(scale: "Scale") -> str:
             *(f"- {slope}" for slope in _slopes(scale.sizes)),
             *(f"- {verdict}" for verdict in _verdicts(scale.sizes)),
             "",
-            picture("scale", "Failover, processor time and memory against size"),
+            image("scale", "Failover, processor time and memory against size"),
             "",
             table(header, rows),
             "",
@@ -134,23 +136,26 @@ def _verdicts(sizes: Sequence["Size"]) -> list[str]:
     ]
 
 
-def plot(scale: "Scale") -> Drawing:
-    axes = list(dict.fromkeys(size.axis for size in scale.sizes))
+def plot(scale: "Scale") -> Picture:
+    axes_of = list(dict.fromkeys(size.axis for size in scale.sizes))
     step = _HEIGHT + 84
-    drawing = Drawing(60 + len(_COLUMNS) * (_WIDTH + _GAP), 110 + len(axes) * step, "Scale")
-    drawing.text(24, 36, "What size costs", size=19, bold=True)
-    drawing.text(
-        24, 58, "Failover, processor time and memory by number of groups, addresses and nodes", colour=SOFT
+    picture = Picture(
+        *(60 + len(_COLUMNS) * (_WIDTH + _GAP), 110 + len(axes_of) * step, "Scale", "What size costs"),
+        "Failover, processor time and memory by number of groups, addresses and nodes",
     )
-    drawing.key(24, 84, [(colour, words) for words, colour, _ in (*_COLUMNS[0][1], *_COLUMNS[1][1])], size=12)
-    for row, axis in enumerate(axes):
+    picture.key(80, [(colour, words) for words, colour, _ in (*_COLUMNS[0][1], *_COLUMNS[1][1])])
+    for row, axis in enumerate(axes_of):
         mine = [size for size in scale.sizes if size.axis == axis]
         for column, (unit, series) in enumerate(_COLUMNS):
             left, top = 70.0 + column * (_WIDTH + _GAP), 138.0 + row * step
-            y_ticks = round_ticks(max(value(size) for _, _, value in series for size in mine))
-            x = linear(0, mine[-1].size * 1.04)
-            panel = Panel(drawing, left, top, left + _WIDTH, top + _HEIGHT, x, linear(0, y_ticks[-1][0]))
-            panel.frame(f"{axis}: {unit}", [(size.size, f"{size.size:,}") for size in mine], y_ticks)
+            axes = picture.axes(left, top, left + _WIDTH, top + _HEIGHT)
+            axes.set_title(f"{axis}: {unit}", pad=9)
+            axes.grid(False, axis="x")
             for _, colour, value in series:
-                panel.series([(size.size, value(size)) for size in mine], colour)
-    return drawing
+                axes.plot([size.size for size in mine], list(map(value, mine)), "-o", color=colour, clip_on=False)
+            ticks = _TICKS.tick_values(0, max(value(size) for _, _, value in series for size in mine))
+            axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+            axes.set_ylim(0, ticks[-1])
+            axes.set_xlim(0, mine[-1].size * 1.04)
+            axes.set_xticks([size.size for size in mine], [f"{size.size:,}" for size in mine])
+    return picture

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench.picture import Picture
 from bench.result import HEADER, Result
-from bench.svg import Drawing
 
 
 @dataclass(frozen=True)
@@ -16,12 +16,12 @@ class Section:
     title: str
     body: str
     data: Any
-    plots: Mapping[str, Drawing] = field(default_factory=dict)
+    plots: Mapping[str, Picture] = field(default_factory=dict)
     summary: str = ""
     summary_in: str = "README.md"
 
 
-def picture(name: str, words: str, folder: str = "bench") -> str:
+def image(name: str, words: str, folder: str = "bench") -> str:
     return f"![{words}]({folder}/{name}.svg)"
 
 
@@ -39,3 +39,12 @@ def of_results(title: str, results: Iterable[Result], words: str = "") -> Sectio
     body = "\n".join([*([words, ""] if words else []), HEADER, *(result.row() for result in results)])
     data = [{"name": r.name, "value": r.value, "unit": r.unit, "goal": r.goal, "note": r.note} for r in results]
     return Section(title, body, data)
+
+
+def duration(seconds: float, zero: str = "0") -> str:
+    """As people say it: with two digits or three, in milliseconds below a second."""
+    if seconds <= 0:
+        return zero
+    if seconds < 0.0995:
+        return f"{seconds * 1000:.2g} ms" if seconds >= 0.00095 else "1 ms"
+    return f"{seconds * 1000:.0f} ms" if seconds < 0.9995 else f"{seconds:.2f} s"

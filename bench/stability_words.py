@@ -1,21 +1,19 @@
 """False takeovers as a picture and in words."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from bench.chart import Panel, logarithmic
+from matplotlib.axes import Axes
+
 from bench.load import WORDS
-from bench.section import picture, table
-from bench.svg import BLUE, GREEN, SOFT, VERMILLION, Drawing, duration
+from bench.picture import BLUE, GREEN, POINTS, SOFT, VERMILLION, Picture
+from bench.section import duration, image, table
 from bench.systems import FASTEST
 
 if TYPE_CHECKING:
     from bench.stability import Condition, Stability, Trial
 
 _COLOURS = {"idle": BLUE, "busy": VERMILLION, "changing": GREEN}
-_DASHES = {False: "", True: "6 5"}
-_NONE = 0.5
-"""Where zero stands on a logarithmic axis."""
 _PANEL_WIDTH = 250
 _ASIDE = 1.04
 
@@ -46,7 +44,7 @@ def body(stability: "Stability") -> str:
             f"- {_of_recommended(stability.recommended)}",
             *(f"- {verdict}" for verdict in _verdicts(trials)),
             "",
-            picture("stability", "False takeovers against the advertisement interval"),
+            image("stability", "False takeovers against the advertisement interval"),
             "",
             f"{trials[0].seconds:g} s for each of these settings; the backup is as fast as the master. Busy:"
             " every processor has a process of normal priority that wants all of it. Namespaces and interfaces come"
@@ -63,7 +61,7 @@ def for_tuning(stability: "Stability") -> str:
     """What docs/tuning.md shows."""
     return "\n".join(
         [
-            picture("stability", "False takeovers against the advertisement interval"),
+            image("stability", "False takeovers against the advertisement interval"),
             "",
             f"- {_of_recommended(stability.recommended)}",
             *(f"- {verdict}" for verdict in _verdicts(stability.sweep)),
@@ -103,40 +101,51 @@ def _verdicts(trials: Sequence["Trial"]) -> list[str]:
     return verdicts
 
 
-def plot(trials: Sequence["Trial"]) -> Drawing:
+def plot(trials: Sequence["Trial"]) -> Picture:
     ratios = sorted({trial.dead_ratio for trial in trials})
-    intervals = sorted({trial.interval_s for trial in trials})
     conditions = _conditions(trials)
-    most = max(10.0, *(per_ten_minutes(trial) for trial in trials)) * 1.5
-    drawing = Drawing(90 + len(ratios) * (_PANEL_WIDTH + 50), 440, "False takeovers")
-    drawing.text(24, 36, "How often a backup takes over though nothing is wrong", size=19, bold=True)
-    drawing.text(24, 58, "In ten minutes, by the time between two advertisements. Lower is better.", colour=SOFT)
-    loads = dict.fromkeys(load for load, _ in conditions)
-    drawing.key(24, 84, [(_COLOURS[load], WORDS[load]) for load in loads])
+    picture = Picture(
+        *(90 + len(ratios) * (_PANEL_WIDTH + 50), 440, "False takeovers"),
+        *("How often a backup takes over though nothing is wrong",),
+        *("In ten minutes, by the time between two advertisements. Lower is better.",),
+    )
+    picture.key(80, [(_COLOURS[load], WORDS[load]) for load in dict.fromkeys(load for load, _ in conditions)])
     if any(realtime for _, realtime in conditions):
-        drawing.line([(24, 102), (50, 102)], SOFT, 2.2, _DASHES[True])
-        drawing.text(58, 106, "with real-time priority", colour=SOFT)
-    edge = max(1.05, (intervals[-1] / intervals[0]) ** 0.06)
+        picture.text(24, 106, "- - -  with real-time priority", colour=SOFT)
     for number, ratio in enumerate(ratios):
         left = 80.0 + number * (_PANEL_WIDTH + 50)
-        x = logarithmic(intervals[0] / edge, intervals[-1] * edge)
-        panel = Panel(drawing, left, 158, left + _PANEL_WIDTH, 376, x, logarithmic(_NONE, most))
-        powers = [float(10**power) for power in range(6) if 10**power <= most]
-        panel.frame(
-            f"dead ratio {ratio}",
-            [(interval, f"{interval * 1000:.0f}") for interval in intervals],
-            [(_NONE, "none"), *((power, f"{power:,.0f}") for power in powers)],
-        )
-        drawing.text(left + _PANEL_WIDTH / 2, 416, "interval, ms", size=12, colour=SOFT, anchor="middle")
-        if ratio == FASTEST.dead_ratio and FASTEST.interval_s in intervals:
-            panel.point_out(FASTEST.interval_s, "recommended")
-        for place, condition in enumerate(conditions):
-            # Side by side, so that one does not hide the other.
-            aside = _ASIDE ** (place - len(conditions) // 2)
-            mine = [t for t in trials if _condition(t) == condition and t.dead_ratio == ratio]
-            points = sorted((t.interval_s * aside, per_ten_minutes(t)) for t in mine)
-            panel.series(points, _COLOURS[condition[0]], _DASHES[condition[1]])
-    return drawing
+        axes = picture.axes(left, 158, left + _PANEL_WIDTH, 376)
+        axes.set_title(f"dead ratio {ratio}", pad=14)
+        _panel(axes, [trial for trial in trials if trial.dead_ratio == ratio], conditions, trials)
+    return picture
+
+
+def _panel(
+    axes: Axes, mine: Sequence["Trial"], conditions: Sequence["Condition"], trials: Sequence["Trial"]
+) -> None:
+    intervals = sorted({trial.interval_s for trial in trials})
+    most = max(10.0, *(per_ten_minutes(trial) for trial in trials)) * 1.5
+    powers = [10**power for power in range(6) if 10**power <= most]
+    axes.grid(False, axis="x")
+    axes.set_xlabel("interval, ms", labelpad=8)
+    axes.set_xscale("log")
+    axes.set_xlim(intervals[0] / 1.15, intervals[-1] * 1.15)
+    axes.set_xticks(intervals, [f"{interval * 1000:.0f}" for interval in intervals])
+    axes.set_xticks([], minor=True)
+    axes.set_yscale("symlog", linthresh=1, linscale=0.3)
+    axes.set_ylim(0, most)
+    axes.set_yticks([0, *powers], ["none", *(f"{power:,}" for power in powers)])
+    axes.set_yticks([], minor=True)
+    if mine[0].dead_ratio == FASTEST.dead_ratio and FASTEST.interval_s in intervals:
+        axes.axvline(FASTEST.interval_s, color=SOFT, linewidth=1.2 * POINTS, linestyle=":")
+        style: dict[str, Any] = {"color": SOFT, "fontsize": 11 * POINTS, "ha": "center"}
+        axes.text(FASTEST.interval_s, 1.02, "recommended", transform=axes.get_xaxis_transform(), **style)
+    for place, condition in enumerate(conditions):
+        # Side by side, so that one does not hide the other.
+        aside = _ASIDE ** (place - len(conditions) // 2)
+        points = sorted((t.interval_s * aside, per_ten_minutes(t)) for t in mine if _condition(t) == condition)
+        load, realtime = condition
+        axes.plot(*zip(*points, strict=True), "--o" if realtime else "-o", color=_COLOURS[load], clip_on=False)
 
 
 def per_ten_minutes(trial: "Trial") -> float:

@@ -6,8 +6,7 @@ from statistics import median
 from bench import failover, plots
 from bench.failover import Cell, goal_of
 from bench.scene import Path
-from bench.section import Section, picture, table
-from bench.svg import duration
+from bench.section import Section, duration, image, table
 from bench.systems import FASTEST, SYSTEMS, System
 
 _UNSEEN = "below 2 ms"
@@ -23,11 +22,11 @@ def section(quick: bool, rounds: int = 0, faults: Sequence[str] = (), systems: S
 
 
 def section_of(cells: Sequence[Cell], rounds: int, others: Sequence[Cell] = ()) -> Section:
-    drawings = {"failover-client": plots.client_view(cells), "failover-outage": plots.outage_by_fault(cells)}
+    pictures = {"failover-client": plots.client_view(cells), "failover-outage": plots.outage_by_fault(cells)}
     body = [
-        picture("failover-client", "the client's view of one failover"),
+        image("failover-client", "the client's view of one failover"),
         "",
-        picture("failover-outage", "outage by fault and system"),
+        image("failover-outage", "outage by fault and system"),
         "",
         f"{f'Median of {rounds} rounds; in brackets the least and the most' if rounds > 1 else 'One round'}."
         " The fault strikes the preferred machine, which is master, at another time between two advertisements in"
@@ -60,7 +59,7 @@ def section_of(cells: Sequence[Cell], rounds: int, others: Sequence[Cell] = ()) 
     ]
     summary = "\n\n".join(
         [
-            picture("failover-client", "the client's view of one failover", "docs/bench"),
+            image("failover-client", "the client's view of one failover", "docs/bench"),
             _results(cells, spread=False),
             f"Medians; fastest: {FASTEST.words}. The spread, the goals and how it was measured are in"
             " [docs/benchmark.md](docs/benchmark.md).",
@@ -70,7 +69,7 @@ def section_of(cells: Sequence[Cell], rounds: int, others: Sequence[Cell] = ()) 
     if failures:
         body += ["", "### Rounds that failed", "", *failures]
     data = {"cells": [cell.as_json() for cell in cells], "others": [cell.as_json() for cell in others]}
-    return Section("Failover", "\n".join(body), data, drawings, summary)
+    return Section("Failover", "\n".join(body), data, pictures, summary)
 
 
 def _systems(cells: Sequence[Cell]) -> list[System]:

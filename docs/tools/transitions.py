@@ -1,10 +1,11 @@
 """The transitions of an election, found by trying: every order of events up to a length, on the real class."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from ipaddress import IPv4Address
+from itertools import groupby
 
 from carpsidecar.protocol.effects import BOW_OUT, Addresses, Become, Effect, Effects, Reason, Settings, State
 from carpsidecar.protocol.election import Election
@@ -17,6 +18,10 @@ _OURS, _PEER = IPv4Address("192.0.2.12"), IPv4Address("192.0.2.11")
 _SETTINGS = Settings(advskew=100, preempt=True)
 _APART_S = 0.01
 _LONG_S = 60.0
+
+
+Way = tuple[State, State]
+"""From one state to another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,22 @@ def transitions() -> tuple[Transition, ...]:
         return states.index(one.before), states.index(one.after), reasons.index(one.reason)
 
     return tuple(sorted(found, key=in_order))
+
+
+def ways(found: Sequence[Transition]) -> dict[Way, list[str]]:
+    """What the drawing says of each: the reasons, and after those that share it, what is done."""
+    grouped = groupby(found, key=lambda one: (one.before, one.after))
+    return {way: _label(list(on_the_way)) for way, on_the_way in grouped}
+
+
+def _label(found: Sequence[Transition]) -> list[str]:
+    lines: list[str] = []
+    effects_first = sorted(found, key=lambda one: one.effects)
+    for effects, reasons in groupby(effects_first, key=lambda one: one.effects):
+        lines += [one.reason.value for one in reasons]
+        if effects:
+            lines.append("→ " + ", ".join(effects))
+    return lines
 
 
 def _explore(election: Election, now: float, events_left: int, found: set[Transition]) -> None:
