@@ -60,7 +60,16 @@ def test_what_is_wrong_stops_the_build(page: str, text: str, said: str, tmp_path
     copy = tmp_path / "copy"
     shutil.copytree(SOURCE / "docs", copy / "docs", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(SOURCE / "mkdocs.yml", copy)
-    for name in ("README.md", "bench", "carpsidecar", "charts", "packaging"):
+    for name in (
+        "README.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "LICENSE",
+        "bench",
+        "carpsidecar",
+        "charts",
+        "packaging",
+    ):
         (copy / name).symlink_to(SOURCE / name)
     with (copy / "docs" / page).open("a") as file:
         file.write(text)
@@ -69,7 +78,7 @@ def test_what_is_wrong_stops_the_build(page: str, text: str, said: str, tmp_path
     assert said in built.stderr
 
 
-@pytest.mark.parametrize("page", pages())
+@pytest.mark.parametrize("page", [*pages(), "CONTRIBUTING.md", "SECURITY.md"])
 def test_links_to_files_of_the_repository_lead_somewhere(page: str) -> None:
     text = (SOURCE / page).read_text()
     targets = {link["path"] for link in LINK.finditer(text)} | set(re.findall(r'<img [^>]*src="([^"]+)"', text))
