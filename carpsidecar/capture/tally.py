@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from carpsidecar.capture.decode import Packet, Vrrp
-from carpsidecar.capture.verify import Verdict
+from carpsidecar.capture.verify import DigestStatus
 
 SPEAKERS_MAX = 1024
 SHOWN_MAX = 32
@@ -17,14 +17,14 @@ class Tally:
         self._bad = 0
         self._speakers: Counter[str] = Counter()
 
-    def add(self, packet: Packet, verdict: Verdict) -> None:
+    def add(self, packet: Packet, digest: DigestStatus) -> None:
         self.packets += 1
-        self._bad += bool(packet.problems) or verdict is Verdict.BAD
+        self._bad += bool(packet.problems) or digest is DigestStatus.BAD
         message = packet.message
         if isinstance(message, Vrrp):
             kind, number = "VRRP", f"VRRP {message.version} vrid {message.vrid}"
         elif message is not None:
-            kind, number = "CARP", f"CARP {message.version >> 4} vhid {message.vhid} digest {verdict}"
+            kind, number = "CARP", f"CARP {message.version >> 4} vhid {message.vhid} digest {digest}"
         else:
             kind, number = "other", "other"
         self._kinds[kind] += 1

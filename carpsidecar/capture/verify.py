@@ -21,7 +21,7 @@ from carpsidecar.protocol.packet import (
 )
 
 
-class Verdict(StrEnum):
+class DigestStatus(StrEnum):
     OK = "ok"
     BAD = "bad"
     UNVERIFIED = "unverified"
@@ -36,23 +36,23 @@ class Verifier:
         # At most one a vhid and mode.
         self._made: dict[tuple[int, int], Authenticator | None] = {}
 
-    def verdict(self, message: Advertisement, datagram: Datagram) -> Verdict:
+    def check(self, message: Advertisement, datagram: Datagram) -> DigestStatus:
         """UNVERIFIED where the mode is unknown, or can't have such a passphrase."""
         key = (message.version, message.vhid)
         if key not in self._made:
             self._made[key] = authenticator(self._passphrase, self._addresses, *key)
         made = self._made[key]
         if made is None:
-            return Verdict.UNVERIFIED
+            return DigestStatus.UNVERIFIED
         digest = made.digest(datagram.payload[:HEADER_SIZE], datagram.source, message.counter)
-        return Verdict.OK if digests_equal(digest, message.digest) else Verdict.BAD
+        return DigestStatus.OK if digests_equal(digest, message.digest) else DigestStatus.BAD
 
 
-def verdict_of(packet: Packet, verifier: Verifier | None) -> Verdict:
+def digest_status(packet: Packet, verifier: Verifier | None) -> DigestStatus:
     """Of any packet; UNVERIFIED where there is no verifier, or no digest."""
     if verifier is None or not isinstance(packet.message, Advertisement):
-        return Verdict.UNVERIFIED
-    return verifier.verdict(packet.message, packet.datagram)
+        return DigestStatus.UNVERIFIED
+    return verifier.check(packet.message, packet.datagram)
 
 
 def authenticator(

@@ -143,9 +143,9 @@ def _follow(
 ) -> None:
     """Show packet after packet. Raises: CaptureError."""
     from carpsidecar.capture.decode import decode
+    from carpsidecar.capture.formatting import line_of, record_of
     from carpsidecar.capture.pcap import PcapError
-    from carpsidecar.capture.show import line_of, record_of
-    from carpsidecar.capture.verify import verdict_of
+    from carpsidecar.capture.verify import digest_status
 
     frames = source.frames()
     while tally.packets != given["count"]:
@@ -160,13 +160,13 @@ def _follow(
         packet = decode(frame)
         if packet is None:
             continue
-        verdict = verdict_of(packet, verifier)
-        tally.add(packet, verdict)
+        digest = digest_status(packet, verifier)
+        tally.add(packet, digest)
         if writer is not None:
             with _written(given):
                 writer.write(frame)
         if given["write"] != "-":
-            line = json.dumps(record_of(packet, verdict)) if given["json"] else line_of(packet, verdict)
+            line = json.dumps(record_of(packet, digest)) if given["json"] else line_of(packet, digest)
             print(line, flush=given["read"] is None)
 
 

@@ -2,14 +2,13 @@
 
 import argparse
 import json
-import os
-import shutil
 import sys
 from collections.abc import Sequence
 
 from carpsidecar.cli.errors import FAILED, complain
 from carpsidecar.cli.flags import PRECEDENCE, add_settings, source_of
 from carpsidecar.cli.parser import Parser
+from carpsidecar.cli.terminal import takes_colour, width
 from carpsidecar.config.sources import load
 
 _PROGRAM = "carpsidecar doctor"
@@ -47,16 +46,15 @@ def main(argv: Sequence[str]) -> int:
     given = parser().read(argv)
     as_json, listen_s = given.pop("json"), given.pop("listen")
     config = load(*source_of(given))
-    # Late, so that a configuration that can't be used is told at once.
-    from carpsidecar.doctor.examination import default_listen_s, examine
-    from carpsidecar.doctor.finding import exit_status
-    from carpsidecar.doctor.show import document, table
+    # Late, so that a configuration that can't be used is reported at once.
+    from carpsidecar.doctor.findings import document, exit_status, table
+    from carpsidecar.doctor.run import default_listen_s, run_checks
 
-    def say(text: str) -> None:
+    def progress(text: str) -> None:
         print(f"{_PROGRAM}: {text}", file=sys.stderr)
 
     try:
-        findings = examine(config, default_listen_s(config) if listen_s is None else listen_s, say)
+        findings = run_checks(config, default_listen_s(config) if listen_s is None else listen_s, progress)
     except OSError as error:
         complain(f"the kernel can't be asked: {error.strerror or error}", _PROGRAM)
         return FAILED
@@ -64,10 +62,7 @@ def main(argv: Sequence[str]) -> int:
     if as_json:
         print(json.dumps(document(findings), indent=2))
     else:
-        terminal = sys.stdout.isatty()
-        colour = terminal and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
-        width = shutil.get_terminal_size().columns if terminal else None
-        for line in table(findings, colour=colour, width=width):
+        for line in table(findings, colour=takes_colour(), width=width()):
             print(line)
     return exit_status(findings)
 

@@ -1,7 +1,5 @@
 """`carpsidecar status`: who is master, since when and why, and whether the kernel agrees."""
 
-import os
-import shutil
 import signal
 import sys
 import time
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from carpsidecar.cli.errors import complain
 from carpsidecar.cli.parser import Parser
-from carpsidecar.cli.screen import draw, full_screen
+from carpsidecar.cli.terminal import draw, full_screen, takes_colour, width
 
 if TYPE_CHECKING:
     from carpsidecar.status.documents import StatusDocument
@@ -97,8 +95,5 @@ def _lines(document: "StatusDocument", given: dict[str, Any]) -> list[str]:
         return [(text if given["watch"] else msgspec.json.format(text)).decode()]
     from carpsidecar.status.table import Table
 
-    terminal = sys.stdout.isatty()
-    colour = terminal and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
-    width = shutil.get_terminal_size().columns if terminal else _WIDTH
-    table = Table(width=width, colour=colour)
+    table = Table(width=width() or _WIDTH, colour=takes_colour())
     return list(table.lines(document.engines, document.unreachable, given["group"] is not None))

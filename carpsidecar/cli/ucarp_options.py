@@ -4,6 +4,7 @@ What is read first counts first, as there: a bad value ends the reading before a
 """
 
 import os
+import re
 import socket
 import stat
 from collections.abc import Sequence
@@ -12,10 +13,14 @@ from getopt import GetoptError, gnu_getopt
 from ipaddress import IPv4Address
 from typing import NamedTuple
 
-from carpsidecar.cli.ucarp_number import NumberError, number
 from carpsidecar.protocol.packet import CARP_GROUP_IPV4
 
 BAD_OPTION = 1
+_NUMBER = re.compile(r"[ \t\n\v\f\r]*([+-]?)(?:0[xX]([0-9a-fA-F]+)|(0[0-7]*)|([1-9][0-9]*))")
+
+
+class NumberError(Exception):
+    """A text that does not begin with a number."""
 
 
 class Option(NamedTuple):
@@ -188,6 +193,26 @@ def _address(text: str, spelling: str) -> IPv4Address:
         return IPv4Address(socket.inet_pton(socket.AF_INET, text))
     except (OSError, ValueError):
         raise OptionError(f"{spelling}: {text!r} is no IPv4 address: give one such as 192.0.2.100") from None
+
+
+def number(text: str) -> tuple[int, str]:
+    """The number that the text begins with, and what follows it, as strtoul(text, &end, 0) reads it.
+
+    Raises:
+        NumberError: it begins with none.
+    """
+    found = _NUMBER.match(text)
+    if not found:
+        raise NumberError(text)
+    sign, hexadecimal, octal, decimal = found.groups()
+    # Cut where it is out of every range anyway: reading thousands of digits takes long.
+    if hexadecimal:
+        value = int(hexadecimal.lstrip("0")[:20] or "0", 16)
+    elif octal:
+        value = int(octal.lstrip("0")[:30] or "0", 8)
+    else:
+        value = int(decimal[:20])
+    return (-value if sign == "-" else value), text[found.end() :]
 
 
 def _number(text: str, spelling: str, options: Options, least: int, most: int, *, or_zero: bool = False) -> int:

@@ -4,29 +4,29 @@ from collections.abc import Iterator
 from itertools import islice
 
 from carpsidecar.doctor.digests import fits
-from carpsidecar.doctor.finding import Finding, Status
-from carpsidecar.doctor.hearing import Hearing
-from carpsidecar.doctor.peers import heard, unexplained
-from carpsidecar.doctor.scene import Subject
+from carpsidecar.doctor.findings import Finding, Status
+from carpsidecar.doctor.listener import Observed
+from carpsidecar.doctor.machine import Subject
+from carpsidecar.doctor.peers import needs_observed, unexplained
 
 _TOLD_MAX = 16
 
 
-@heard("vhid")
-def numbers(subject: Subject, hearing: Hearing) -> Iterator[Finding]:
+@needs_observed("vhid")
+def numbers(subject: Subject, observed: Observed) -> Iterator[Finding]:
     """Whether another group, or a VRRP router, has our number; and whether ours has another one elsewhere."""
     vhid = subject.config.vhid
     fine = True
-    for speaker in unexplained(subject, hearing):
+    for sender in unexplained(subject, observed):
         fine = False
         yield Finding(
             "vhid",
             Status.PROBLEM,
-            f"{speaker.source} uses vhid {vhid} too, and neither our passphrase nor our addresses",
+            f"{sender.source} uses vhid {vhid} too, and neither our passphrase nor our addresses",
             "if it is of another group, give one of the two another --vhid; if of this one, see digest",
             subject.name,
         )
-    routers = {(speaker.source, router.version, router.vrid) for speaker, router in hearing.vrrp()}
+    routers = {(sender.source, router.version, router.vrid) for sender, router in observed.vrrp()}
     for source, version, vrid in sorted(routers, key=str)[:_TOLD_MAX]:
         if vrid == vhid:
             fine = False
@@ -38,30 +38,30 @@ def numbers(subject: Subject, hearing: Hearing) -> Iterator[Finding]:
                 "give the group another --vhid, or the router another id",
                 subject.name,
             )
-    for speaker in hearing.carp():
-        message = speaker.advertisement
+    for sender in observed.carp():
+        message = sender.advertisement
         if message is None or message.vhid == vhid:
             continue
-        if fits(message, speaker.last.datagram, subject.config.passphrase.secret, subject.addresses):
+        if fits(message, sender.last.datagram, subject.config.passphrase.secret, subject.addresses):
             fine = False
             yield Finding(
                 "vhid",
                 Status.PROBLEM,
-                f"{speaker.source} has our passphrase and addresses, but vhid {message.vhid}, not {vhid}",
+                f"{sender.source} has our passphrase and addresses, but vhid {message.vhid}, not {vhid}",
                 "give all nodes of the group one --vhid",
                 subject.name,
             )
     if fine:
-        others = sorted({f"vhid {s.advertisement.vhid}" for s in hearing.carp() if s.advertisement})
+        others = sorted({f"vhid {s.advertisement.vhid}" for s in observed.carp() if s.advertisement})
         others += sorted({f"VRRP {vrid}" for _, _, vrid in routers})
         others = [other for other in others if other != f"vhid {vhid}"]
         beside = f"; beside it here: {', '.join(others[:_TOLD_MAX])}" if others else ""
         yield Finding("vhid", Status.OK, f"{vhid} is used by nobody else{beside}", about=subject.name)
 
 
-@heard("packets")
-def damaged(subject: Subject, hearing: Hearing) -> Iterator[Finding]:
-    for source, packet in islice(hearing.damaged.items(), _TOLD_MAX):
+@needs_observed("packets")
+def damaged(subject: Subject, observed: Observed) -> Iterator[Finding]:
+    for source, packet in islice(observed.damaged.items(), _TOLD_MAX):
         what = ", ".join(packet.problems)
         routed = packet.datagram.ttl != 255
         yield Finding(
@@ -73,5 +73,5 @@ def damaged(subject: Subject, hearing: Hearing) -> Iterator[Finding]:
             else f"see `carpsidecar capture -i {subject.interface}`; a card that spoils checksums: ethtool -K",
             subject.name,
         )
-    if not hearing.damaged:
+    if not observed.damaged:
         yield Finding("packets", Status.OK, "none was damaged", about=subject.name)

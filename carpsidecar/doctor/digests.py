@@ -36,23 +36,23 @@ def difference(
     seen: Iterable[IPAddress] = (),
     networks: Iterable[Network] = (),
 ) -> str | None:
-    """What its sender has otherwise, in words; None where nothing that was tried fits.
+    """What its sender has otherwise, for people; None where nothing that was tried fits.
 
     Args:
         seen: further addresses that it may have.
         networks: whose addresses it may have; the small ones are tried in full.
     """
     further = list(dict.fromkeys([*seen, *_all_of(networks)]))[:_ADDRESSES_TRIED_MAX]
-    for words, sets in _address_sets(addresses, further):
+    for text, sets in _address_sets(addresses, further):
         for one in sets:
             if fits(message, datagram, passphrase, one):
-                return words.format(", ".join(map(str, sorted(set(one) ^ set(addresses), key=str))), _list(one))
+                return text.format(", ".join(map(str, sorted(set(one) ^ set(addresses), key=str))), _list(one))
     near = [list(addresses), *(_subsets(addresses) if len(addresses) <= _SUBSETS_OF_MAX else ())]
-    for words, other in _passphrases(passphrase):
+    for text, other in _passphrases(passphrase):
         for one in near:
             if fits(message, datagram, other, one):
                 alike = set(one) == set(addresses)
-                return words if alike else f"{words}; and its addresses are {_list(one)}"
+                return text if alike else f"{text}; and its addresses are {_list(one)}"
     return None
 
 
@@ -87,13 +87,13 @@ def _subsets(addresses: Sequence[IPAddress]) -> Iterator[Sequence[IPAddress]]:
 
 def _passphrases(passphrase: bytes) -> Iterator[tuple[str, bytes]]:
     """Never shown, only described."""
-    for words, ending in (
+    for text, ending in (
         ("a line feed", b"\n"),
         ("a carriage return", b"\r"),
         ("CR LF", b"\r\n"),
         ("a blank", b" "),
     ):
-        yield f"its passphrase has {words} more at the end", passphrase + ending
+        yield f"its passphrase has {text} more at the end", passphrase + ending
     yield "its passphrase has no blanks or line ends around it", passphrase.strip()
     for quote in (b'"', b"'"):
         yield "its passphrase has quotes around it", quote + passphrase + quote

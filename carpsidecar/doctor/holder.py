@@ -2,35 +2,35 @@
 
 from collections.abc import Iterator
 
-from carpsidecar.doctor.finding import Finding, Status
-from carpsidecar.doctor.hearing import Hearing
-from carpsidecar.doctor.peers import heard
-from carpsidecar.doctor.scene import Subject
+from carpsidecar.doctor.findings import Finding, Status
+from carpsidecar.doctor.listener import Observed
+from carpsidecar.doctor.machine import Subject
+from carpsidecar.doctor.peers import needs_observed
 from carpsidecar.linux.netlink import IPAddress
 
 _VIRTUAL_MAC = bytes.fromhex("00005e0001")
 """The BSDs answer with this and the vhid; so does VRRP."""
 
 
-@heard("holder")
-def holder(subject: Subject, hearing: Hearing) -> Iterator[Finding]:
-    if hearing.unprobed:
-        found = f"nobody could be asked on {subject.interface}: {hearing.unprobed}"
+@needs_observed("holder")
+def holder(subject: Subject, observed: Observed) -> Iterator[Finding]:
+    if observed.unprobed:
+        found = f"nobody could be asked on {subject.interface}: {observed.unprobed}"
         yield Finding("holder", Status.SKIPPED, found, about=subject.name)
         return
-    masters = _masters(subject, hearing)
+    masters = _masters(subject, observed)
     held = {own.interface.ip for own in subject.netlink.addresses()}
     for address in subject.addresses:
-        yield _of(subject, address, hearing.claims.get(address, set()), masters, address in held)
+        yield _of(subject, address, observed.claims.get(address, set()), masters, address in held)
 
 
-def _masters(subject: Subject, hearing: Hearing) -> dict[bytes, set[IPAddress]]:
+def _masters(subject: Subject, observed: Observed) -> dict[bytes, set[IPAddress]]:
     """The senders of advertisements of this vhid behind each MAC address."""
     found: dict[bytes, set[IPAddress]] = {}
-    for speaker in hearing.carp(subject.config.vhid):
+    for sender in observed.carp(subject.config.vhid):
         virtual = _VIRTUAL_MAC + bytes([subject.config.vhid])
-        for mac in (virtual, speaker.last.datagram.mac_source, *hearing.claims.get(speaker.source, ())):
-            found.setdefault(mac, set()).add(speaker.source)
+        for mac in (virtual, sender.last.datagram.mac_source, *observed.claims.get(sender.source, ())):
+            found.setdefault(mac, set()).add(sender.source)
     return found
 
 

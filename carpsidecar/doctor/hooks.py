@@ -6,32 +6,32 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from carpsidecar.doctor.finding import Finding, Status
-from carpsidecar.doctor.scene import Subject
+from carpsidecar.doctor.findings import Finding, Status
+from carpsidecar.doctor.machine import Subject
 
 _HOOKS = ("on_master", "on_backup", "on_fault")
 
 
 def hooks(subject: Subject) -> Iterator[Finding]:
     fine: dict[str, None] = {}
-    told = set()
+    reported = set()
     for name in _HOOKS:
-        words = getattr(subject.config.hooks, name)
-        if not words:
+        command = getattr(subject.config.hooks, name)
+        if not command:
             continue
-        status, found, remedy = _judge(words[0])
+        status, found, remedy = _problem_of(command[0])
         if status is Status.OK:
-            fine[words[0]] = None
-        elif words[0] not in told:
-            told.add(words[0])
+            fine[command[0]] = None
+        elif command[0] not in reported:
+            reported.add(command[0])
             yield Finding("hooks", status, f"{name}: {found}", remedy, subject.name)
     if fine:
         yield Finding("hooks", Status.OK, f"{', '.join(fine)} can be run", about=subject.name)
-    elif not told:
+    elif not reported:
         yield Finding("hooks", Status.OK, "none is configured", about=subject.name)
 
 
-def _judge(command: str) -> tuple[Status, str, str]:
+def _problem_of(command: str) -> tuple[Status, str, str]:
     """What running it would come to, as Popen looks for it: a path, or a name in PATH."""
     if "/" in command:
         path = Path(command)
@@ -65,6 +65,6 @@ def _interpreter(path: Path) -> str:
             first = file.read(256).split(b"\n", 1)[0]
     except OSError:
         return ""
-    words = first[2:].strip(b" \t").split() if first.startswith(b"#!") else []
+    named = first[2:].strip(b" \t").split() if first.startswith(b"#!") else []
     # CR LF: the carriage return is a part of the name to the kernel, and to us.
-    return os.fsdecode(first[2:].strip(b" \t").split(b" ")[0]) if words else ""
+    return os.fsdecode(first[2:].strip(b" \t").split(b" ")[0]) if named else ""

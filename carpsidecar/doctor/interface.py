@@ -6,8 +6,8 @@ import socket
 import struct
 from collections.abc import Iterator
 
-from carpsidecar.doctor.finding import Finding, Status
-from carpsidecar.doctor.scene import Subject
+from carpsidecar.doctor.findings import Finding, Status
+from carpsidecar.doctor.machine import Subject
 from carpsidecar.linux.netlink import HeldAddress
 
 _SIOCGIFFLAGS = 0x8913

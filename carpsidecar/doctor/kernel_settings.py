@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from carpsidecar.doctor.finding import Finding, Status
-from carpsidecar.doctor.scene import Subject
+from carpsidecar.doctor.findings import Finding, Status
+from carpsidecar.doctor.machine import Subject
 from carpsidecar.linux.netlink import IPAddress
 
 _STRICT = 1
@@ -45,8 +45,8 @@ def reverse_path(subject: Subject) -> Iterator[Finding]:
         return
     elsewhere = []
     if value == _STRICT:
-        heard = subject.hearing.carp(subject.config.vhid) if subject.hearing else ()
-        others = {speaker.source for speaker in heard} | set(_a_neighbour(subject))
+        heard = subject.observed.carp(subject.config.vhid) if subject.observed else ()
+        others = {sender.source for sender in heard} | set(_a_neighbour(subject))
         elsewhere = sorted(str(ip) for ip in others if ip.version == 4 and not _routed_here(subject, ip))
     if elsewhere:
         yield Finding(

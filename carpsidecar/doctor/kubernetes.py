@@ -7,8 +7,8 @@ Source: SelfSubjectAccessReview of authorization.k8s.io/v1, which needs no right
 import json
 from collections.abc import Iterator
 
-from carpsidecar.doctor.finding import Finding, Status
-from carpsidecar.doctor.scene import Scene, Subject
+from carpsidecar.doctor.findings import Finding, Status
+from carpsidecar.doctor.machine import Machine, Subject
 from carpsidecar.ipc.messages import KubernetesSettings
 from carpsidecar.reporter.kubernetes.client import Api, ApiError, Request, Timing
 from carpsidecar.reporter.kubernetes.objects import ROLE_LABEL, Pod
@@ -21,11 +21,11 @@ _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _ASK = Rule("create", "selfsubjectaccessreviews", "", "authorization.k8s.io")
 
 
-def cluster(scene: Scene, settings: KubernetesSettings) -> Iterator[Finding]:
+def cluster(machine: Machine, settings: KubernetesSettings) -> Iterator[Finding]:
     api = Api(settings.kubeconfig, ApiStats(), Timing())
     try:
         yield from _permissions(api, settings)
-        yield from _labels(api, settings, scene)
+        yield from _labels(api, settings, machine)
     except ApiError as error:
         remedy = "check the service account, the network policy and the API server's address"
         yield Finding("kubernetes", Status.PROBLEM, str(error), remedy)
@@ -64,7 +64,7 @@ def _is_allowed(api: Api, rule: Rule) -> bool:
         raise ApiError("other", f"{_ASK}: an answer that can't be read") from None
 
 
-def _labels(api: Api, settings: KubernetesSettings, scene: Scene) -> Iterator[Finding]:
+def _labels(api: Api, settings: KubernetesSettings, machine: Machine) -> Iterator[Finding]:
     """Raises: ApiError."""
     own = get_pod(api, settings.pod_namespace, settings.pod_name)
     if own is None:
@@ -78,8 +78,8 @@ def _labels(api: Api, settings: KubernetesSettings, scene: Scene) -> Iterator[Fi
     pods = [own]
     if settings.pod_selector:
         pods = list_pods(api, settings.pod_namespace, {"labelSelector": settings.pod_selector})
-    names = suffixes(subject.name for subject in scene.subjects)
-    for subject in scene.subjects:
+    names = suffixes(subject.name for subject in machine.subjects)
+    for subject in machine.subjects:
         yield from _label(subject, own, pods, f"{ROLE_LABEL}{names[subject.name]}")
 
 

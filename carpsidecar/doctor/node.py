@@ -1,4 +1,4 @@
-"""The machine itself: rights, kernel, clock, the daemon, and what the configuration has to say."""
+"""The machine itself: rights, kernel, clock, the daemon, and the configuration's warnings."""
 
 import ctypes
 import os
@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from carpsidecar.doctor.finding import Finding, Status
-from carpsidecar.doctor.scene import CAPABILITIES, Scene, Subject
+from carpsidecar.doctor.findings import Finding, Status
+from carpsidecar.doctor.machine import CAPABILITIES, Machine, Subject
 from carpsidecar.linux.capabilities import missing
 from carpsidecar.linux.realtime import CAPABILITIES as REALTIME_CAPABILITIES
 from carpsidecar.linux.realtime import is_taken
+from carpsidecar.status.formatting import span
 
 KERNEL_LEAST = (4, 18)
 _YOUNG_S = 60.0
@@ -18,31 +19,31 @@ _CLOCK_JUMP_S = 0.1
 _TIME_ERROR = 5
 
 
-def configuration(scene: Scene) -> Iterator[Finding]:
-    for warning in scene.config.warnings:
+def configuration(machine: Machine) -> Iterator[Finding]:
+    for warning in machine.config.warnings:
         found, _, remedy = warning.rpartition(": ")
         yield Finding("configuration", Status.WARNING, found or warning, remedy if found else "")
-    if not scene.config.warnings:
-        yield Finding("configuration", Status.OK, f"groups: {', '.join(s.name for s in scene.subjects)}")
+    if not machine.config.warnings:
+        yield Finding("configuration", Status.OK, f"groups: {', '.join(s.name for s in machine.subjects)}")
 
 
-def privileges(scene: Scene) -> Iterator[Finding]:
-    if scene.lacking:
+def privileges(machine: Machine) -> Iterator[Finding]:
+    if machine.lacking:
         yield Finding(
             "privileges",
             Status.PROBLEM,
-            f"{' and '.join(scene.lacking)} are missing here, so that half of the checks are left out",
+            f"{' and '.join(machine.lacking)} are missing here, so that half of the checks are left out",
             "run it as root; the daemon needs the same: in a pod, capabilities NET_ADMIN and NET_RAW, hostNetwork",
         )
     else:
         yield Finding("privileges", Status.OK, f"{' and '.join(CAPABILITIES)} are there")
 
 
-def realtime(scene: Scene) -> Iterator[Finding]:
+def realtime(machine: Machine) -> Iterator[Finding]:
     """Of the daemon that runs here, or else whether one that is started with our own rights would have it."""
-    if not scene.config.realtime:
+    if not machine.config.realtime:
         return
-    pids = {subject.daemon.pid for subject in scene.subjects if subject.daemon and subject.daemon.pid is not None}
+    pids = {subject.daemon.pid for subject in machine.subjects if subject.daemon and subject.daemon.pid is not None}
     if any(not is_taken(pid) for pid in pids):
         yield Finding(
             "realtime",
@@ -63,7 +64,7 @@ def realtime(scene: Scene) -> Iterator[Finding]:
         yield Finding("realtime", Status.OK, f"{' and '.join(REALTIME_CAPABILITIES)} are there")
 
 
-def kernel(scene: Scene) -> Iterator[Finding]:
+def kernel(machine: Machine) -> Iterator[Finding]:
     release = os.uname().release
     match = re.match(r"(\d+)\.(\d+)", release)
     if match and (int(match[1]), int(match[2])) < KERNEL_LEAST:
@@ -71,21 +72,21 @@ def kernel(scene: Scene) -> Iterator[Finding]:
         yield Finding("kernel", Status.PROBLEM, f"Linux {release}", f"{least} or newer is needed: upgrade it")
     else:
         yield Finding("kernel", Status.OK, f"Linux {release}")
-    wants_ipv6 = any(6 in subject.config.families for subject in scene.subjects)
+    wants_ipv6 = any(6 in subject.config.families for subject in machine.subjects)
     if wants_ipv6 and not Path("/proc/net/if_inet6").exists():
         yield Finding("kernel", Status.PROBLEM, "IPv6 is switched off", "boot without ipv6.disable=1")
 
 
-def clock(scene: Scene) -> Iterator[Finding]:
+def clock(machine: Machine) -> Iterator[Finding]:
     """Only the hardened mode cares: its counter is the wall clock's time."""
-    if not any(subject.config.auth == "hardened" for subject in scene.subjects):
+    if not any(subject.config.auth == "hardened" for subject in machine.subjects):
         yield Finding("clock", Status.SKIPPED, "auth is carp, which does not use the clock")
         return
-    if abs(scene.clock_jump_s) > _CLOCK_JUMP_S:
+    if abs(machine.clock_jump_s) > _CLOCK_JUMP_S:
         yield Finding(
             "clock",
             Status.WARNING,
-            f"the clock was set by {scene.clock_jump_s:+.1f} s while this ran",
+            f"the clock was set by {machine.clock_jump_s:+.1f} s while this ran",
             "let NTP slew it (chronyd, systemd-timesyncd), and see what else sets it",
         )
     if _is_unsynchronized():
@@ -95,7 +96,7 @@ def clock(scene: Scene) -> Iterator[Finding]:
             "the kernel's clock is not synchronized",
             "run chronyd or systemd-timesyncd: after a restart with a clock set back, a node is not heard at first",
         )
-    elif abs(scene.clock_jump_s) <= _CLOCK_JUMP_S:
+    elif abs(machine.clock_jump_s) <= _CLOCK_JUMP_S:
         yield Finding("clock", Status.OK, "synchronized, and was not set meanwhile")
 
 
@@ -124,11 +125,3 @@ def _is_unsynchronized() -> bool:
     """Source: adjtimex(2): TIME_ERROR says so. Where it may not be asked, nothing is known."""
     # struct timex has 208 bytes; its first field, modes, is 0: nothing is set.
     return bool(ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(512)) == _TIME_ERROR)
-
-
-def span(seconds: float) -> str:
-    """A length of time in words."""
-    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
-        if seconds >= 1.5 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s"

@@ -1,17 +1,17 @@
-"""Who advertises for the group: whether it is believed, and fits our settings."""
+"""Who advertises for the group: whether it is authentic, and fits our settings."""
 
 import time
 from collections.abc import Callable, Iterator
 from functools import wraps
 
-from carpsidecar.capture.show import interval_s
+from carpsidecar.capture.formatting import interval_s
 from carpsidecar.doctor.digests import Network, difference, fits
-from carpsidecar.doctor.finding import Finding, Status
-from carpsidecar.doctor.hearing import Hearing, Speaker
-from carpsidecar.doctor.node import span
-from carpsidecar.doctor.scene import Subject
+from carpsidecar.doctor.findings import Finding, Status
+from carpsidecar.doctor.listener import Observed, Sender
+from carpsidecar.doctor.machine import Subject
 from carpsidecar.protocol.packet import VERSION_HARDENED, Advertisement
 from carpsidecar.protocol.timing import TICKS_PER_S, interval_ticks, master_down_ticks
+from carpsidecar.status.formatting import span
 
 _CLOCK_OFF_S = 5.0
 _NAMED_MAX = 16
@@ -20,33 +20,33 @@ _EXPLAINED_MAX = 16
 _Check = Callable[[Subject], Iterator[Finding]]
 
 
-def heard(name: str) -> Callable[[Callable[[Subject, Hearing], Iterator[Finding]]], _Check]:
+def needs_observed(name: str) -> Callable[[Callable[[Subject, Observed], Iterator[Finding]]], _Check]:
     """A check that needs to have listened, and is skipped otherwise."""
 
-    def wrap(check: Callable[[Subject, Hearing], Iterator[Finding]]) -> _Check:
+    def wrap(check: Callable[[Subject, Observed], Iterator[Finding]]) -> _Check:
         @wraps(check)
         def checked(subject: Subject) -> Iterator[Finding]:
-            if subject.hearing is None:
-                yield Finding(name, Status.SKIPPED, subject.deaf, about=subject.name)
+            if subject.observed is None:
+                yield Finding(name, Status.SKIPPED, subject.unobserved, about=subject.name)
             else:
-                yield from check(subject, subject.hearing)
+                yield from check(subject, subject.observed)
 
         return checked
 
     return wrap
 
 
-@heard("peers")
-def peers(subject: Subject, hearing: Hearing) -> Iterator[Finding]:
+@needs_observed("peers")
+def peers(subject: Subject, observed: Observed) -> Iterator[Finding]:
     """Who is master: only masters advertise."""
-    others = [speaker for speaker in believed(subject, hearing) if not speaker.last.is_bow_out]
-    here = list(hearing.carp(subject.config.vhid, outgoing=True))
-    for speaker in others:
-        message = _message(speaker)
-        words = f"{speaker.source} is master: every {interval_s(message):.3g} s, advskew {message.advskew}"
-        yield Finding("peers", Status.OK, words, about=subject.name)
+    others = [sender for sender in authentic(subject, observed) if not sender.last.is_bow_out]
+    here = list(observed.carp(subject.config.vhid, outgoing=True))
+    for sender in others:
+        message = _message(sender)
+        found = f"{sender.source} is master: every {interval_s(message):.3g} s, advskew {message.advskew}"
+        yield Finding("peers", Status.OK, found, about=subject.name)
     # One that speaks both families advertises from an address of each.
-    masters = max(sum(speaker.source.version == family for speaker in others) for family in (4, 6))
+    masters = max(sum(sender.source.version == family for sender in others) for family in (4, 6))
     if here and others:
         yield Finding(
             "peers",
@@ -69,20 +69,20 @@ def peers(subject: Subject, hearing: Hearing) -> Iterator[Finding]:
         yield Finding(
             "peers",
             Status.WARNING,
-            f"no master was heard in {hearing.seconds:g} s",
+            f"no master was heard in {observed.seconds:g} s",
             "start the daemon on the nodes; if it runs there, run `carpsidecar capture` on both: what leaves one"
             " and does not get here is lost in between (VLAN, IGMP snooping, isolated ports)",
             subject.name,
         )
 
 
-@heard("digest")
-def digests(subject: Subject, hearing: Hearing) -> Iterator[Finding]:
-    speakers = [*hearing.carp(subject.config.vhid, outgoing=True), *hearing.carp(subject.config.vhid)]
-    good = [speaker for speaker in speakers if _is_ours(subject, speaker)]
-    bad = [speaker for speaker in speakers if speaker not in good]
-    for speaker in bad[:_EXPLAINED_MAX]:
-        yield _misfit(subject, hearing, speaker)
+@needs_observed("digest")
+def digests(subject: Subject, observed: Observed) -> Iterator[Finding]:
+    senders = [*observed.carp(subject.config.vhid, outgoing=True), *observed.carp(subject.config.vhid)]
+    good = [sender for sender in senders if _is_ours(subject, sender)]
+    bad = [sender for sender in senders if sender not in good]
+    for sender in bad[:_EXPLAINED_MAX]:
+        yield _mismatch(subject, observed, sender)
     if len(bad) > _EXPLAINED_MAX:
         yield Finding(
             "digest",
@@ -97,14 +97,14 @@ def digests(subject: Subject, hearing: Hearing) -> Iterator[Finding]:
         yield Finding("digest", Status.SKIPPED, "nobody advertised this vhid", about=subject.name)
 
 
-@heard("priority")
-def priorities(subject: Subject, hearing: Hearing) -> Iterator[Finding]:
+@needs_observed("priority")
+def priorities(subject: Subject, observed: Observed) -> Iterator[Finding]:
     """Equal intervals leave the choice to the addresses; ones too far apart make a backup impatient."""
     settings = subject.config.settings
     fine = True
-    for speaker in believed(subject, hearing):
-        message = _message(speaker)
-        if speaker.last.is_bow_out or speaker.source in subject.sources.values():
+    for sender in authentic(subject, observed):
+        message = _message(sender)
+        if sender.last.is_bow_out or sender.source in subject.sources.values():
             continue
         theirs = interval_ticks(message.advbase, message.advskew)
         if theirs == subject.interval_ticks:
@@ -112,7 +112,7 @@ def priorities(subject: Subject, hearing: Hearing) -> Iterator[Finding]:
             yield Finding(
                 "priority",
                 Status.WARNING,
-                f"{speaker.source} has advbase {message.advbase} and advskew {message.advskew}, as we have",
+                f"{sender.source} has advbase {message.advbase} and advskew {message.advskew}, as we have",
                 "give each node its own --advskew: the least is preferred; of equals the lower address is",
                 subject.name,
             )
@@ -120,7 +120,7 @@ def priorities(subject: Subject, hearing: Hearing) -> Iterator[Finding]:
         patience = master_down_ticks(message.advbase, message.advskew, settings.dead_ratio)
         if too_slow or subject.interval_ticks > patience:
             fine = False
-            slow, quick = (speaker.source, "this machine") if too_slow else ("this machine", speaker.source)
+            slow, quick = (sender.source, "this machine") if too_slow else ("this machine", sender.source)
             yield Finding(
                 "priority",
                 Status.PROBLEM,
@@ -135,55 +135,55 @@ def priorities(subject: Subject, hearing: Hearing) -> Iterator[Finding]:
 
 def counters(subject: Subject) -> Iterator[Finding]:
     """In the hardened mode a counter is the sender's clock, in microseconds."""
-    hearing = subject.hearing
-    if subject.config.auth != "hardened" or hearing is None:
+    observed = subject.observed
+    if subject.config.auth != "hardened" or observed is None:
         return
-    for speaker in believed(subject, hearing):
-        message = _message(speaker)
+    for sender in authentic(subject, observed):
+        message = _message(sender)
         theirs_s = int.from_bytes(message.counter, "big") / 1_000_000
-        ahead_s = theirs_s - speaker.last.frame.time_ns / 1e9
+        ahead_s = theirs_s - sender.last.frame.time_ns / 1e9
         if message.version == VERSION_HARDENED and abs(ahead_s) > _CLOCK_OFF_S:
             where = "ahead of" if ahead_s > 0 else "behind"
             yield Finding(
                 "counter",
                 Status.WARNING,
-                f"the counter of {speaker.source} is {span(abs(ahead_s))} {where} this machine's clock",
+                f"the counter of {sender.source} is {span(abs(ahead_s))} {where} this machine's clock",
                 f"set the clocks by NTP (now here: {time.strftime('%Y-%m-%d %H:%M:%S')}); while they differ, a node"
                 " that restarts is not heard until it has heard the others",
                 subject.name,
             )
 
 
-def believed(subject: Subject, hearing: Hearing) -> Iterator[Speaker]:
+def authentic(subject: Subject, observed: Observed) -> Iterator[Sender]:
     """Whose advertisements have our mode and a good digest."""
-    for speaker in hearing.carp(subject.config.vhid):
-        if _is_ours(subject, speaker):
-            yield speaker
+    for sender in observed.carp(subject.config.vhid):
+        if _is_ours(subject, sender):
+            yield sender
 
 
-def _is_ours(subject: Subject, speaker: Speaker) -> bool:
-    return _message(speaker).version == subject.version and _is_signed(subject, speaker)
+def _is_ours(subject: Subject, sender: Sender) -> bool:
+    return _message(sender).version == subject.version and _is_signed(subject, sender)
 
 
-def _is_signed(subject: Subject, speaker: Speaker) -> bool:
+def _is_signed(subject: Subject, sender: Sender) -> bool:
     """With our passphrase and addresses, in whichever mode it is."""
-    return fits(_message(speaker), speaker.last.datagram, subject.config.passphrase.secret, subject.addresses)
+    return fits(_message(sender), sender.last.datagram, subject.config.passphrase.secret, subject.addresses)
 
 
-def _misfit(subject: Subject, hearing: Hearing, speaker: Speaker) -> Finding:
-    message = _message(speaker)
-    who = f"this machine's own daemon ({speaker.source})" if speaker.outgoing else str(speaker.source)
-    again = "; send the daemon HUP, or restart it" if speaker.outgoing else ""
-    words = _explanation(subject, hearing, speaker)
+def _mismatch(subject: Subject, observed: Observed, sender: Sender) -> Finding:
+    message = _message(sender)
+    who = f"this machine's own daemon ({sender.source})" if sender.outgoing else str(sender.source)
+    again = "; send the daemon HUP, or restart it" if sender.outgoing else ""
+    why = _explanation(subject, observed, sender)
     if message.version != subject.version:
         theirs, ours = ("hardened", "carp") if message.version == VERSION_HARDENED else ("carp", "hardened")
-        found = f"{who} uses auth {theirs}, and this configuration {ours}" + (f"; {words}" if words else "")
+        found = f"{who} uses auth {theirs}, and this configuration {ours}" + (f"; {why}" if why else "")
         return Finding("digest", Status.PROBLEM, found, f"set auth alike on all nodes{again}", subject.name)
-    if words:
+    if why:
         return Finding(
             "digest",
             Status.PROBLEM,
-            f"that of {who} does not fit: {words}",
+            f"that of {who} does not fit: {why}",
             f"make both alike{again}",
             subject.name,
         )
@@ -203,39 +203,39 @@ def _networks(subject: Subject) -> Iterator[Network]:
             yield own.interface.network
 
 
-def unexplained(subject: Subject, hearing: Hearing) -> list[Speaker]:
+def unexplained(subject: Subject, observed: Observed) -> list[Sender]:
     """Who uses our vhid with a digest that no small difference explains: another group, perhaps."""
-    bad = [speaker for speaker in hearing.carp(subject.config.vhid) if not _is_signed(subject, speaker)]
-    return [speaker for speaker in bad[:_EXPLAINED_MAX] if _explanation(subject, hearing, speaker) == ""]
+    bad = [sender for sender in observed.carp(subject.config.vhid) if not _is_signed(subject, sender)]
+    return [sender for sender in bad[:_EXPLAINED_MAX] if _explanation(subject, observed, sender) == ""]
 
 
-def _explanation(subject: Subject, hearing: Hearing, speaker: Speaker) -> str | None:
+def _explanation(subject: Subject, observed: Observed, sender: Sender) -> str | None:
     """None where the digest fits in its own mode, "" where nothing that was tried does."""
-    if _is_signed(subject, speaker):
+    if _is_signed(subject, sender):
         return None
     secret = subject.config.passphrase.secret
     return (
         difference(
-            _message(speaker),
-            speaker.last.datagram,
+            _message(sender),
+            sender.last.datagram,
             secret,
             subject.addresses,
-            hearing.claims,
+            observed.claims,
             _networks(subject),
         )
         or ""
     )
 
 
-def _message(speaker: Speaker) -> Advertisement:
-    message = speaker.advertisement
+def _message(sender: Sender) -> Advertisement:
+    message = sender.advertisement
     if message is None:
         raise TypeError("no CARP")
     return message
 
 
-def names_of(speakers: list[Speaker]) -> str:
+def names_of(senders: list[Sender]) -> str:
     """Their addresses; of very many, the first ones."""
-    names = sorted({str(speaker.source) for speaker in speakers})
+    names = sorted({str(sender.source) for sender in senders})
     more = f" and {len(names) - _NAMED_MAX} more" if len(names) > _NAMED_MAX else ""
     return ", ".join(names[:_NAMED_MAX]) + more

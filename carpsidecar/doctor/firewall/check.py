@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from carpsidecar.config.group import Family
-from carpsidecar.doctor.finding import Finding, Status
+from carpsidecar.doctor.findings import Finding, Status
 from carpsidecar.doctor.firewall import iptables, nft
 from carpsidecar.doctor.firewall.ruleset import Direction, Drop, Traffic, drops
-from carpsidecar.doctor.scene import Subject
+from carpsidecar.doctor.machine import Subject
 from carpsidecar.linux.netlink import IPAddress
 
 _PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
@@ -67,8 +67,8 @@ def _traffic(subject: Subject, family: Family) -> Iterator[Traffic]:
     group = next((ip for ip in target.multicast if ip.version == family), None)
     peers = tuple(ip for ip in target.peers if ip.version == family)
     heard: tuple[IPAddress, ...] = ()
-    if subject.hearing is not None:
-        heard = tuple({s.source for s in subject.hearing.carp(subject.config.vhid) if s.source.version == family})
+    if subject.observed is not None:
+        heard = tuple({s.source for s in subject.observed.carp(subject.config.vhid) if s.source.version == family})
     directions: tuple[Direction, Direction] = ("in", "out")
     destination: IPAddress | None
     sources: tuple[IPAddress, ...]

@@ -40,22 +40,22 @@ def read(listing: str, traffic: Traffic, tool: str) -> tuple[list[Base], dict[st
                 label = f"{tool} table {table}, chain {name}"
                 bases.append(Base(f"{table}/{name}", "drop" if policy == "DROP" else "accept", label))
         elif line.startswith("-A ") and table != "nat":
-            _, name, *words = shlex.split(line)
-            chains.setdefault(f"{table}/{name}", []).append(_rule(table, words, line, traffic))
+            _, name, *tokens = shlex.split(line)
+            chains.setdefault(f"{table}/{name}", []).append(_rule(table, tokens, line, traffic))
     return bases, chains
 
 
-def _rule(table: str, words: Sequence[str], line: str, traffic: Traffic) -> Rule:
+def _rule(table: str, tokens: Sequence[str], line: str, traffic: Traffic) -> Rule:
     matches: list[Match] = []
     at = 0
-    while at < len(words):
-        negated = words[at] == "!"
+    while at < len(tokens):
+        negated = tokens[at] == "!"
         at += negated
-        option = words[at] if at < len(words) else ""
+        option = tokens[at] if at < len(tokens) else ""
         end = at + 1
-        while end < len(words) and not words[end].startswith("-") and words[end] != "!":
+        while end < len(tokens) and not tokens[end].startswith("-") and tokens[end] != "!":
             end += 1
-        values = words[at + 1 : end]
+        values = tokens[at + 1 : end]
         if option in ("-j", "--jump", "-g", "--goto"):
             return _decided(table, option, values[0] if values else "", matches, line, traffic)
         if option not in _ALWAYS:
@@ -66,8 +66,8 @@ def _rule(table: str, words: Sequence[str], line: str, traffic: Traffic) -> Rule
 
 
 def _decided(table: str, option: str, target: str, matches: Sequence[Match], line: str, traffic: Traffic) -> Rule:
-    words = shlex.split(line)
-    about_us = any(name in words for name in PROTOCOL_NAMES) or f"{traffic.destination}/" in line
+    tokens = shlex.split(line)
+    about_us = any(name in tokens for name in PROTOCOL_NAMES) or f"{traffic.destination}/" in line
     if target in _VERDICTS:
         return Rule(both(matches), _VERDICTS[target], "", f"`{line}`", about_us)  # type: ignore[arg-type]
     if target.isupper() and option in ("-j", "--jump"):

@@ -174,7 +174,7 @@ class _Reader:
         return None
 
     def _values(self, rule: Mapping[str, Any], right: Any) -> list[Any] | None:
-        """What is compared with, one by one; None where it can't be told."""
+        """What is compared with, one by one; None where it can't be known."""
         if isinstance(right, str) and right.startswith("@"):
             elements = self._sets.get(self._key(rule, right[1:]))
             if elements is None:

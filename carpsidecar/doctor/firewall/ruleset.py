@@ -1,6 +1,6 @@
 """Rules as both kinds of firewall have them, and what becomes of a packet that walks through.
 
-Whether a rule matches is known, or known not to, or can't be told (a rate limit, a mark): True, False, None.
+Whether a rule matches is known, or known not to, or can't be known (a rate limit, a mark): True, False, None.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -8,8 +8,8 @@ from typing import Any
 
 from carpsidecar.cli.doctor import parser
 from carpsidecar.config.sources import load
-from carpsidecar.doctor.examination import examine
-from carpsidecar.doctor.show import document
+from carpsidecar.doctor.findings import document
+from carpsidecar.doctor.run import run_checks
 from carpsidecar.lab.commands import LabError
 from carpsidecar.lab.namespace import in_namespace
 from carpsidecar.lab.network import Lab
@@ -75,7 +75,7 @@ class DoctorLab:
         process.wait_for("became master", SOON_S)
         return process
 
-    def examine(
+    def run_checks(
         self,
         *flags: str,
         node: Node | None = None,
@@ -92,8 +92,8 @@ class DoctorLab:
         flags_given = {name: value for name, value in given.items() if name != "config"}
         config = load(flags_given, {"CARP_PASSPHRASE": passphrase})
         with in_namespace((node or self.here).ns):
-            told = document(examine(config, listen_s, lambda text: None))
-        return Report(told["exit_status"], told["findings"])
+            reported = document(run_checks(config, listen_s, lambda text: None))
+        return Report(reported["exit_status"], reported["findings"])
 
     def run_doctor(
         self, *flags: str, node: Node | None = None, by: tuple[str, ...] = (), advskew: int = 50

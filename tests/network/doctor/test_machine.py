@@ -35,8 +35,8 @@ def test_no_privilege(lab: DoctorLab) -> None:
 
 
 def test_realtime_is_looked_at_where_it_is_configured(lab: DoctorLab) -> None:
-    assert lab.examine().of("realtime") == []
-    assert lab.examine("--realtime").one("realtime", "ok") == "CAP_SYS_NICE and CAP_IPC_LOCK are there"
+    assert lab.run_checks().of("realtime") == []
+    assert lab.run_checks("--realtime").one("realtime", "ok") == "CAP_SYS_NICE and CAP_IPC_LOCK are there"
     process = lab.run_doctor("--realtime", by=("setpriv", "--bounding-set", "-sys_nice"))
     found = [" ".join(line.split()) for line in process.log.splitlines()]
     assert any(line.startswith("warning realtime missing here: CAP_SYS_NICE") for line in found)
@@ -47,7 +47,7 @@ def test_realtime_is_looked_at_where_it_is_configured(lab: DoctorLab) -> None:
 def test_realtime_of_a_daemon_that_runs(lab: DoctorLab, flags: tuple[str, ...], status: str) -> None:
     daemon = lab.run_master(lab.here, *flags)
     try:
-        assert lab.examine("--realtime").one("realtime", status).startswith("the daemon has")
+        assert lab.run_checks("--realtime").one("realtime", status).startswith("the daemon has")
     finally:
         daemon.stop()
 
@@ -61,9 +61,9 @@ def test_the_command_says_what_it_waits_for_and_how_it_was(lab: DoctorLab, maste
     assert "\x1b" not in process.log
     starts = {line.index("  ", 30) for line in lines if not line.startswith(" ")}
     assert starts, "aligned"
-    told = lab.run_doctor("--json", "--auth", "hardened")
-    assert told.returncode == 1
-    document = json.loads(told.log.partition("\n")[2])
+    reported = lab.run_doctor("--json", "--auth", "hardened")
+    assert reported.returncode == 1
+    document = json.loads(reported.log.partition("\n")[2])
     assert (document["version"], document["exit_status"]) == (1, 1)
     assert {tuple(one) for one in document["findings"]} == {("check", "status", "about", "found", "remedy")}
 
@@ -71,46 +71,46 @@ def test_the_command_says_what_it_waits_for_and_how_it_was(lab: DoctorLab, maste
 def test_no_link_and_an_interface_that_is_down(lab: DoctorLab) -> None:
     lab.here.pull_cable()
     try:
-        report = lab.examine()
+        report = lab.run_checks()
     finally:
         lab.here.plug_cable()
     assert report.one("interface", "problem") == "eth0 has no link"
     assert report.one("peers", "skipped") == "eth0 is not there or has no link"
     lab.here.pull_cable()
     try:
-        assert lab.examine("--ignore-link").one("interface", "warning") == "eth0 has no link"
+        assert lab.run_checks("--ignore-link").one("interface", "warning") == "eth0 has no link"
     finally:
         lab.here.plug_cable()
     with undone(lab.there, "ip link set eth0 down", "ip link set eth0 up"):
-        assert lab.examine(node=lab.there).one("interface", "problem") == "eth0 is down"
+        assert lab.run_checks(node=lab.there).one("interface", "problem") == "eth0 is down"
 
 
 def test_no_such_interface(lab: DoctorLab) -> None:
-    assert lab.examine("--interface", "eth7").one("interface", "problem") == "there is no eth7"
+    assert lab.run_checks("--interface", "eth7").one("interface", "problem") == "there is no eth7"
 
 
 def test_no_interface_is_given_and_none_fits(lab: DoctorLab) -> None:
-    report = lab.examine(vip="203.0.113.9", interface=None)
+    report = lab.run_checks(vip="203.0.113.9", interface=None)
     assert report.one("interface", "problem") == "none is given, and no network of this machine has 203.0.113.9"
 
 
 def test_no_source_address_and_a_wrong_one(lab: DoctorLab) -> None:
     with undone(lab.here, "ip address flush dev eth0 scope global", f"ip address add {HERE}/24 brd + dev eth0"):
-        report = lab.examine()
+        report = lab.run_checks()
     assert report.one("source", "problem") == "eth0 has no IPv4 address to advertise from"
-    report = lab.examine("--source", "10.99.0.55")
+    report = lab.run_checks("--source", "10.99.0.55")
     assert report.one("source", "problem") == "10.99.0.55 is given as source, and is no address of eth0"
 
 
 def test_an_address_that_is_configured_here_for_good(lab: DoctorLab) -> None:
     with undone(lab.here, "ip address add 10.99.0.151/24 dev eth0", "ip address del 10.99.0.151/24 dev eth0"):
-        report = lab.examine(vip="10.99.0.151")
+        report = lab.run_checks(vip="10.99.0.151")
     assert report.one("addresses", "problem") == "10.99.0.151/24 is configured on eth0 for good"
     assert report.of("promote_secondaries", "warning")
 
 
 def test_an_address_in_no_network_of_the_interface(lab: DoctorLab) -> None:
-    assert lab.examine(vip="203.0.113.9").one("addresses", "warning") == "203.0.113.9: in no network of eth0"
+    assert lab.run_checks(vip="203.0.113.9").one("addresses", "warning") == "203.0.113.9: in no network of eth0"
 
 
 @pytest.mark.parametrize(
@@ -124,8 +124,8 @@ def test_an_address_in_no_network_of_the_interface(lab: DoctorLab) -> None:
 def test_kernel_settings(lab: DoctorLab, setting: str, value: int, vip: str, check: str) -> None:
     restore = f"sysctl -w {setting}=0; ip address add fd99::c/64 dev eth0 nodad || true"
     with undone(lab.here, f"sysctl -w {setting}={value}", restore):
-        assert lab.examine(vip=vip).one(check, "problem").startswith(f"it is {value}")
-    assert check not in lab.examine(vip=vip).problems
+        assert lab.run_checks(vip=vip).one(check, "problem").startswith(f"it is {value}")
+    assert check not in lab.run_checks(vip=vip).problems
 
 
 def test_a_strict_reverse_path_filter_with_the_route_elsewhere(lab: DoctorLab, master: Process) -> None:
@@ -136,7 +136,7 @@ def test_a_strict_reverse_path_filter_with_the_route_elsewhere(lab: DoctorLab, m
         " && sysctl -w net.ipv4.conf.eth0.rp_filter=1",
         "sysctl -w net.ipv4.conf.eth0.rp_filter=0; ip link del away",
     ):
-        report = lab.examine()
+        report = lab.run_checks()
     assert MASTER in report.one("rp_filter", "problem")
     assert report.one("delivery", "problem").endswith("reached the card, and none a program")
 
@@ -155,7 +155,7 @@ def test_a_strict_reverse_path_filter_with_the_route_elsewhere(lab: DoctorLab, m
 def test_nftables_that_drop(lab: DoctorLab, master: Process, hook: str, policy: str, rule: str, found: str) -> None:
     rules = NFT.format(hook=hook, policy=policy, rule=rule)
     with undone(lab.here, rules, "nft delete table inet f"):
-        report = lab.examine()
+        report = lab.run_checks()
     assert found in report.one("firewall", "problem")
     assert ("delivery" in report.problems) == (hook != "output"), str(report)
 
@@ -174,7 +174,7 @@ def test_nftables_that_let_it_pass(lab: DoctorLab, master: Process, policy: str,
     """The kernel is the judge: it delivers, and nothing is said against the rules."""
     rules = NFT.format(hook="input", policy=policy, rule=rule)
     with undone(lab.here, rules, "nft delete table inet f"):
-        report = lab.examine()
+        report = lab.run_checks()
     assert report.of("firewall", "ok"), str(report)
     assert report.of("delivery", "ok")
 
@@ -184,7 +184,7 @@ def test_nftables_that_let_it_pass(lab: DoctorLab, master: Process, policy: str,
 def test_iptables_that_drop(lab: DoctorLab, master: Process, tool: str) -> None:
     rule = "INPUT -i eth0 -d 224.0.0.18 -p 112 -m comment --comment 'no carp' -j DROP"
     with undone(lab.here, f"{tool} -A {rule}", f"{tool} -D {rule}"):
-        report = lab.examine()
+        report = lab.run_checks()
     found = report.one("firewall", "problem")
     assert "takes advertisements from the network (IPv4)" in found
     assert ("iptables-legacy-save table filter, chain INPUT: `-A INPUT -d 224" in found) == ("legacy" in tool)
@@ -195,7 +195,7 @@ def test_hooks_that_can_not_be_run(lab: DoctorLab, tmp_path: Path) -> None:
     plain = tmp_path / "plain"
     plain.write_text("#!/bin/sh\n")
     good = script(tmp_path, "good", "true")
-    report = lab.examine(
+    report = lab.run_checks(
         *("--on-master", "/usr/local/sbin/gone --now", "--on-backup", str(plain), "--on-fault", good)
     )
     assert [one["found"] for one in report.of("hooks", "problem")] == [
@@ -208,11 +208,11 @@ def test_hooks_that_can_not_be_run(lab: DoctorLab, tmp_path: Path) -> None:
 def test_an_old_daemon_and_one_that_left_its_address(lab: DoctorLab) -> None:
     process = lab.run_master(lab.there, "--dead-ratio", "100", vip="10.99.0.160", vhid=160, advskew=10)
     assert (
-        lab.examine(node=lab.there, vip="10.99.0.160", vhid=160)
+        lab.run_checks(node=lab.there, vip="10.99.0.160", vhid=160)
         .one("daemon", "warning")
         .startswith(f"process {process.pid} serves it, since ")
     )
     process.kill()
-    report = lab.examine(node=lab.there, vip="10.99.0.160", vhid=160, listen_s=0.2)
+    report = lab.run_checks(node=lab.there, vip="10.99.0.160", vhid=160, listen_s=0.2)
     assert report.one("daemon", "ok") == "none runs for this group here"
     assert "left by a daemon that runs no more" in report.one("addresses", "warning")

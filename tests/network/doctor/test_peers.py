@@ -17,7 +17,7 @@ pytestmark = pytest.mark.network
 
 
 def test_a_group_that_is_well(lab: DoctorLab, master: Process) -> None:
-    report = lab.examine()
+    report = lab.run_checks()
     assert (report.exit_status, report.problems) == (0, set()), str(report)
     assert {one["check"] for one in report.findings if one["status"] == "warning"} <= {"clock"}
     assert report.one("peers", "ok").startswith(f"{MASTER} is master: every 0.0781 s, advskew 20")
@@ -31,7 +31,7 @@ def test_a_group_that_is_well(lab: DoctorLab, master: Process) -> None:
 def test_it_disturbs_nobody(lab: DoctorLab, master: Process) -> None:
     """No advertisement and no claim leaves the machine: what leaves it asks, from no address."""
     with Tap(lab.there) as tap:
-        lab.examine("--vip", VIP6)
+        lab.run_checks("--vip", VIP6)
         ours = [frame.data for frame in tap.heard if frame.data[6:12] == bytes.fromhex("02ca0000000c")]
     assert ours, "it has asked for the address"
     assert [frame for frame in ours if frame[12:14] == b"\x08\x00" and frame[23] == 112] == []
@@ -52,7 +52,7 @@ def test_it_disturbs_nobody(lab: DoctorLab, master: Process) -> None:
     ids=["another", "line feed", "quotes", "longer", "shorter"],
 )
 def test_a_wrong_passphrase(lab: DoctorLab, master: Process, passphrase: str, words: str) -> None:
-    report = lab.examine(passphrase=passphrase)
+    report = lab.run_checks(passphrase=passphrase)
     found = report.one("digest", "problem")
     assert found.startswith(f"that of {MASTER} does not fit")
     assert words in found
@@ -69,44 +69,44 @@ def test_a_wrong_passphrase(lab: DoctorLab, master: Process, passphrase: str, wo
     ids=["one more", "one family more", "another"],
 )
 def test_other_addresses(lab: DoctorLab, master: Process, flags: tuple[str, ...], vip: str, words: str) -> None:
-    assert words in lab.examine(*flags, vip=vip).one("digest", "problem")
+    assert words in lab.run_checks(*flags, vip=vip).one("digest", "problem")
 
 
 def test_the_other_mode(lab: DoctorLab, master: Process) -> None:
-    found = lab.examine("--auth", "hardened").one("digest", "problem")
+    found = lab.run_checks("--auth", "hardened").one("digest", "problem")
     assert found == f"{MASTER} uses auth carp, and this configuration hardened"
 
 
 def test_the_other_mode_and_another_address(lab: DoctorLab, master: Process) -> None:
-    found = lab.examine("--auth", "hardened", vip="10.99.0.109").one("digest", "problem")
+    found = lab.run_checks("--auth", "hardened", vip="10.99.0.109").one("digest", "problem")
     assert found == f"{MASTER} uses auth carp, and this configuration hardened; its only address is {VIP}"
 
 
 def test_another_vhid(lab: DoctorLab, master: Process) -> None:
-    report = lab.examine(vhid=43)
+    report = lab.run_checks(vhid=43)
     assert report.one("vhid", "problem") == f"{MASTER} has our passphrase and addresses, but vhid 42, not 43"
     assert report.one("peers", "warning").startswith("no master was heard in")
 
 
 def test_equal_priorities(lab: DoctorLab, master: Process) -> None:
-    found = lab.examine(advskew=20).one("priority", "warning")
+    found = lab.run_checks(advskew=20).one("priority", "warning")
     assert found == f"{MASTER} has advbase 0 and advskew 20, as we have"
 
 
 def test_intervals_that_do_not_fit(lab: DoctorLab, master: Process) -> None:
-    found = lab.examine("--advbase", "9").one("priority", "problem")
+    found = lab.run_checks("--advbase", "9").one("priority", "problem")
     assert found.startswith(f"this machine advertises every 9.2 s, longer than {MASTER} waits for a master")
 
 
 def test_a_running_daemon_that_was_configured_otherwise(lab: DoctorLab, master: Process) -> None:
-    report = lab.examine("--vip", "10.99.0.101", node=lab.master)
+    report = lab.run_checks("--vip", "10.99.0.101", node=lab.master)
     found = report.one("digest", "problem")
     assert found.startswith(f"that of this machine's own daemon ({MASTER}) does not fit: its addresses are {VIP}")
     assert "send the daemon HUP" in report.of("digest")[0]["remedy"]
 
 
 def test_the_master_itself(lab: DoctorLab, master: Process) -> None:
-    report = lab.examine(node=lab.master, advskew=20)
+    report = lab.run_checks(node=lab.master, advskew=20)
     assert report.problems == set(), str(report)
     assert report.one("peers", "ok") == "this machine is master, and no other one is"
     assert report.one("addresses", "ok") == f"this machine holds {VIP}"
@@ -119,9 +119,9 @@ def test_two_masters_at_once(lab: DoctorLab, master: Process) -> None:
     lab.there.drop_incoming()
     try:
         second = lab.run_master(lab.there, advskew=60)
-        report = lab.examine()
+        report = lab.run_checks()
         assert report.one("peers", "problem") == f"{MASTER}, {THERE} are masters at once"
-        again = lab.examine(node=lab.master)
+        again = lab.run_checks(node=lab.master)
         assert again.one("peers", "problem") == f"this machine is master, and so is {THERE}: two at once"
         assert second.stop() == 0
     finally:
@@ -130,11 +130,11 @@ def test_two_masters_at_once(lab: DoctorLab, master: Process) -> None:
 
 def test_our_own_packets_come_back(lab: DoctorLab, master: Process) -> None:
     with Tap(lab.there) as tap, repeating(tap, lambda: ipv4(tap.mac, HERE, carp())):
-        found = lab.examine().one("reflection", "problem")
+        found = lab.run_checks().one("reflection", "problem")
     assert found == f"advertisements from our own address {HERE} come in on eth0"
 
 
-@pytest.mark.parametrize(("off_s", "words"), [(7200, "2 hours ahead of"), (-300, "5 minutes behind")])
+@pytest.mark.parametrize(("off_s", "words"), [(7200, "2 h ahead of"), (-300, "5 min behind")])
 def test_a_clock_that_is_off(lab: DoctorLab, off_s: int, words: str) -> None:
     """Hardened: the counter is the clock's time, so an authentic one from the past or the future tells it."""
     authentic = HardenedAuth(PASSPHRASE.encode(), 44, [ip_address(VIP)])
@@ -145,6 +145,6 @@ def test_a_clock_that_is_off(lab: DoctorLab, off_s: int, words: str) -> None:
         return ipv4(tap.mac, THERE, pack(head, counter, authentic.digest(head, ip_address(THERE), counter)))
 
     with Tap(lab.there) as tap, repeating(tap, advertisement):
-        report = lab.examine("--auth", "hardened", vhid=44)
+        report = lab.run_checks("--auth", "hardened", vhid=44)
     assert report.one("counter", "warning") == f"the counter of {THERE} is {words} this machine's clock"
     assert report.of("clock")

@@ -25,7 +25,7 @@ def test_another_group_with_our_vhid(lab: DoctorLab, master: Process) -> None:
     foreign = lab.there.start([*argv, "-b", "1", "-k", "0", "-f", "none"])
     try:
         foreign.wait_for("MASTER", SOON_S)
-        report = lab.examine(listen_s=1.3)
+        report = lab.run_checks(listen_s=1.3)
         assert (
             report.one("vhid", "problem")
             == f"{THERE} uses vhid 42 too, and neither our passphrase nor our addresses"
@@ -57,8 +57,8 @@ def test_vrrp_routers_with_our_number_and_with_another(lab: DoctorLab) -> None:
         try:
             for node in (lab.there, other):
                 tap.wait_for(advertises(node.address), SOON_S)
-            report = lab.examine(vhid=43, vip="10.99.0.143", listen_s=1.3)
-            beside = lab.examine(vhid=44, vip="10.99.0.144", listen_s=1.3)
+            report = lab.run_checks(vhid=43, vip="10.99.0.143", listen_s=1.3)
+            beside = lab.run_checks(vhid=44, vip="10.99.0.144", listen_s=1.3)
         finally:
             for router in routers:
                 router.kill()
@@ -78,14 +78,14 @@ def test_a_foreign_machine_has_the_address(lab: DoctorLab, vip: str) -> None:
         f"ip address add {free}/{length} dev eth0 {'nodad' if length == 128 else ''}",
         f"ip address del {free}/{length} dev eth0",
     ):
-        found = lab.examine(vip=free, vhid=150).one("holder", "problem")
+        found = lab.run_checks(vip=free, vhid=150).one("holder", "problem")
     assert found == f"{free} is held by 02:ca:00:00:00:0d, from which no advertisement of this vhid comes"
 
 
 def test_a_foreign_machine_has_the_address_of_our_master(lab: DoctorLab, master: Process) -> None:
     with undone(lab.there, f"ip address add {VIP}/32 dev eth0", f"ip address del {VIP}/32 dev eth0"):
-        found = lab.examine().one("holder", "problem")
-        here = lab.examine(node=lab.master).one("holder", "problem")
+        found = lab.run_checks().one("holder", "problem")
+        here = lab.run_checks(node=lab.master).one("holder", "problem")
     assert found == f"{VIP} is held by 02:ca:00:00:00:0d and by another one at once"
     assert here == f"{VIP} is held by 02:ca:00:00:00:0d and by this machine at once"
 
@@ -94,7 +94,7 @@ def test_a_master_that_does_not_answer_for_its_address(lab: DoctorLab, master: P
     with undone(
         lab.master, "sysctl -w net.ipv4.conf.eth0.arp_ignore=3", "sysctl -w net.ipv4.conf.eth0.arp_ignore=0"
     ):
-        report = lab.examine()
+        report = lab.run_checks()
     assert report.one("holder", "warning") == f"{MASTER} advertises, but nobody answers for {VIP}"
 
 
@@ -112,7 +112,7 @@ def lost_multicast(lab: DoctorLab) -> Iterator[None]:
 
 
 def test_multicast_that_the_switch_keeps(lab: DoctorLab, master: Process, lost_multicast: None) -> None:
-    report = lab.examine()
+    report = lab.run_checks()
     assert report.one("peers", "warning").startswith("no master was heard in")
     assert report.one("holder", "problem") == (
         f"{VIP} is held by 02:ca:00:00:00:0b, from which no advertisement of this vhid comes"
@@ -122,11 +122,11 @@ def test_multicast_that_the_switch_keeps(lab: DoctorLab, master: Process, lost_m
 
 def test_packets_that_are_bad(lab: DoctorLab, master: Process) -> None:
     with Tap(lab.there) as tap, repeating(tap, lambda: ipv4(tap.mac, "192.0.2.9", carp(), ttl=63)):
-        finding = lab.examine().of("packets", "warning")[0]
+        finding = lab.run_checks().of("packets", "warning")[0]
     assert finding["found"] == "192.0.2.9 sends protocol 112 that is bad: ttl 63, not 255"
     assert "a router must not pass CARP on" in finding["remedy"]
     with Tap(lab.there) as tap, repeating(tap, lambda: ipv6(tap.mac, "fe80::9", carp()[:-1] + b"!")):
-        assert "fe80::9 sends protocol 112 that is bad: checksum 0x" in lab.examine().one("packets", "warning")
+        assert "fe80::9 sends protocol 112 that is bad: checksum 0x" in lab.run_checks().one("packets", "warning")
 
 
 def bridged(node: Node, *settings: str) -> str:
@@ -154,7 +154,7 @@ def test_a_bridge_of_our_own_that_snoops(lab: DoctorLab) -> None:
 
 
 def test_the_passphrase_is_never_shown(lab: DoctorLab, master: Process) -> None:
-    assert PASSPHRASE not in str(lab.examine(passphrase=f"{PASSPHRASE} ").findings)
+    assert PASSPHRASE not in str(lab.run_checks(passphrase=f"{PASSPHRASE} ").findings)
 
 
 def test_a_flood_of_made_up_senders_is_told_in_short(lab: DoctorLab, master: Process) -> None:
@@ -165,7 +165,7 @@ def test_a_flood_of_made_up_senders_is_told_in_short(lab: DoctorLab, master: Pro
         return ipv4(tap.mac, f"10.1.{number >> 8 & 255}.{number & 255}", carp())
 
     with Tap(lab.there) as tap, repeating(tap, forged, every_s=0.002):
-        report = lab.examine()
+        report = lab.run_checks()
     assert "more sources do not fit" in str(report.of("digest", "problem"))
     assert report.one("digest", "ok") == f"that of {MASTER} fits"
     assert len(report.findings) < 80

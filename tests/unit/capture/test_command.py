@@ -37,10 +37,10 @@ def test_a_file_of_ucarps_is_shown_with_its_digests_verified(secret: str) -> Non
     assert ended.stderr.splitlines()[0] == f"{len(lines)} packets: {len(lines)} CARP"
 
 
-@pytest.mark.parametrize(("vip", "verdict"), [("10.99.0.101", "bad"), ("10.99.0.100/24", "ok")])
-def test_other_addresses_are_bad_digests(secret: str, vip: str, verdict: str) -> None:
+@pytest.mark.parametrize(("vip", "digest"), [("10.99.0.101", "bad"), ("10.99.0.100/24", "ok")])
+def test_other_addresses_are_bad_digests(secret: str, vip: str, digest: str) -> None:
     ended = shell("capture", "-r", RECORDED, "--passphrase-file", secret, "--vip", vip, "--json")
-    assert {json.loads(line)["digest"] for line in ended.stdout.splitlines()} == {verdict}
+    assert {json.loads(line)["digest"] for line in ended.stdout.splitlines()} == {digest}
 
 
 def test_a_passphrase_too_long_for_carp_verifies_nothing(tmp_path: Path) -> None:

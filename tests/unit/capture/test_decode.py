@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carpsidecar.capture.decode import Packet, Vrrp, decode
+from carpsidecar.capture.formatting import line_of, record_of
 from carpsidecar.capture.pcap import Frame, LinkType
-from carpsidecar.capture.show import line_of, record_of
 from carpsidecar.capture.tally import Tally
-from carpsidecar.capture.verify import Verdict, Verifier, verdict_of
+from carpsidecar.capture.verify import DigestStatus, Verifier, digest_status
 from carpsidecar.protocol.packet import Advertisement
 from tests.unit.capture.packets import (
     MAC,
@@ -38,7 +38,7 @@ def decoded(data: bytes, link_type: LinkType = LinkType.ETHERNET) -> Packet:
 
 
 def line(data: bytes) -> str:
-    return line_of(decoded(data), Verdict.UNVERIFIED).split(" ", 2)[2]
+    return line_of(decoded(data), DigestStatus.UNVERIFIED).split(" ", 2)[2]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_every_link_type_and_family(data: bytes, link_type: LinkType, mac: bytes
 def test_vlan_tags_are_read_and_shown() -> None:
     packet = decoded(ethernet(ipv4(carp()), 7, 12))
     assert packet.datagram.vlans == (7, 12)
-    assert " vlan 7/12 CARP 2 " in line_of(packet, Verdict.OK)
+    assert " vlan 7/12 CARP 2 " in line_of(packet, DigestStatus.OK)
 
 
 def test_cooked_frames_say_which_were_sent_here() -> None:
@@ -132,7 +132,7 @@ def test_vrrp_3_with_seven_addresses_is_not_taken_for_hardened_carp() -> None:
 
 
 def test_the_record_has_every_field() -> None:
-    record = record_of(decoded(ethernet(ipv4(carp(), ttl=9), 7)), Verdict.BAD)
+    record = record_of(decoded(ethernet(ipv4(carp(), ttl=9), 7)), DigestStatus.BAD)
     assert record["problems"] == ["ttl 9, not 255"]
     shown = {
         name: record[name] for name in ("vlans", "vhid", "advskew", "advbase", "demotion", "digest", "bow_out")
@@ -153,9 +153,9 @@ SEEDS = [
 def digest_all(one: Frame) -> None:
     packet = decode(one)
     if packet is not None:
-        verdict = verdict_of(packet, Verifier(b"secret", [ip_address("10.99.0.100")]))
-        assert "\n" not in line_of(packet, verdict)
-        json.dumps(record_of(packet, verdict))
+        digest = digest_status(packet, Verifier(b"secret", [ip_address("10.99.0.100")]))
+        assert "\n" not in line_of(packet, digest)
+        json.dumps(record_of(packet, digest))
 
 
 @settings(max_examples=500)
@@ -183,7 +183,7 @@ def test_the_summary_of_a_flood_is_short_and_its_memory_bounded() -> None:
     tally = Tally()
     for number in range(3000):
         source = f"10.1.{number >> 8}.{number & 255}"
-        tally.add(decoded(ethernet(ipv4(carp(), source=source))), Verdict.UNVERIFIED)
+        tally.add(decoded(ethernet(ipv4(carp(), source=source))), DigestStatus.UNVERIFIED)
     lines = list(tally.lines(lost=7))
     assert lines[0] == "3000 packets: 3000 CARP; 7 more came faster than they could be read"
     assert len(lines) == 34

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from carpsidecar.cli.ucarp_number import NumberError, number
 from carpsidecar.cli.ucarp_options import (
     OPTIONS,
     HelpWanted,
+    NumberError,
     OptionError,
     Options,
     UnknownOption,
+    number,
     read,
 )
 

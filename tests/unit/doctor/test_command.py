@@ -8,8 +8,7 @@ import pytest
 
 from carpsidecar.cli import main
 from carpsidecar.cli.doctor import parser
-from carpsidecar.doctor.finding import Finding, Status, exit_status
-from carpsidecar.doctor.show import document, table
+from carpsidecar.doctor.findings import Finding, Status, document, exit_status, table
 from tests.support.command import shell
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -48,10 +47,10 @@ def test_only_a_problem_makes_the_exit_status_1(status: Status, code: int) -> No
 
 
 def test_the_document_is_as_documented() -> None:
-    told = document(FINDINGS)
-    assert json.loads(json.dumps(told)) == told
+    reported = document(FINDINGS)
+    assert json.loads(json.dumps(reported)) == reported
     text = (DOCS / "troubleshooting.md").read_text()
-    for name in (*told, *told["findings"][0]):
+    for name in (*reported, *reported["findings"][0]):
         assert f"`{name}`" in text
     for status in Status:
         assert f"`{status}`" in text

@@ -1,4 +1,4 @@
-"""What differs between a peer and us, told from its digest alone."""
+"""What differs between a peer and us, reported from its digest alone."""
 
 import struct
 from ipaddress import ip_address, ip_network

@@ -1,4 +1,4 @@
-"""What rules do to protocol 112, told from what nft and iptables-save print."""
+"""What rules do to protocol 112, reported from what nft and iptables-save print."""
 
 import json
 from contextlib import suppress

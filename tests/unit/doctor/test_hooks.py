@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from carpsidecar.doctor.finding import Status
-from carpsidecar.doctor.hooks import _judge
+from carpsidecar.doctor.findings import Status
+from carpsidecar.doctor.hooks import _problem_of
 
 
 def script(path: Path, text: str, mode: int = 0o755) -> str:
@@ -27,7 +27,7 @@ def script(path: Path, text: str, mode: int = 0o755) -> str:
     ],
 )
 def test_a_script(tmp_path: Path, text: str, mode: int, status: Status, said: str) -> None:
-    found = _judge(script(tmp_path / "hook", text, mode))
+    found = _problem_of(script(tmp_path / "hook", text, mode))
     assert found[0] is status
     assert said in found[1]
     assert bool(found[2]) == (status is not Status.OK)
@@ -42,10 +42,10 @@ def test_a_script(tmp_path: Path, text: str, mode: int, status: Status, said: st
     ],
 )
 def test_no_script_at_all(command: str, said: str) -> None:
-    status, found, remedy = _judge(command)
+    status, found, remedy = _problem_of(command)
     assert (status, bool(remedy)) == (Status.PROBLEM, True)
     assert said in found
 
 
 def test_a_name_in_path() -> None:
-    assert _judge("sh")[0] is Status.OK
+    assert _problem_of("sh")[0] is Status.OK

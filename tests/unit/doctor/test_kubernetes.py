@@ -14,10 +14,9 @@ import pytest
 import yaml
 
 from carpsidecar.config.sources import load
-from carpsidecar.doctor.daemon import Daemon
-from carpsidecar.doctor.finding import Finding
+from carpsidecar.doctor.findings import Finding
 from carpsidecar.doctor.kubernetes import cluster
-from carpsidecar.doctor.scene import Scene, Subject
+from carpsidecar.doctor.machine import Daemon, Machine, Subject
 from carpsidecar.ipc.messages import KubernetesSettings
 from carpsidecar.linux.netlink import Netlink
 from carpsidecar.reporter.kubernetes.rbac import rules
@@ -114,14 +113,14 @@ class _Held(Netlink):
         return [SimpleNamespace(interface=ip_interface(f"{VIP}/32"))] if self._held else []
 
 
-def scene(*, master: bool) -> Scene:
+def machine(*, master: bool) -> Machine:
     config = load({"vip": [VIP], "passphrase": "secret", "vhid": "42", "interface": "eth0"}, {})
     daemon = Daemon(1, 100.0) if master else None
-    return Scene(config, [Subject(config.groups[0], "eth0", None, {}, daemon, _Held(master))])
+    return Machine(config, [Subject(config.groups[0], "eth0", None, {}, daemon, _Held(master))])
 
 
-def told(settings: KubernetesSettings, *, master: bool = False) -> list[Finding]:
-    return list(cluster(scene(master=master), settings))
+def reported(settings: KubernetesSettings, *, master: bool = False) -> list[Finding]:
+    return list(cluster(machine(master=master), settings))
 
 
 def one(findings: list[Finding], check: str) -> tuple[str, str]:
@@ -131,7 +130,7 @@ def one(findings: list[Finding], check: str) -> tuple[str, str]:
 
 
 def test_every_right_is_asked_for(server: MadeUp, settings: KubernetesSettings) -> None:
-    status, found = one(told(settings), "permissions")
+    status, found = one(reported(settings), "permissions")
     needed = rules(settings)
     assert (status, found) == ("ok", f"all {len(needed)} that are used are there")
     asked = [
@@ -142,7 +141,7 @@ def test_every_right_is_asked_for(server: MadeUp, settings: KubernetesSettings) 
 
 def test_a_right_that_is_missing(server: MadeUp, settings: KubernetesSettings) -> None:
     server.forbidden.add(("patch", "pods/status"))
-    status, found = one(told(settings), "permissions")
+    status, found = one(reported(settings), "permissions")
     assert (status, found) == ("problem", "not allowed to patch pods/status in namespace carp")
 
 
@@ -160,26 +159,26 @@ def test_labels(
     server: MadeUp, settings: KubernetesSettings, labels: dict[str, str], master: bool, status: str, words: str
 ) -> None:
     server.labels = {name: {"carp-role": role} for name, role in labels.items()}
-    found = one(told(settings, master=master), "label")
+    found = one(reported(settings, master=master), "label")
     assert found[0] == status
     assert words in found[1]
 
 
 def test_a_pod_of_another_name(server: MadeUp, settings: KubernetesSettings) -> None:
     server.labels = {}
-    assert one(told(settings), "label") == ("problem", "there is no pod carp-1 in namespace carp")
+    assert one(reported(settings), "label") == ("problem", "there is no pod carp-1 in namespace carp")
 
 
 def test_no_answer(server: MadeUp, settings: KubernetesSettings) -> None:
     Path(settings.kubeconfig).write_text(
         Path(settings.kubeconfig).read_text().replace(str(server.server_address[1]), "1")
     )
-    status, _found = one(told(settings), "kubernetes")
+    status, _found = one(reported(settings), "kubernetes")
     assert status == "problem"
 
 
 def test_no_credentials(settings: KubernetesSettings) -> None:
     Path(settings.kubeconfig).write_text("{}")
-    status, found = one(told(settings), "kubernetes")
+    status, found = one(reported(settings), "kubernetes")
     assert status == "problem"
     assert "no way to the API server" in found

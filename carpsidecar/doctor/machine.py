@@ -1,12 +1,15 @@
-"""What the checks look at: the groups in their places, and what was heard there."""
+"""What the checks examine: this machine, each of its groups on its interface, and what was heard there."""
 
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from os import sysconf
+from pathlib import Path
 
 from carpsidecar.config.group import Family, GroupConfig
 from carpsidecar.config.sources import Config
-from carpsidecar.doctor.daemon import Daemon, find_daemon
-from carpsidecar.doctor.hearing import Hearing
+from carpsidecar.doctor.listener import Observed
 from carpsidecar.engine.settings import advskew_of
 from carpsidecar.linux.capabilities import missing
 from carpsidecar.linux.netlink import IPAddress, Link, Netlink
@@ -17,9 +20,17 @@ from carpsidecar.protocol.timing import interval_ticks, master_down_ticks
 CAPABILITIES = ("CAP_NET_ADMIN", "CAP_NET_RAW")
 
 
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """What serves a group here. `pid` and `age_s` are None where other processes are hidden from us."""
+
+    pid: int | None
+    age_s: float | None
+
+
 @dataclass(slots=True)
 class Subject:
-    """One group in its place; `link` is None where its interface is not there, or could not be told."""
+    """One group on its interface; `link` is None where that is not there, or not known."""
 
     config: GroupConfig
     interface: str
@@ -27,9 +38,9 @@ class Subject:
     sources: Mapping[Family, IPAddress]
     daemon: Daemon | None
     netlink: Netlink
-    hearing: Hearing | None = None
-    """None where nothing could be heard; `deaf` says why."""
-    deaf: str = ""
+    observed: Observed | None = None
+    """None where nothing could be heard; `unobserved` says why."""
+    unobserved: str = ""
 
     @property
     def name(self) -> str:
@@ -67,7 +78,7 @@ class Subject:
 
 
 @dataclass(slots=True)
-class Scene:
+class Machine:
     config: Config
     subjects: list[Subject]
     lacking: list[str] = field(default_factory=list)
@@ -76,7 +87,7 @@ class Scene:
     """By how much the wall clock was set while we listened."""
 
 
-def set_scene(config: Config, netlink: Netlink) -> Scene:
+def read_machine(config: Config, netlink: Netlink) -> Machine:
     virtual = {address.ip for group in config.groups for address in group.addresses}
     links = {link.name: link for link in netlink.links()}
     subjects = []
@@ -93,4 +104,33 @@ def set_scene(config: Config, netlink: Netlink) -> Scene:
                 sources[family] = source
         daemon = find_daemon(interface, group.vhid) if interface else None
         subjects.append(Subject(group, interface, link, sources, daemon, netlink))
-    return Scene(config, subjects, missing(CAPABILITIES))
+    return Machine(config, subjects, missing(CAPABILITIES))
+
+
+def find_daemon(interface: str, vhid: int) -> Daemon | None:
+    """Who holds the lock of this group. Source: proc(5), /proc/net/unix and /proc/pid/stat."""
+    name = f"@carpsidecar/{interface}/{vhid}"
+    for line in Path("/proc/net/unix").read_text(errors="replace").splitlines():
+        fields = line.split(maxsplit=7)
+        if len(fields) == 8 and fields[7] == name:
+            pid = _owner(fields[6])
+            return Daemon(pid, _age_s(pid) if pid is not None else None)
+    return None
+
+
+def _owner(inode: str) -> int | None:
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            for descriptor in (process / "fd").iterdir():
+                with suppress(OSError):
+                    if str(descriptor.readlink()) == f"socket:[{inode}]":
+                        return int(process.name)
+    return None
+
+
+def _age_s(pid: int) -> float | None:
+    try:
+        started = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return None
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - started / sysconf("SC_CLK_TCK")

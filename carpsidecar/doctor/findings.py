@@ -1,11 +1,39 @@
-"""The findings as a table for people, and as JSON (its schema: docs/troubleshooting.md)."""
+"""What the checks found, as values, as a table for people, and as JSON (its schema: docs/troubleshooting.md)."""
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
-from carpsidecar.doctor.finding import Finding, Status, exit_status
+
+class Status(StrEnum):
+    OK = "ok"
+    WARNING = "warning"
+    """It may do harm, or will in certain cases."""
+    PROBLEM = "problem"
+    """It keeps the group from working as it should."""
+    SKIPPED = "skipped"
+    """It could not be looked at; `found` says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the answer. `remedy` is empty where there is nothing to do."""
+
+    check: str
+    status: Status
+    found: str
+    remedy: str = ""
+    about: str = ""
+    """The group, or the interface; empty: the machine."""
+
+
+def exit_status(findings: Iterable[Finding]) -> int:
+    """0 where there is no problem, else 1. Warnings are none."""
+    return int(any(finding.status is Status.PROBLEM for finding in findings))
+
 
 SCHEMA_VERSION = 1
 _COLOURS = {Status.OK: "32", Status.WARNING: "33", Status.PROBLEM: "1;31", Status.SKIPPED: "2"}

@@ -25,8 +25,8 @@ from carpsidecar.linux.netlink import IPAddress, Link
 from carpsidecar.linux.sniffer import Sniffer
 from carpsidecar.protocol.packet import Advertisement
 
-SPEAKERS_MAX = 1024
-_DELIVERED_MAX = 16 * SPEAKERS_MAX
+SENDERS_MAX = 1024
+_DELIVERED_MAX = 16 * SENDERS_MAX
 _PROBES = 3
 _PROBE_EVERY_S = 0.4
 _READ_LIMIT = 256
@@ -37,7 +37,7 @@ class HasFileno(Protocol):
 
 
 @dataclass(slots=True)
-class Speaker:
+class Sender:
     """All packets of one source with one number in one protocol. Of those that are damaged, only `bad` counts."""
 
     source: IPAddress
@@ -56,48 +56,48 @@ class Speaker:
 
 
 @dataclass(slots=True)
-class Hearing:
+class Observed:
     """What was heard. `claims` are the foreign MAC addresses that answered for an address."""
 
     seconds: float = 0.0
-    speakers: dict[tuple[IPAddress, str, int, int, bool], Speaker] = field(default_factory=dict)
+    senders: dict[tuple[IPAddress, str, int, int, bool], Sender] = field(default_factory=dict)
     damaged: dict[IPAddress, Packet] = field(default_factory=dict)
     delivered: Counter[tuple[IPAddress, int]] = field(default_factory=Counter)
     claims: dict[IPAddress, set[bytes]] = field(default_factory=dict)
-    returned: dict[IPAddress, bool] = field(default_factory=dict)
+    looped_back: dict[IPAddress, bool] = field(default_factory=dict)
     """By multicast group: whether a datagram of ours to it, which never left this machine, came back."""
     unprobed: str = ""
     """Why nobody was asked for addresses."""
 
-    def carp(self, vhid: int | None = None, *, outgoing: bool = False) -> Iterator[Speaker]:
+    def carp(self, vhid: int | None = None, *, outgoing: bool = False) -> Iterator[Sender]:
         """Who speaks sound CARP, with this vhid or any."""
-        for speaker in self.speakers.values():
-            message = speaker.advertisement
-            if message is not None and speaker.outgoing == outgoing and vhid in (None, message.vhid):
-                yield speaker
+        for sender in self.senders.values():
+            message = sender.advertisement
+            if message is not None and sender.outgoing == outgoing and vhid in (None, message.vhid):
+                yield sender
 
-    def vrrp(self) -> Iterator[tuple[Speaker, Vrrp]]:
-        for speaker in self.speakers.values():
-            if speaker.vrrp is not None and not speaker.outgoing:
-                yield speaker, speaker.vrrp
+    def vrrp(self) -> Iterator[tuple[Sender, Vrrp]]:
+        for sender in self.senders.values():
+            if sender.vrrp is not None and not sender.outgoing:
+                yield sender, sender.vrrp
 
 
-def listen(ears: Sequence["Ear"], seconds: float) -> None:
+def listen(listeners: Sequence["Listener"], seconds: float) -> None:
     """Let all of them hear for so long."""
     end = time.monotonic() + seconds
-    for ear in ears:
-        ear.begin(seconds)
+    for listener in listeners:
+        listener.begin(seconds)
     while (now := time.monotonic()) < end:
-        for ear in ears:
-            ear.ask(now)
-        sources = [source for ear in ears for source in ear.sources]
-        next_question = min([end, *(ear.next_question for ear in ears)])
-        if select.select(sources, [], [], max(0.0, next_question - now))[0]:
-            for ear in ears:
-                ear.read()
+        for listener in listeners:
+            listener.probe_if_due(now)
+        sources = [source for listener in listeners for source in listener.sources]
+        next_probe = min([end, *(listener.next_probe for listener in listeners)])
+        if select.select(sources, [], [], max(0.0, next_probe - now))[0]:
+            for listener in listeners:
+                listener.read()
 
 
-class Ear:
+class Listener:
     """Open sockets on one interface, and what they have heard.
 
     Raises:
@@ -107,13 +107,13 @@ class Ear:
     def __init__(
         self, link: Link, families: Collection[Family], groups: Sequence[IPAddress], addresses: Sequence[IPAddress]
     ) -> None:
-        self.hearing = Hearing()
+        self.observed = Observed()
         self._addresses = list(addresses)
         self._open = ExitStack()
         self._carp: list[CarpSocket] = []
         self._watch: ClaimWatch | None = None
         self._prober: Prober | None = None
-        self._questions: list[float] = []
+        self._probes_due: list[float] = []
         try:
             self._sniffer = Sniffer(link.name, groups)
             self._open.callback(self._sniffer.close)
@@ -125,7 +125,7 @@ class Ear:
             raise
         for group in groups:
             with suppress(OSError):
-                self.hearing.returned[group] = comes_back(link.index, group)
+                self.observed.looped_back[group] = loops_back(link.index, group)
         try:
             self._watch = ClaimWatch(link.index, link.mac)
             self._open.callback(self._watch.close)
@@ -133,7 +133,7 @@ class Ear:
             self._prober = Prober(link.name, link.mac)
             self._open.callback(self._prober.close)
         except OSError as error:
-            self.hearing.unprobed = error.strerror or str(error)
+            self.observed.unprobed = error.strerror or str(error)
         self.sources: list[HasFileno] = [self._sniffer, *self._carp, *([self._watch] if self._watch else [])]
 
     def close(self) -> None:
@@ -141,18 +141,18 @@ class Ear:
 
     def begin(self, seconds: float) -> None:
         """From now on, questions are due."""
-        self.hearing.seconds = seconds
+        self.observed.seconds = seconds
         every_s = min(_PROBE_EVERY_S, seconds / (_PROBES + 1))
-        self._questions = [time.monotonic() + every_s * number for number in range(_PROBES)]
+        self._probes_due = [time.monotonic() + every_s * number for number in range(_PROBES)]
 
     @property
-    def next_question(self) -> float:
-        return self._questions[0] if self._questions else math.inf
+    def next_probe(self) -> float:
+        return self._probes_due[0] if self._probes_due else math.inf
 
-    def ask(self, now: float) -> None:
+    def probe_if_due(self, now: float) -> None:
         """Ask who has the addresses, if that is due."""
-        if now >= self.next_question:
-            self._questions.pop(0)
+        if now >= self.next_probe:
+            self._probes_due.pop(0)
             self._probe(self._addresses)
 
     def read(self) -> None:
@@ -161,8 +161,8 @@ class Ear:
             self._read()
         except OSError as error:
             # The interface has gone; what was heard stands.
-            self.hearing.unprobed = error.strerror or str(error)
-            self.sources, self._questions = [], []
+            self.observed.unprobed = error.strerror or str(error)
+            self.sources, self._probes_due = [], []
 
     def _read(self) -> None:
         for _ in range(_READ_LIMIT):
@@ -171,41 +171,41 @@ class Ear:
                 break
             packet = decode(frame_of(sniffed, self._sniffer.cooked))
             if packet is not None:
-                self._heard(packet)
+                self._record(packet)
         for sock in self._carp:
             for payload, _ttl, source in sock.receive(_READ_LIMIT):
                 key = (source, payload[1])
-                if key in self.hearing.delivered or len(self.hearing.delivered) < _DELIVERED_MAX:
-                    self.hearing.delivered[key] += 1
+                if key in self.observed.delivered or len(self.observed.delivered) < _DELIVERED_MAX:
+                    self.observed.delivered[key] += 1
         if self._watch is not None:
             for claim in self._watch.receive(_READ_LIMIT):
-                macs = self.hearing.claims.setdefault(claim.address, set())
-                if len(macs) < SPEAKERS_MAX:
+                macs = self.observed.claims.setdefault(claim.address, set())
+                if len(macs) < SENDERS_MAX:
                     macs.add(claim.mac)
 
-    def _heard(self, packet: Packet) -> None:
+    def _record(self, packet: Packet) -> None:
         source, message = packet.datagram.source, packet.message
         if packet.problems or message is None:
-            if len(self.hearing.damaged) < SPEAKERS_MAX:
-                self.hearing.damaged[source] = packet
+            if len(self.observed.damaged) < SENDERS_MAX:
+                self.observed.damaged[source] = packet
             return
         if isinstance(message, Vrrp):
             kind, version, number = "vrrp", message.version, message.vrid
         else:
             kind, version, number = "carp", message.version, message.vhid
         key = (source, kind, version, number, packet.datagram.outgoing)
-        speaker = self.hearing.speakers.get(key)
-        if speaker is None:
-            if len(self.hearing.speakers) >= SPEAKERS_MAX:
+        sender = self.observed.senders.get(key)
+        if sender is None:
+            if len(self.observed.senders) >= SENDERS_MAX:
                 return
-            speaker = self.hearing.speakers[key] = Speaker(source, packet, outgoing=packet.datagram.outgoing)
-            if not packet.datagram.outgoing and self._watch is not None and len(self._addresses) < SPEAKERS_MAX:
+            sender = self.observed.senders[key] = Sender(source, packet, outgoing=packet.datagram.outgoing)
+            if not packet.datagram.outgoing and self._watch is not None and len(self._addresses) < SENDERS_MAX:
                 # To know it again by its MAC address: ucarp puts another one than its card's into its frames.
                 self._addresses.append(source)
                 self._watch.watch(self._addresses)
                 self._probe([source])
-        speaker.last = packet
-        speaker.count += 1
+        sender.last = packet
+        sender.count += 1
 
     def _probe(self, addresses: Sequence[IPAddress]) -> None:
         if self._prober is None:
@@ -214,10 +214,10 @@ class Ear:
             try:
                 self._prober.ask(address)
             except OSError as error:
-                self.hearing.unprobed = error.strerror or str(error)
+                self.observed.unprobed = error.strerror or str(error)
 
 
-def comes_back(index: int, group: IPAddress, within_s: float = 0.3) -> bool:
+def loops_back(index: int, group: IPAddress, within_s: float = 0.3) -> bool:
     """Whether a datagram to the multicast group comes back to a member on this machine. With TTL 0, it stays here.
 
     Raises:

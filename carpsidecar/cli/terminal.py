@@ -1,5 +1,6 @@
-"""A terminal that is drawn again and again, and looks at the end as it did before."""
+"""The terminal: whether it takes colours, how wide it is, and drawing on all of it."""
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -10,8 +11,19 @@ _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l\x1b[?7l", "\x1b[?7h\x1b[?25h\x1b[?1049l"
 _HOME, _END_OF_LINE, _END_OF_SCREEN = "\x1b[H", "\x1b[K", "\x1b[J"
 
 
+def takes_colour() -> bool:
+    """Whether the standard output is a terminal whose user wants colours (no-color.org)."""
+    return sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+
+
+def width() -> int | None:
+    """Of the standard output; None where that is no terminal."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
 @contextmanager
 def full_screen() -> Iterator[None]:
+    """At the end, the terminal looks as it did before."""
     print(end=_ENTER, flush=True)
     try:
         yield

@@ -4,25 +4,25 @@ import time
 from typing import Any
 
 from carpsidecar.capture.decode import Packet, Vrrp
-from carpsidecar.capture.verify import Verdict
+from carpsidecar.capture.verify import DigestStatus
 from carpsidecar.protocol.packet import Advertisement
 from carpsidecar.protocol.timing import TICKS_PER_S, interval_ticks
 
 
-def line_of(packet: Packet, verdict: Verdict) -> str:
+def line_of(packet: Packet, digest: DigestStatus) -> str:
     """One line: when, where, from whom to whom, what, and what is wrong with it."""
-    words = [_local_time(packet.frame.time_ns)]
+    parts = [_local_time(packet.frame.time_ns)]
     if packet.frame.interface:
-        words.append(packet.frame.interface)
-    words += [f"{packet.datagram.source} > {packet.datagram.destination}", _what(packet, verdict)]
+        parts.append(packet.frame.interface)
+    parts += [f"{packet.datagram.source} > {packet.datagram.destination}", _what(packet, digest)]
     if packet.datagram.vlans:
-        words.insert(-1, "vlan " + "/".join(map(str, packet.datagram.vlans)))
+        parts.insert(-1, "vlan " + "/".join(map(str, packet.datagram.vlans)))
     if packet.problems:
-        words.append(f"BAD: {', '.join(packet.problems)}")
-    return " ".join(words)
+        parts.append(f"BAD: {', '.join(packet.problems)}")
+    return " ".join(parts)
 
 
-def record_of(packet: Packet, verdict: Verdict) -> dict[str, Any]:
+def record_of(packet: Packet, digest: DigestStatus) -> dict[str, Any]:
     """The same as a JSON object; what is not known is left out."""
     frame, datagram = packet.frame, packet.datagram
     record: dict[str, Any] = {"time_ns": frame.time_ns}
@@ -44,7 +44,7 @@ def record_of(packet: Packet, verdict: Verdict) -> dict[str, Any]:
     if isinstance(message, Vrrp):
         record |= _vrrp_record(message, packet.is_bow_out)
     elif message is not None:
-        record |= _carp_record(message, packet.is_bow_out, verdict)
+        record |= _carp_record(message, packet.is_bow_out, digest)
     else:
         record |= {"protocol": "unknown", "payload": datagram.payload[:64].hex()}
     return record | {"problems": list(packet.problems)}
@@ -54,32 +54,32 @@ def interval_s(message: Advertisement) -> float:
     return interval_ticks(message.advbase, message.advskew) / TICKS_PER_S
 
 
-def _what(packet: Packet, verdict: Verdict) -> str:
+def _what(packet: Packet, digest: DigestStatus) -> str:
     message = packet.message
     if message is None:
         return f"protocol 112, {packet.datagram.length} bytes"
     if isinstance(message, Vrrp):
         return _vrrp_line(message)
     mode = {2: "", 3: " hardened"}.get(message.version >> 4, "")
-    words = [f"CARP {message.version >> 4}{mode} vhid {message.vhid}"]
-    words.append(f"advbase {message.advbase} advskew {message.advskew}")
-    words.append("bow-out" if packet.is_bow_out else f"every {interval_s(message):.3f} s")
+    parts = [f"CARP {message.version >> 4}{mode} vhid {message.vhid}"]
+    parts.append(f"advbase {message.advbase} advskew {message.advskew}")
+    parts.append("bow-out" if packet.is_bow_out else f"every {interval_s(message):.3f} s")
     if message.demotion:
-        words.append(f"demotion {message.demotion}")
-    words.append(f"counter {int.from_bytes(message.counter, 'big')} digest {verdict}")
-    return " ".join(words)
+        parts.append(f"demotion {message.demotion}")
+    parts.append(f"counter {int.from_bytes(message.counter, 'big')} digest {digest}")
+    return " ".join(parts)
 
 
 def _vrrp_line(message: Vrrp) -> str:
-    words = [f"VRRP {message.version} vrid {message.vrid} priority {message.priority}"]
-    words.append("leaves" if message.priority == 0 else f"every {message.interval_cs / 100:.2f} s")
+    parts = [f"VRRP {message.version} vrid {message.vrid} priority {message.priority}"]
+    parts.append("leaves" if message.priority == 0 else f"every {message.interval_cs / 100:.2f} s")
     if message.auth_type:
-        words.append(f"authentication type {message.auth_type}")
-    words.append("addresses " + (" ".join(map(str, message.addresses)) or "none"))
-    return " ".join(words)
+        parts.append(f"authentication type {message.auth_type}")
+    parts.append("addresses " + (" ".join(map(str, message.addresses)) or "none"))
+    return " ".join(parts)
 
 
-def _carp_record(message: Advertisement, bow_out: bool, verdict: Verdict) -> dict[str, Any]:
+def _carp_record(message: Advertisement, bow_out: bool, digest: DigestStatus) -> dict[str, Any]:
     return {
         "protocol": "carp",
         "version": message.version >> 4,
@@ -94,7 +94,7 @@ def _carp_record(message: Advertisement, bow_out: bool, verdict: Verdict) -> dic
         "hmac": message.digest.hex(),
         "interval_s": interval_s(message),
         "bow_out": bow_out,
-        "digest": str(verdict),
+        "digest": str(digest),
     }
 
 

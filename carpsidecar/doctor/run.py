@@ -1,4 +1,4 @@
-"""Carrying out the checks: the machine first, then each group, in the order in which things build on each other."""
+"""Runs the checks: the machine first, then each group, in the order in which things build on each other."""
 
 import errno
 import time
@@ -8,14 +8,14 @@ from functools import partial
 
 from carpsidecar.config.group import Family
 from carpsidecar.config.sources import Config
-from carpsidecar.doctor import arrival, collisions, holder, hooks, interface, kernel_settings, node, peers, snooping
-from carpsidecar.doctor.finding import Finding, Status
+from carpsidecar.doctor import collisions, delivery, holder, hooks, interface, kernel_settings, node, peers
+from carpsidecar.doctor.findings import Finding, Status
 from carpsidecar.doctor.firewall.check import firewall
-from carpsidecar.doctor.hearing import Ear, listen
-from carpsidecar.doctor.scene import Scene, Subject, set_scene
+from carpsidecar.doctor.listener import Listener, listen
+from carpsidecar.doctor.machine import Machine, Subject, read_machine
 from carpsidecar.linux.netlink import IPAddress, Netlink
 
-OF_MACHINE: tuple[Callable[[Scene], Iterator[Finding]], ...] = (
+OF_MACHINE: tuple[Callable[[Machine], Iterator[Finding]], ...] = (
     node.configuration,
     node.privileges,
     node.realtime,
@@ -34,10 +34,10 @@ OF_GROUP: tuple[Callable[[Subject], Iterator[Finding]], ...] = (
     kernel_settings.ipv6,
     hooks.hooks,
     firewall,
-    snooping.bridge,
-    arrival.multicast,
-    arrival.delivery,
-    arrival.own_packets_back,
+    delivery.bridge,
+    delivery.multicast,
+    delivery.delivery,
+    delivery.own_packets_back,
     collisions.damaged,
     collisions.numbers,
     peers.digests,
@@ -53,69 +53,69 @@ def default_listen_s(config: Config) -> float:
     return max(3.0 * (group.settings.advbase + 1) for group in config.groups)
 
 
-def examine(config: Config, listen_s: float, say: Callable[[str], None]) -> list[Finding]:
-    """All checks. `say` is told what is waited for.
+def run_checks(config: Config, listen_s: float, progress: Callable[[str], None]) -> list[Finding]:
+    """All checks. `progress` is given a line before anything that takes long.
 
     Raises:
         OSError: the kernel can't even be asked for its links.
     """
     netlink = Netlink()
     try:
-        scene = set_scene(config, netlink)
+        machine = read_machine(config, netlink)
         clock = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
-        _listen_to(scene, listen_s, say)
-        scene.clock_jump_s = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) - clock
+        _listen_to(machine, listen_s, progress)
+        machine.clock_jump_s = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) - clock
         findings: list[Finding] = []
         for of_machine in OF_MACHINE:
-            findings += _carry_out(partial(of_machine, scene), of_machine.__name__)
-        for subject in scene.subjects:
+            findings += _run_check(partial(of_machine, machine), of_machine.__name__)
+        for subject in machine.subjects:
             for of_group in OF_GROUP:
-                findings += _carry_out(partial(of_group, subject), of_group.__name__, subject.name)
+                findings += _run_check(partial(of_group, subject), of_group.__name__, subject.name)
         if config.reporter is not None and config.reporter.kubernetes is not None:
             from carpsidecar.doctor.kubernetes import cluster
 
-            findings += cluster(scene, config.reporter.kubernetes)
+            findings += cluster(machine, config.reporter.kubernetes)
         return findings
     finally:
         netlink.close()
 
 
-def _carry_out(check: Callable[[], Iterable[Finding]], name: str, about: str = "") -> list[Finding]:
+def _run_check(check: Callable[[], Iterable[Finding]], name: str, about: str = "") -> list[Finding]:
     try:
         return list(check())
     except OSError as error:
-        return [Finding(name, Status.SKIPPED, f"could not be looked at: {error.strerror or error}", about=about)]
+        return [Finding(name, Status.SKIPPED, f"could not be examined: {error.strerror or error}", about=about)]
 
 
-def _listen_to(scene: Scene, seconds: float, say: Callable[[str], None]) -> None:
+def _listen_to(machine: Machine, seconds: float, progress: Callable[[str], None]) -> None:
     """All interfaces at once, for so long."""
     by_interface: dict[str, list[Subject]] = {}
-    for subject in scene.subjects:
-        if "CAP_NET_RAW" in scene.lacking:
-            subject.deaf = "CAP_NET_RAW is missing: nothing can be heard"
+    for subject in machine.subjects:
+        if "CAP_NET_RAW" in machine.lacking:
+            subject.unobserved = "CAP_NET_RAW is missing: nothing can be heard"
         elif subject.link is None or not subject.link.up:
-            subject.deaf = f"{subject.interface or 'the interface'} is not there or has no link"
+            subject.unobserved = f"{subject.interface or 'the interface'} is not there or has no link"
         else:
             by_interface.setdefault(subject.interface, []).append(subject)
     with ExitStack() as stack:
-        ears = {}
+        listeners = {}
         for name, subjects in by_interface.items():
             try:
-                ears[name] = _ear(subjects)
+                listeners[name] = _listener(subjects)
             except OSError as error:
                 for subject in subjects:
-                    subject.deaf = f"nothing can be heard on {name}: {error.strerror or error}"
+                    subject.unobserved = f"nothing can be heard on {name}: {error.strerror or error}"
             else:
-                stack.callback(ears[name].close)
-        if ears:
-            say(f"listening on {', '.join(ears)} for {seconds:g} s")
-            listen(list(ears.values()), seconds)
-    for name, ear in ears.items():
+                stack.callback(listeners[name].close)
+        if listeners:
+            progress(f"listening on {', '.join(listeners)} for {seconds:g} s")
+            listen(list(listeners.values()), seconds)
+    for name, listener in listeners.items():
         for subject in by_interface[name]:
-            subject.hearing = ear.hearing
+            subject.observed = listener.observed
 
 
-def _ear(subjects: list[Subject]) -> Ear:
+def _listener(subjects: list[Subject]) -> Listener:
     """For all groups of one interface. Raises: OSError."""
     families: set[Family] = {family for subject in subjects for family in subject.config.families}
     groups: dict[IPAddress, None] = {}
@@ -126,4 +126,4 @@ def _ear(subjects: list[Subject]) -> Ear:
     link = subjects[0].link
     if link is None:
         raise OSError(errno.ENODEV, "there is no such interface")
-    return Ear(link, families, list(groups), list(addresses))
+    return Listener(link, families, list(groups), list(addresses))

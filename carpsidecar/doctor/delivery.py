@@ -1,0 +1,126 @@
+"""Whether advertisements get from the network to a program on this machine, and only there.
+
+Source: Documentation/networking/bridge.rst, RFC 4541. A bridge floods 224.0.0.0/24 whatever it has snooped, but of
+IPv6 only ff02::1, and of other groups only what a querier keeps it knowing of.
+"""
+
+from collections.abc import Iterator
+from ipaddress import ip_network
+from pathlib import Path
+
+from carpsidecar.doctor.findings import Finding, Status
+from carpsidecar.doctor.listener import Observed
+from carpsidecar.doctor.machine import Subject
+from carpsidecar.doctor.peers import authentic, names_of, needs_observed
+from carpsidecar.linux.netlink import IPAddress
+
+_FLOODED = ip_network("224.0.0.0/24")
+
+
+@needs_observed("multicast")
+def multicast(subject: Subject, observed: Observed) -> Iterator[Finding]:
+    """Whether multicast gets from the card to a program here, by a datagram that never leaves this machine."""
+    if not subject.uses_multicast:
+        yield Finding(
+            "multicast", Status.SKIPPED, "advertisements go to peers or in broadcasts", about=subject.name
+        )
+        return
+    for group in subject.config.destination.multicast:
+        looped_back = observed.looped_back.get(group)
+        if looped_back:
+            yield Finding("multicast", Status.OK, f"{group} can be joined, and comes back", about=subject.name)
+        elif any(observed.delivered[sender.source, subject.config.vhid] for sender in authentic(subject, observed)):
+            yield Finding("multicast", Status.OK, f"advertisements to {group} arrive", about=subject.name)
+        elif looped_back is None:
+            yield Finding(
+                "multicast",
+                Status.PROBLEM,
+                f"{group} can't be joined or sent to on {subject.interface}",
+                f"see `ip maddress show dev {subject.interface}`, or use --peer",
+                subject.name,
+            )
+        else:
+            yield Finding(
+                "multicast",
+                Status.WARNING,
+                f"a datagram of ours to {group} does not come back: a firewall here takes multicast",
+                f"let protocol 112 to {group} in and out, or use --peer",
+                subject.name,
+            )
+
+
+@needs_observed("delivery")
+def delivery(subject: Subject, observed: Observed) -> Iterator[Finding]:
+    """Whether what the card hears reaches programs."""
+    lost = [
+        sender
+        for sender in observed.carp(subject.config.vhid)
+        if not observed.delivered[sender.source, subject.config.vhid]
+    ]
+    if lost:
+        count = sum(sender.count for sender in lost)
+        yield Finding(
+            "delivery",
+            Status.PROBLEM,
+            f"{count} advertisements of {names_of(lost)} reached the card, and none a program",
+            "see firewall and rp_filter; XDP, tc and eBPF programs may take packets, too",
+            subject.name,
+        )
+    arrived = [sender for sender in observed.carp(subject.config.vhid) if sender not in lost]
+    if arrived:
+        yield Finding("delivery", Status.OK, f"what {names_of(arrived)} sends reaches programs", about=subject.name)
+    elif not lost:
+        yield Finding("delivery", Status.SKIPPED, "nothing with this vhid reached the card", about=subject.name)
+
+
+def own_packets_back(subject: Subject) -> Iterator[Finding]:
+    """Whether the network returns what this machine sends."""
+    observed = subject.observed
+    if observed is None:
+        return
+    own = set(subject.sources.values())
+    for sender in observed.carp(subject.config.vhid):
+        if sender.source in own:
+            yield Finding(
+                "reflection",
+                Status.PROBLEM,
+                f"advertisements from our own address {sender.source} come in on {subject.interface}",
+                f"find who has {sender.source} too: arping -D -I {subject.interface} {sender.source};"
+                " or the network returns what it gets: a loop, or a bond set up on one side only",
+                subject.name,
+            )
+
+
+def bridge(subject: Subject) -> Iterator[Finding]:
+    if not subject.uses_multicast or not subject.interface:
+        return
+    device = Path("/sys/class/net") / subject.interface
+    for settings in (device / "bridge", device / "brport" / "bridge" / "bridge", device / "master" / "bridge"):
+        if settings.is_dir():
+            break
+    else:
+        return
+    groups = [group for group in subject.config.destination.multicast if not _is_flooded(group)]
+    name = settings.resolve().parent.name
+    if groups and _read(settings / "multicast_snooping") == "1" and _read(settings / "multicast_querier") == "0":
+        yield Finding(
+            "snooping",
+            Status.WARNING,
+            f"bridge {name} snoops multicast and is no querier: where no other one is, it forgets who listens to"
+            f" {', '.join(map(str, groups))}",
+            f"ip link set {name} type bridge mcast_querier 1, or mcast_snooping 0",
+            subject.name,
+        )
+    else:
+        yield Finding("snooping", Status.OK, f"bridge {name} lets the groups through", about=subject.name)
+
+
+def _is_flooded(group: IPAddress) -> bool:
+    return group.version == 4 and group in _FLOODED
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text().strip()
+    except OSError:
+        return ""
