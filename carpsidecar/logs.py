@@ -1,7 +1,7 @@
 """Log lines, as text for people or as JSON objects with stable keys, written so that nobody can hold up the engine.
 
 A terminal that is stopped, or a full pipe, blocks whoever writes to it. So a thread of its own writes, from a queue
-that is bounded: what does not fit is dropped and counted, and the count is said when there is room again.
+that is bounded: what does not fit is dropped and counted, and the count is logged when there is room again.
 """
 
 import json
@@ -27,7 +27,7 @@ Sink = Callable[[int, str], None]
 
 
 def log(level: int, event: str, message: str, **keys: Any) -> None:
-    """Say something: `event` is a stable name for machines, `message` is for people, `keys` go with both."""
+    """Log a line: `event` is a stable name for machines, `message` is for people, `keys` go with both."""
     if logger.isEnabledFor(level):
         logger.log(level, message, extra={"event": event, "keys": keys})
 

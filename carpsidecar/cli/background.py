@@ -41,12 +41,12 @@ def run_in_background(body: Callable[[Callable[[], None]], int], died: int) -> i
 
 
 def _daemon(body: Callable[[Callable[[], None]], int], writing: int) -> int:
-    told = False
+    reported = False
 
-    def tell(status: int) -> None:
-        nonlocal told
-        if not told:
-            told = True
+    def report(status: int) -> None:
+        nonlocal reported
+        if not reported:
+            reported = True
             with suppress(BrokenPipeError):  # whoever started us did not wait
                 os.write(writing, bytes([status & 0xFF]))
             os.close(writing)
@@ -57,11 +57,11 @@ def _daemon(body: Callable[[Callable[[], None]], int], writing: int) -> int:
             os.dup2(nothing, descriptor)
         if nothing > 2:
             os.close(nothing)
-        tell(LISTENING)
+        report(LISTENING)
 
     os.chdir("/")
     status = body(listening)
     sys.stdout.flush()
     sys.stderr.flush()
-    tell(status)
+    report(status)
     return status

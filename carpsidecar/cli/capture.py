@@ -45,24 +45,28 @@ class CaptureError(Exception):
 
 
 def parser() -> Parser:
-    made = Parser(prog=_PROGRAM, description=_DESCRIPTION, epilog=_EPILOG)
-    made.add_argument(
+    options = Parser(prog=_PROGRAM, description=_DESCRIPTION, epilog=_EPILOG)
+    options.add_argument(
         "-i", "--interface", metavar="NAME", help="interface to listen on (default: all, in Linux's cooked form)"
     )
-    made.add_argument("-r", "--read", metavar="FILE", help="read this pcap file instead; - is the standard input")
-    made.add_argument("-w", "--write", metavar="FILE", help="write the packets to this pcap file, too; - is stdout")
-    made.add_argument("--count", metavar="N", type=_positive, help="end after so many packets")
-    made.add_argument(
+    options.add_argument(
+        "-r", "--read", metavar="FILE", help="read this pcap file instead; - is the standard input"
+    )
+    options.add_argument(
+        "-w", "--write", metavar="FILE", help="write the packets to this pcap file, too; - is stdout"
+    )
+    options.add_argument("--count", metavar="N", type=_positive, help="end after so many packets")
+    options.add_argument(
         "--passphrase-file", metavar="FILE", help="file whose first line is the passphrase, to verify digests"
     )
-    made.add_argument(
+    options.add_argument(
         "--vip",
         metavar="ADDRESS",
         action="append",
         help="virtual address that the digests cover; give all of the group",
     )
-    made.add_argument("--json", action="store_true", help="print a JSON object a line")
-    return made
+    options.add_argument("--json", action="store_true", help="print a JSON object a line")
+    return options
 
 
 def main(argv: Sequence[str]) -> int:

@@ -49,9 +49,9 @@ def main(argv: Sequence[str]) -> int:
 
 def check_parser() -> Parser:
     description = "Read the configuration as `carpsidecar run` would, and print it, without the secret."
-    made = Parser(prog="carpsidecar config check", description=description, epilog=_CHECK_EPILOG)
-    add_settings(made)
-    return made
+    options = Parser(prog="carpsidecar config check", description=description, epilog=_CHECK_EPILOG)
+    add_settings(options)
+    return options
 
 
 def check(argv: Sequence[str]) -> int:

@@ -30,16 +30,16 @@ examples:
 
 
 def parser() -> Parser:
-    made = Parser(prog=_PROGRAM, description=_DESCRIPTION, epilog=_EPILOG)
-    made.add_argument("--json", action="store_true", help="print one JSON object")
-    made.add_argument(
+    options = Parser(prog=_PROGRAM, description=_DESCRIPTION, epilog=_EPILOG)
+    options.add_argument("--json", action="store_true", help="print one JSON object")
+    options.add_argument(
         "--listen",
         metavar="SECONDS",
         type=_seconds,
         help="how long to listen on each interface (default: 3 x (advbase + 1))",
     )
-    add_settings(made)
-    return made
+    add_settings(options)
+    return options
 
 
 def main(argv: Sequence[str]) -> int:

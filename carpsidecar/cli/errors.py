@@ -9,13 +9,13 @@ MISUSED = 2
 
 
 def complain(text: str, program: str = "carpsidecar") -> None:
-    """Say what is wrong, in one line whatever the text holds."""
+    """Print what is wrong, in one line whatever the text holds."""
     line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     print(f"{program}: {line}", file=sys.stderr)
 
 
 def explain(error: Exception) -> int:
-    """Say the error and return its exit status."""
+    """Print the error and return its exit status."""
     from carpsidecar.config.schema import ConfigError
 
     if isinstance(error, ConfigError):
@@ -35,7 +35,7 @@ def is_start_error(error: Exception) -> bool:
 
 
 def describe_bug(error: Exception) -> str:
-    """What to say of an exception that nobody expected, with the traceback where debugging is on."""
+    """The line for an exception that nobody expected, with the traceback where debugging is on."""
     if logging.getLogger("carpsidecar").isEnabledFor(logging.DEBUG):
         traceback.print_exception(error)
     return f"unexpected {type(error).__name__}: {error}: this is a bug, please report it"

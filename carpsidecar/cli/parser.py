@@ -1,4 +1,4 @@
-"""argparse's parser in our words."""
+"""argparse's parser with our error messages."""
 
 import argparse
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from carpsidecar.cli.errors import MISUSED, complain
 
 
 class Parser(argparse.ArgumentParser):
-    """Takes no abbreviations, and says what is wrong in one line."""
+    """Takes no abbreviations, and reports what is wrong in one line."""
 
     def __init__(self, *, prog: str, description: str, epilog: str = "") -> None:
         super().__init__(

@@ -28,9 +28,9 @@ example:
 
 
 def parser() -> Parser:
-    made = Parser(prog="carpsidecar run", description=_DESCRIPTION, epilog=_EPILOG)
-    add_settings(made)
-    return made
+    options = Parser(prog="carpsidecar run", description=_DESCRIPTION, epilog=_EPILOG)
+    add_settings(options)
+    return options
 
 
 def main(argv: Sequence[str]) -> int:
@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> int:
     config = load(*source)
     writer = logs.start(config.log_format, config.log_level)
     try:
-        # Late, so that a configuration that can't be used is told at once.
+        # Late, so that a configuration that can't be used is reported at once.
         from carpsidecar.engine.run import run
 
         for warning in config.warnings:

@@ -46,7 +46,7 @@ class Syslog:
         try:
             self._connected().send(packet)
         except BlockingIOError:
-            raise  # counted as dropped, and said when there is room again
+            raise  # counted as dropped, and logged when there is room again
         except OSError:
             self.close()  # it may have been restarted, and listen again for the next line
 

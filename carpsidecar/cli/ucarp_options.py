@@ -86,7 +86,7 @@ class HelpWanted(Exception):
 
 @dataclass(slots=True)
 class Options:
-    """What the command line said, with ucarp's defaults for the rest."""
+    """What the command line gave, with ucarp's defaults for the rest."""
 
     interface: str = ""
     source: IPv4Address | None = None

@@ -12,7 +12,7 @@ from typing import Any
 from carpsidecar import __version__
 
 _EPILOG = """\
-Of a binary or an image it tells the commit that it was built from.
+Of a binary or an image it names the commit that it was built from.
 
 exit status: 0
 example: carpsidecar version"""

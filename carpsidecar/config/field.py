@@ -1,5 +1,7 @@
 """A setting as a struct in `schema` declares it: type, range, purpose, default, and the error of a bad value."""
 
+import re
+import shlex
 from dataclasses import dataclass
 from types import NoneType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -8,6 +10,8 @@ import msgspec
 from msgspec import NODEFAULT, Meta
 
 _SHOWN_MAX = 80
+_SHELL_OPERATOR = re.compile(r"&&?|\|\|?|.*;|[0-9]*[<>].*")
+"""An argument that means something else to a shell, where it stands without quotes."""
 
 
 class ConfigError(Exception):
@@ -104,10 +108,32 @@ class Field:
         except (msgspec.ValidationError, UnicodeEncodeError):
             raise self.error(given) from None
 
-    def error(self, given: Given, problem: str = "can't be used") -> ConfigError:
+    def command(self, given: Given) -> tuple[str, ...]:
+        """The arguments of a command line, as execve(2) takes them.
+
+        Raises:
+            ConfigError: it can't be split, or only a shell would understand it.
+        """
+        value = self.convert(given)
+        if isinstance(value, str):
+            try:
+                unquoted = shlex.split(value, posix=False)
+                arguments = shlex.split(value)
+            except ValueError:
+                raise self.error(given) from None
+            if operator := next(filter(_SHELL_OPERATOR.fullmatch, unquoted), None):
+                problem = f"has {operator}, and no shell runs it"
+                raise self.error(given, problem, "give a script, or sh -c '...'")
+        else:
+            arguments = value
+        if any("\0" in argument for argument in arguments):
+            raise self.error(given, "has a zero byte")
+        return tuple(arguments)
+
+    def error(self, given: Given, problem: str = "can't be used", remedy: str = "") -> ConfigError:
         """For a value that the field can't take."""
         shown = "the value" if self.name == "passphrase" else show(given.value)
-        return ConfigError(f"{given.origin}: {shown} {problem}: {self.remedy}")
+        return ConfigError(f"{given.origin}: {shown} {problem}: {remedy or self.remedy}")
 
 
 def fields_of(struct: type[msgspec.Struct]) -> dict[str, Field]:

@@ -1,6 +1,5 @@
 """One group's configuration as the engine uses it: checked, complete, with everything in its own type."""
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv6Interface, ip_address, ip_interface
@@ -32,9 +31,9 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """Commands to run after a change, each the words of its command line; empty means none.
+    """Commands to run after a change, each the arguments of its command line; empty means none.
 
-    `extra` words follow the interface and the first address in the arguments. The last two say whether
+    `extra` arguments follow the interface and the first address in the arguments. The last two say whether
     `on_backup` is run when the group starts, and when a master stops.
     """
 
@@ -71,7 +70,7 @@ class GroupConfig:
     auto_advskew: bool = False
     """Whether the advskew follows from this node's address."""
     awaits_peers: bool = False
-    """Whether the addresses of the other nodes are still to be told."""
+    """Whether the addresses of the other nodes are not known yet."""
     given: schema.Group = field(default=_DEFAULTS, compare=False, repr=False)
     """All settings by the names of the file, without the passphrase itself."""
 
@@ -88,7 +87,7 @@ class GroupConfig:
 
 
 def resolve_group(given: Mapping[str, Given]) -> tuple[GroupConfig, list[str]]:
-    """Make a group of what was given, and tell what deserves a warning.
+    """Make a group of what was given, and list what deserves a warning.
 
     Raises:
         ConfigError: a value is missing or can't be used.
@@ -153,7 +152,7 @@ def resolve_group(given: Mapping[str, Given]) -> tuple[GroupConfig, list[str]]:
 
 
 def check_together(groups: Sequence[GroupConfig]) -> None:
-    """What no group can tell alone.
+    """What is only seen of all groups together.
 
     Raises:
         ConfigError: two groups share a name, an address, or a vhid on one interface.
@@ -242,19 +241,12 @@ def _destination(given: Mapping[str, Given], values: schema.Group, addresses: Se
 
 
 def _hooks(given: Mapping[str, Given], values: schema.Group) -> Hooks:
-    def words(name: str) -> tuple[str, ...]:
-        command = getattr(values, name) or ""
-        try:
-            found = command if isinstance(command, list) else shlex.split(command)
-        except ValueError:
-            raise GROUP_FIELDS[name].error(given[name]) from None
-        if any("\0" in word for word in found):
-            raise GROUP_FIELDS[name].error(given[name], "has a zero byte")
-        return tuple(found)
+    def command(name: str) -> tuple[str, ...]:
+        return GROUP_FIELDS[name].command(given[name]) if name in given else ()
 
     return Hooks(
-        on_master=words("on_master"),
-        on_backup=words("on_backup"),
-        on_fault=words("on_fault") or words("on_backup"),
+        on_master=command("on_master"),
+        on_backup=command("on_backup"),
+        on_fault=command("on_fault") or command("on_backup"),
         timeout_s=values.hook_timeout_s,
     )

@@ -80,7 +80,7 @@ def _from_file(path: str, given: Given) -> tuple[bytes, str | None]:
 
 @cache
 def _from_descriptor(descriptor: int, origin: str) -> bytes:
-    """A descriptor can be read once, but several groups, and every reload, ask for what it said."""
+    """A descriptor can be read once, but several groups, and every reload, ask for its content."""
     line = _first_line(descriptor, f"{origin}: {descriptor}")
     os.set_inheritable(descriptor, False)
     return line

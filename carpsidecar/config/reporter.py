@@ -1,7 +1,6 @@
-"""What the reporter is to do, as the configuration says it."""
+"""What the reporter is to do, by the configuration."""
 
 import ipaddress
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -126,21 +125,13 @@ def _check(content: Mapping[Any, Any], where: str) -> Check:
         raise ConfigError(f"{where}: give one of http, tcp and command")
     [(kind, target)] = targets.items()
     if kind == "command":
-        target = _words(target, f"{where}.command")
+        given = Given(target, f"{where}.command")
+        target = list(CHECK_FIELDS["command"].command(given))
+        if not target:
+            raise CHECK_FIELDS["command"].error(given)
     rest = asdict(schema.Check(**values))
     return Check(
         kind=kind,
         target=target if isinstance(target, list) else [target],
         **{name: value for name, value in rest.items() if name not in every},
     )
-
-
-def _words(command: str | list[str], where: str) -> list[str]:
-    field = CHECK_FIELDS["command"]
-    try:
-        words = command if isinstance(command, list) else shlex.split(command)
-    except ValueError:
-        raise field.error(Given(command, where)) from None
-    if not words or any("\0" in word for word in words):
-        raise field.error(Given(command, where))
-    return words

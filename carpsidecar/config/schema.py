@@ -20,7 +20,7 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 Texts = str | list[str]
 Advskew = Annotated[int, Meta(ge=0, le=254)]
 
-_COMMAND = "give a command without shell syntax, or a list of its words"
+_COMMAND = "give a command without shell syntax, or a list of its arguments"
 _SHORT_NAME = "give a short name in lower case"
 _SELECTOR = "give a label selector such as app=web"
 _NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?(?!\n)$"

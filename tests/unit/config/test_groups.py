@@ -111,3 +111,16 @@ def test_a_source_that_is_a_vip_is_refused(refusal: Refusal) -> None:
 def test_a_dead_ratio_of_one_is_warned_of() -> None:
     assert any(line.startswith("--dead-ratio: with 1,") for line in one_group(dead_ratio="1").warnings)
     assert not any("dead-ratio" in line for line in one_group(dead_ratio="2").warnings)
+
+
+@pytest.mark.parametrize(
+    "command", ["a && b", "a || b", "a | b", "a; b", "a > /f", "a >/f", "a 2>/dev/null", "a < /f", "a &"]
+)
+def test_a_command_for_a_shell_is_refused_since_there_is_none(command: str, refusal: Refusal) -> None:
+    error = refusal(LEAST | {"on_master": command})
+    assert "and no shell runs it: give a script, or sh -c" in error
+
+
+@pytest.mark.parametrize("command", ["a '&&' b", "curl http://a/?b=1&c=2", "sh -c 'a && b > /f'", ["a", "&&", "b"]])
+def test_a_command_may_have_such_characters_in_its_arguments(command: str | list[str]) -> None:
+    one_group(on_master=command)
