@@ -15,11 +15,12 @@ _STRICT = 1
 
 
 def answers_arp(subject: Subject) -> Iterator[Finding]:
-    """`arp_ignore`: addresses are held with scope host, which 3 leaves unanswered, and 8 answers nothing at all."""
+    """`arp_ignore`: 8 answers nothing at all, and 3 nothing that is held with scope host, as ours are where the
+    interface has no address of its own."""
     value = effective("arp_ignore", subject.interface)
     if value is None or not any(ip.version == 4 for ip in subject.addresses):
         return
-    if value in (3, 8):
+    if value == 8 or (value == 3 and 4 not in subject.sources):
         yield Finding(
             "arp_ignore",
             Status.PROBLEM,
@@ -32,7 +33,7 @@ def answers_arp(subject: Subject) -> Iterator[Finding]:
 
 
 def asks_by_arp(subject: Subject) -> Iterator[Finding]:
-    """`arp_announce`: any value will do, since an address of scope host is never chosen as a sender's."""
+    """`arp_announce`: any value will do, since one of our addresses is never chosen as a sender's."""
     value = effective("arp_announce", subject.interface)
     if value is not None:
         yield Finding("arp_announce", Status.OK, f"it is {value}", about=subject.name)

@@ -89,13 +89,13 @@ class Machine:
 
 def read_machine(config: Config, netlink: Netlink) -> Machine:
     virtual = {address.ip for group in config.groups for address in group.addresses}
-    links = {link.name: link for link in netlink.links()}
+    links = netlink.links()
     subjects = []
     for group in config.groups:
         interface = group.interface or ""
         if not interface and (found := interface_for(netlink, group.addresses[0].ip)) is not None:
             interface = found.name
-        link = links.get(interface)
+        link = next((link for link in links if link.is_called(interface)), None)
         sources: dict[Family, IPAddress] = {}
         for family in group.families:
             given = next((ip for ip in group.sources if ip.version == family), None)

@@ -3,13 +3,18 @@
 Source: rtnetlink(7), inet_rtm_newaddr and __inet_insert_ifa in net/ipv4/devinet.c, inet6_rtm_newaddr in
 net/ipv6/addrconf.c.
 
-IPv4 addresses are held as /32 with scope host, whatever prefix was configured, since otherwise they can become the
-interface's primary address. With the prefix of the interface's own subnet and added first (the network was
-restarted while we were master), ours becomes primary and the node's own address secondary: the node then has no
-connected route, and dropping ours drops the node's own address too. As a /32 with a wider scope the kernel picks it
-as source for routes without one. With scope host it is never picked, and answers ARP and traffic like any other
-(but not with arp_ignore=3). Preferred lifetime 0 does the same for IPv6, which knows no primary address and keeps
-its prefix.
+The address must stay the interface's last one and never be picked as a source, in whatever order own addresses
+come and go. For IPv4 the kernel keeps a list: primary addresses by falling scope, each behind the older ones of its
+scope, then the secondary ones. SIOCGIFADDR, `hostname -I`, kubelet and many others take the first.
+- Beside an own address ours has the global scope, and stands behind those that were there before. An own one that
+  comes later (the network was restarted) stands behind ours: then ours is moved, without being away for a moment.
+- On an interface without an own address it has scope host: then it is no source for routes that name none, and
+  answers ARP and traffic like any other (but not with arp_ignore=3).
+- The configured prefix is kept only where the node has no own address in that network. Else whichever is first
+  would be primary: the node would have no connected route of its own, and lose its own address together with ours.
+The metric of the prefix's route lets any other route to that network go before it. Preferred lifetime 0 keeps IPv6
+addresses from being picked as a source. The kernel lists IPv6 addresses newest first, so ours precedes the node's
+own there; nothing can be done about that without taking the node's own address off.
 """
 
 import errno
@@ -17,6 +22,7 @@ import os
 import struct
 from collections.abc import Collection, Sequence
 from ipaddress import IPv4Interface, IPv6Interface
+from typing import NamedTuple
 
 from carpsidecar.linux.netlink import HeldAddress, IPAddress, IPInterface, Netlink, NetlinkError
 from carpsidecar.linux.rtnetlink import (
@@ -25,30 +31,51 @@ from carpsidecar.linux.rtnetlink import (
     IFA_F_NODAD,
     IFA_F_NOPREFIXROUTE,
     IFA_FLAGS,
+    IFA_RT_PRIORITY,
+    LEASED_ROUTE_METRIC,
     NLM_F_CREATE,
     NLM_F_REPLACE,
     RT_SCOPE_HOST,
     RT_SCOPE_UNIVERSE,
     RTM_DELADDR,
     RTM_NEWADDR,
+    address_from,
     address_message,
     attribute,
+    restoring,
 )
 
 _GONE = {errno.EADDRNOTAVAIL, errno.ENODEV, errno.ENXIO}
 
 
 class Lease:
-    """The addresses of one group on one interface, held or let go together."""
+    """The addresses of one group on one interface, held or let go together.
 
-    def __init__(self, netlink: Netlink, index: int, addresses: Sequence[IPInterface], lifetime_s: int) -> None:
+    Args:
+        beside: what the interface holds now, else the kernel is asked; the group's own addresses among it do not
+            matter.
+        rearrange: whether the kernel may hold ours already, arranged for other neighbours than these.
+    """
+
+    def __init__(
+        self,
+        netlink: Netlink,
+        index: int,
+        addresses: Sequence[IPInterface],
+        lifetime_s: int,
+        beside: Collection[HeldAddress] | None = None,
+        rearrange: bool = False,
+    ) -> None:
         if lifetime_s < 1:
             raise ValueError(f"a lease lasts at least one second, not {lifetime_s}")
         self._netlink = netlink
         self._index = index
         self._addresses = tuple(addresses)
+        self._forms = _forms(self._addresses, netlink.addresses(index) if beside is None else beside)
+        self._lifetime_s = lifetime_s
+        self._rearrange = rearrange
         self._renewal = b"".join(
-            _renewal(position, index, address, lifetime_s) for position, address in enumerate(self._addresses)
+            _renewal(index, form, lifetime_s, position) for position, form in enumerate(self._forms)
         )
         self._removal = b"".join(
             _removal(position, index, address) for position, address in enumerate(self._addresses)
@@ -57,8 +84,13 @@ class Lease:
     def renew(self, netlink: Netlink | None = None) -> None:
         """Add what is missing and prolong what is there, over our socket or that one. Goes through all addresses
         even when one fails."""
+        netlink = netlink or self._netlink
         try:
-            (netlink or self._netlink).execute(self._renewal)
+            if self._rearrange:
+                messages = netlink.address_messages(self._index)
+                netlink.execute(_moves(messages, self._index, self._forms, self._lifetime_s))
+                self._rearrange = False
+            netlink.execute(self._renewal)
         except NetlinkError as error:
             raise self._explained("hold", error, error.failures) from None
 
@@ -108,22 +140,101 @@ def take_off(netlink: Netlink, held: Sequence[HeldAddress]) -> None:
             raise NetlinkError(number, text + _hint(number, found.interface), refused) from None
 
 
-def _renewal(position: int, index: int, address: IPInterface, lifetime_s: int) -> bytes:
-    ip, prefix_length = address.ip, address.network.prefixlen
-    flags = IFA_F_NOPREFIXROUTE
-    scope = RT_SCOPE_UNIVERSE
-    if isinstance(address, IPv4Interface):
-        prefix_length = ip.max_prefixlen
-        scope = RT_SCOPE_HOST
-    else:
-        flags |= IFA_F_NODAD
-    attrs = (
-        attribute(IFA_ADDRESS, ip.packed),
-        attribute(IFA_FLAGS, struct.pack("=I", flags)),
-        attribute(IFA_CACHEINFO, struct.pack("=IIII", 0, lifetime_s, 0, 0)),  # preferred, valid
+class _Form(NamedTuple):
+    """How the kernel is to hold an address."""
+
+    ip: IPAddress
+    prefix_length: int
+    scope: int
+    routed: bool
+    """Whether the prefix brings a route."""
+
+
+def _forms(addresses: Sequence[IPInterface], beside: Collection[HeldAddress]) -> list[_Form]:
+    ours = {address.ip for address in addresses}
+    others = [held for held in beside if held.interface.ip not in ours]
+    beside_own = any(
+        other.interface.version == 4 and other.scope == RT_SCOPE_UNIVERSE and not other.leased for other in others
     )
+    routes = {
+        other.interface for other in others if other.interface.network.prefixlen < other.interface.max_prefixlen
+    }
+    forms = []
+    for address in addresses:
+        ip, network = address.ip, address.network
+        around = any(
+            ip in other.network or other.ip in network for other in routes if other.version == address.version
+        )
+        routed = network.prefixlen < ip.max_prefixlen and not around and not ip.is_link_local
+        if routed:
+            routes.add(address)
+        if isinstance(address, IPv6Interface):
+            forms.append(_Form(ip, network.prefixlen, RT_SCOPE_UNIVERSE, routed))
+        else:
+            scope = RT_SCOPE_UNIVERSE if beside_own else RT_SCOPE_HOST
+            forms.append(_Form(ip, network.prefixlen if routed else ip.max_prefixlen, scope, routed))
+    return forms
+
+
+def _moves(messages: Sequence[bytes], index: int, forms: Sequence[_Form], lifetime_s: int) -> bytes:
+    """The requests that bring IPv4 addresses into their form, and behind all own ones, where they are not so yet.
+
+    Each address is held twice for a moment, with another prefix, since the kernel takes one twice only so.
+    Secondary addresses of the node that depend on ours are put back as they were.
+
+    Args:
+        messages: what the kernel said of the interface's addresses, in its order.
+    """
+    said = [(address_from(message), message) for message in messages]
+    held = [address for address, _ in said if address.interface.version == 4]
+    taken = {address.interface.network for address in held}
+    steps: list[bytes] = []
+    for form in forms:
+        ours = [address for address in held if address.leased and address.interface.ip == form.ip]
+        if not ours or _in_place(form, ours, held):
+            continue
+        networks = {address.interface.network for address in ours}
+        lengths = (length for length in range(32, 0, -1) if length != form.prefix_length)
+        stopgaps = (IPv4Interface((form.ip.packed, length)) for length in lengths)
+        stopgap = next(address for address in stopgaps if address.network not in taken)
+        steps.append(_renewal(index, _Form(form.ip, stopgap.network.prefixlen, form.scope, False), lifetime_s))
+        steps += [_exact_removal(index, address.interface) for address in ours]
+        steps += [
+            restoring(message)
+            for address, message in said
+            if address.secondary and not address.leased and address.interface.network in networks
+        ]
+        steps.append(_renewal(index, form, lifetime_s))
+        steps.append(_exact_removal(index, stopgap))
+    return b"".join(steps)
+
+
+def _in_place(form: _Form, ours: Sequence[HeldAddress], held: Sequence[HeldAddress]) -> bool:
+    first = ours[0]
+    if len(ours) > 1 or (first.interface.network.prefixlen, first.scope) != (form.prefix_length, form.scope):
+        return False
+    behind = held[held.index(first) + 1 :]
+    return not any(not (other.leased or other.secondary) and other.scope == RT_SCOPE_UNIVERSE for other in behind)
+
+
+def _renewal(index: int, form: _Form, lifetime_s: int, position: int = 0) -> bytes:
+    flags = 0 if form.ip.version == 4 else IFA_F_NODAD
+    attrs = [attribute(IFA_ADDRESS, form.ip.packed)]
+    if form.routed:
+        attrs.append(attribute(IFA_RT_PRIORITY, struct.pack("=I", LEASED_ROUTE_METRIC)))
+    else:
+        flags |= IFA_F_NOPREFIXROUTE
+    attrs.append(attribute(IFA_FLAGS, struct.pack("=I", flags)))
+    attrs.append(attribute(IFA_CACHEINFO, struct.pack("=IIII", 0, lifetime_s, 0, 0)))  # preferred, valid
     how = NLM_F_CREATE | NLM_F_REPLACE
-    return address_message(RTM_NEWADDR, how, position, index, ip, prefix_length, scope, attrs)
+    return address_message(RTM_NEWADDR, how, position, index, form.ip, form.prefix_length, form.scope, attrs)
+
+
+def _exact_removal(index: int, address: IPInterface) -> bytes:
+    """Of the address with this prefix and no other."""
+    attrs = [attribute(IFA_ADDRESS, address.ip.packed)]
+    length = address.network.prefixlen
+    return address_message(RTM_DELADDR, 0, 0, index, address.ip, length, RT_SCOPE_UNIVERSE, attrs)
 
 
 def _removal(position: int, index: int, address: IPInterface) -> bytes:

@@ -21,6 +21,7 @@ from carpsidecar.linux.rtnetlink import (
     RTM_NEWADDR,
     RTM_NEWLINK,
     address_from,
+    has_moved,
     link_from,
     split,
 )
@@ -42,6 +43,14 @@ class LinkChanged:
 class LinkGone:
     index: int
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkMoved:
+    """What is behind a link has to be announced anew, though the link is as it was: a bond failed over to another
+    port, a virtual machine was migrated."""
+
+    index: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +76,7 @@ class Overrun:
     """News were lost for want of room: read everything anew."""
 
 
-Event = LinkChanged | LinkGone | AddressAdded | AddressRemoved | Overrun
+Event = LinkChanged | LinkGone | LinkMoved | AddressAdded | AddressRemoved | Overrun
 
 
 class Monitor:
@@ -100,20 +109,21 @@ class Monitor:
                 events.append(Overrun())
                 continue
             for kind, _flags, _sequence, message in split(datagram):
-                event = _event(kind, message)
-                if event is not None:
-                    events.append(event)
+                events += events_from(kind, message)
         return events
 
 
-def _event(kind: int, message: bytes) -> Event | None:
+def events_from(kind: int, message: bytes) -> list[Event]:
+    """What one message of the kernel says: nothing, or one event, or two."""
     if kind in (RTM_NEWLINK, RTM_DELLINK):
         if struct.unpack_from("=B", message, HEADER.size)[0] != AF_UNSPEC:
-            return None
+            return []
         link = link_from(message)
-        return LinkChanged(link) if kind == RTM_NEWLINK else LinkGone(link.index, link.name)
+        if kind == RTM_DELLINK:
+            return [LinkGone(link.index, link.name)]
+        return [LinkChanged(link), LinkMoved(link.index)] if has_moved(message) else [LinkChanged(link)]
     if kind in (RTM_NEWADDR, RTM_DELADDR):
         held = address_from(message)
         what = AddressAdded if kind == RTM_NEWADDR else AddressRemoved
-        return what(held.index, held.interface.ip, held.interface.network.prefixlen, held.permanent)
-    return None
+        return [what(held.index, held.interface.ip, held.interface.network.prefixlen, held.permanent)]
+    return []

@@ -23,7 +23,7 @@ SOURCE = HERE.parent.parent
 SPEC = SOURCE / "cmd" / "carpsidecar" / "carpsidecar.spec"
 WORK = SOURCE / "build" / "binary"
 INSTALLED = "/usr/lib/carpsidecar"
-LIBRARIES = ("cryptography", "h11", "kubernetes", "msgspec", "prometheus-client", "pyroute2", "pyyaml")
+LIBRARIES = ("cryptography", "h11", "kubernetes", "msgspec", "prometheus-client", "pyyaml")
 
 
 def main() -> int:

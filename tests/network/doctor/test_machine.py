@@ -116,7 +116,7 @@ def test_an_address_in_no_network_of_the_interface(lab: DoctorLab) -> None:
 @pytest.mark.parametrize(
     ("setting", "value", "vip", "check"),
     [
-        ("net.ipv4.conf.eth0.arp_ignore", 3, VIP, "arp_ignore"),
+        ("net.ipv4.conf.eth0.arp_ignore", 8, VIP, "arp_ignore"),
         ("net.ipv4.conf.all.arp_ignore", 8, VIP, "arp_ignore"),
         ("net.ipv6.conf.eth0.disable_ipv6", 1, VIP6, "disable_ipv6"),
     ],

@@ -92,7 +92,7 @@ def test_a_foreign_machine_has_the_address_of_our_master(lab: DoctorLab, master:
 
 def test_a_master_that_does_not_answer_for_its_address(lab: DoctorLab, master: Process) -> None:
     with undone(
-        lab.master, "sysctl -w net.ipv4.conf.eth0.arp_ignore=3", "sysctl -w net.ipv4.conf.eth0.arp_ignore=0"
+        lab.master, "sysctl -w net.ipv4.conf.eth0.arp_ignore=8", "sysctl -w net.ipv4.conf.eth0.arp_ignore=0"
     ):
         report = lab.run_checks()
     assert report.one("holder", "warning") == f"{MASTER} advertises, but nobody answers for {VIP}"

@@ -1,6 +1,9 @@
 """Addresses on a lease, against a real kernel."""
 
 import errno
+import fcntl
+import socket
+import struct
 import subprocess
 import time
 from collections.abc import Iterator
@@ -9,9 +12,10 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Interface, ip_address, ip_
 import pytest
 
 from carpsidecar.linux.lease import Lease, left_over, take_off
-from carpsidecar.linux.monitor import AddressRemoved, Monitor
+from carpsidecar.linux.monitor import AddressAdded, AddressRemoved, Event, Monitor
 from carpsidecar.linux.netlink import IPInterface, Netlink, NetlinkError
-from tests.network.linux.helpers import Node, gather, two_nodes
+from carpsidecar.linux.packet_filter import answer, assemble
+from tests.network.linux.helpers import Node, gather, run, two_nodes
 from tests.support.waits import Delay
 
 pytestmark = pytest.mark.network
@@ -164,21 +168,55 @@ def source_to(node: Node, destination: str) -> str | None:
     return words[words.index("src") + 1] if "src" in words else None
 
 
+def listed(node: Node) -> list[str]:
+    """The interface's IPv4 addresses in the kernel's order, which is what `hostname -I` shows."""
+    with node.inside():
+        return [a for a in run("hostname", "-I").split() if ":" not in a]
+
+
+def first_by_ioctl(node: Node) -> str:
+    with node.inside(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        answer = fcntl.ioctl(sock, 0x8915, struct.pack("16s16x", b"net0"))  # SIOCGIFADDR
+    return socket.inet_ntoa(answer[20:24])
+
+
+def rearranged(netlink: Netlink, node: Node, *addresses: IPInterface) -> Lease:
+    return Lease(netlink, node.index, addresses, 30, rearrange=True)
+
+
+def test_beside_an_own_address_ours_stands_last(node: Node, netlink: Netlink) -> None:
+    lease = Lease(netlink, node.index, [VIP], 30)
+    lease.renew()
+    assert (listed(node), first_by_ioctl(node)) == (["10.0.0.1", "10.0.0.100"], "10.0.0.1")
+    assert source_to(node, "10.0.0.2") == "10.0.0.1"
+
+
 @pytest.mark.parametrize("prefix", [32, 24])
-def test_the_address_is_never_the_primary_one(node: Node, netlink: Netlink, prefix: int) -> None:
-    """The network is restarted while we hold the address: ours is there first, the node's own comes after."""
+def test_own_addresses_come_and_go_and_ours_stays_last_and_no_source(
+    node: Node, netlink: Netlink, prefix: int
+) -> None:
+    """The network is restarted while we hold the address, with another subnet before the first is back."""
     own = ["10.0.0.1/24", "dev", "net0"]
     vip = IPv4Interface(f"10.0.0.100/{prefix}")
-    lease = Lease(netlink, node.index, [vip], 30)
     node.ip("addr", "del", *own)
     try:
-        lease.renew()
+        rearranged(netlink, node, vip).renew()
         node.ip("route", "add", "10.77.0.0/16", "dev", "net0")
         assert source_to(node, "10.77.0.1") is None
+        node.ip("addr", "add", "10.5.0.1/24", "dev", "net0")
+        rearranged(netlink, node, vip).renew()
+        assert listed(node) == ["10.5.0.1", "10.0.0.100"]
+        assert source_to(node, "10.77.0.1") == "10.5.0.1"
     finally:
         node.ip("addr", "add", *own)
-    lease.renew()
+    rearranged(netlink, node, vip).renew()
+    assert listed(node) == ["10.5.0.1", "10.0.0.1", "10.0.0.100"]
+    assert "10.0.0.100/32" in node.ip("addr", "show", "dev", "net0")
+    node.ip("addr", "del", "10.5.0.1/24", "dev", "net0")
     node.ip("route", "add", "default", "via", "10.0.0.2")
+    lease = rearranged(netlink, node, vip)
+    lease.renew()
+    assert (listed(node), first_by_ioctl(node)) == (["10.0.0.1", "10.0.0.100"], "10.0.0.1")
     for destination in ("10.0.0.2", "10.77.0.1", "203.0.113.1"):
         assert source_to(node, destination) == "10.0.0.1"
     (mine,) = left_over(netlink, [ip_interface("10.0.0.1/24")])
@@ -188,6 +226,73 @@ def test_the_address_is_never_the_primary_one(node: Node, netlink: Netlink, pref
     assert source_to(node, "203.0.113.1") == "10.0.0.1"
     node.ip("route", "del", "default")
     node.ip("route", "del", "10.77.0.0/16", "dev", "net0")
+
+
+def test_an_own_address_that_depended_on_ours_keeps_all_that_it_had(node: Node, netlink: Netlink) -> None:
+    """It came while ours had the network to itself, and so the kernel made it secondary to ours."""
+    vip = IPv4Interface("10.9.9.1/24")
+    rearranged(netlink, node, vip).renew()
+    lifetimes = ["valid_lft", "900", "preferred_lft", "800"]
+    node.ip("addr", "add", "10.9.9.11/24", "brd", "+", "dev", "net0", "label", "net0:own", *lifetimes)
+    try:
+        assert "scope global secondary dynamic net0:own" in node.ip("addr", "show", "dev", "net0")
+        rearranged(netlink, node, vip).renew()
+        shown = node.ip("addr", "show", "dev", "net0")
+        assert "inet 10.9.9.11/24 brd 10.9.9.255 scope global dynamic net0:own" in shown
+        assert "inet 10.9.9.1/32 scope global deprecated" in shown
+        assert source_to(node, "10.9.9.50") == "10.9.9.11"
+        assert listed(node)[-1] == "10.9.9.1"
+    finally:
+        node.ip("addr", "del", "10.9.9.11/24", "dev", "net0")
+
+
+def test_an_address_that_is_moved_is_never_away(
+    node: Node, netlink: Netlink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rearranged(netlink, node, VIP).renew()
+    monkeypatch.setattr("carpsidecar.linux.monitor.no_renewals", lambda: assemble([answer(0xFFFFFFFF)]))
+    with node.inside():
+        monitor = Monitor()
+    node.ip("addr", "add", "10.5.0.1/24", "dev", "net0")
+    try:
+        rearranged(netlink, node, VIP).renew()
+        present = 1
+        for event in gather(monitor, monitor.read, lambda got: len(removals(got)) == 2):
+            if isinstance(event, AddressAdded | AddressRemoved) and event.address == VIP.ip:
+                present += 1 if isinstance(event, AddressAdded) else -1
+                assert present >= 1
+    finally:
+        node.ip("addr", "del", "10.5.0.1/24", "dev", "net0")
+        monitor.close()
+
+
+def removals(events: list[Event]) -> list[AddressRemoved]:
+    return [event for event in events if isinstance(event, AddressRemoved) and event.address == VIP.ip]
+
+
+def test_a_prefix_is_kept_with_its_route_where_the_node_has_no_address_in_it(node: Node, netlink: Netlink) -> None:
+    addresses: list[IPInterface] = [ip_interface("10.9.9.1/24"), ip_interface("fd09::1/64")]
+    lease = Lease(netlink, node.index, addresses, 30)
+    lease.renew()
+    lease.renew()
+    v4, v6 = left_over(netlink, addresses)
+    assert (str(v4.interface), str(v6.interface)) == ("10.9.9.1/24", "fd09::1/64")
+    assert v4.leased
+    assert v6.leased
+    assert "10.9.9.0/24 proto kernel scope link src 10.9.9.1 metric 65535" in node.ip(
+        "route", "show", "dev", "net0"
+    )
+    assert "fd09::/64 proto kernel metric 65535 expires" in node.ip("-6", "route", "show", "dev", "net0")
+    assert source_to(node, "10.9.9.50") == "10.9.9.1"
+    lease.release()
+    assert "10.9.9.0" not in node.ip("route", "show", "dev", "net0")
+
+
+def test_two_addresses_of_one_network_do_not_hang_on_each_other(node: Node, netlink: Netlink) -> None:
+    first, second = ip_interface("10.9.9.1/24"), ip_interface("10.9.9.2/24")
+    Lease(netlink, node.index, [first, second], 30).renew()
+    Lease(netlink, node.index, [first], 30).release()
+    assert held_now(netlink, first, second) == {"10.9.9.2"}
 
 
 def test_ipv6_is_not_picked_as_source(node: Node, netlink: Netlink) -> None:

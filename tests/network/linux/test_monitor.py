@@ -1,5 +1,6 @@
 """News of links and addresses, as a real kernel sends them."""
 
+import socket
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address, ip_interface
 
@@ -81,6 +82,30 @@ def test_renamed(nodes: tuple[Node, Node], monitor: Monitor) -> None:
     events = wait(monitor, link_is("lan7", up=False))
     assert {e.link.index for e in events if isinstance(e, LinkChanged)} == {index}
     assert not [e for e in events if isinstance(e, LinkGone)]
+
+
+def test_an_alternative_name_is_a_name(nodes: tuple[Node, Node], monitor: Monitor) -> None:
+    nodes[0].ip("link", "property", "add", "dev", "net0", "altname", "enp3s0f0")
+    (event, *_) = wait(monitor, lambda e: isinstance(e, LinkChanged) and e.link.is_called("enp3s0f0"))
+    assert isinstance(event, LinkChanged)
+    assert (event.link.name, event.link.altnames) == ("net0", ("enp3s0f0",))
+    with nodes[0].inside():
+        netlink = Netlink()
+    assert [link.name for link in netlink.links() if link.is_called("enp3s0f0")] == ["net0"]
+    netlink.close()
+    nodes[0].ip("link", "property", "del", "dev", "net0", "altname", "enp3s0f0")
+    wait(monitor, lambda e: isinstance(e, LinkChanged) and e.link.name == "net0" and not e.link.altnames)
+
+
+def test_a_port_knows_its_bridge(nodes: tuple[Node, Node], monitor: Monitor) -> None:
+    node = nodes[0]
+    node.ip("link", "add", "br0", "type", "bridge")
+    with node.inside():
+        bridge = socket.if_nametoindex("br0")
+    node.ip("link", "set", "net0", "master", "br0")
+    wait(monitor, lambda e: isinstance(e, LinkChanged) and e.link.name == "net0" and e.link.master == bridge)
+    node.ip("link", "set", "net0", "nomaster")
+    wait(monitor, lambda e: isinstance(e, LinkChanged) and e.link.name == "net0" and e.link.master is None)
 
 
 def test_addresses_come_and_go(nodes: tuple[Node, Node], monitor: Monitor) -> None:

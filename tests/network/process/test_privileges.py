@@ -29,7 +29,7 @@ WITH_TWO_CAPABILITIES = (
 FORBIDDEN = (
     *("kubernetes", "kubernetes_asyncio", "lightkube", "aiohttp", "httpx", "requests", "urllib3"),
     *("http.server", "http.client", "socketserver", "urllib.request", "curses", "readline", "tkinter"),
-    *("carpsidecar.reporter", "carpsidecar.lab", "pyroute2"),
+    *("carpsidecar.reporter", "carpsidecar.lab"),
 )
 
 

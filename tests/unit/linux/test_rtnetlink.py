@@ -6,8 +6,17 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Interface, ip_interface
 import pytest
 
 from carpsidecar.linux.lease import Lease
+from carpsidecar.linux.monitor import LinkMoved, events_from
 from carpsidecar.linux.netlink import Netlink
-from carpsidecar.linux.rtnetlink import HEADER, attributes, link_from, links_request, route_request, split
+from carpsidecar.linux.rtnetlink import (
+    HEADER,
+    HeldAddress,
+    attributes,
+    link_from,
+    links_request,
+    route_request,
+    split,
+)
 
 
 class Recorder(Netlink):
@@ -27,27 +36,50 @@ def attribute(kind: int, value: bytes) -> bytes:
 LIFETIMES = attribute(6, struct.pack("=IIII", 0, 3, 0, 0))
 
 
-def test_the_renewal_of_an_ipv4_address_byte_by_byte() -> None:
+OWN = HeldAddress(7, ip_interface("192.0.2.1/24"), True, 0, False, False, False, False, None)
+
+
+@pytest.mark.parametrize(
+    ("beside", "prefix_length", "scope", "attributes_before_lifetimes"),
+    [
+        ([OWN], 32, 0, attribute(8, struct.pack("=I", 0x200))),
+        ([], 24, 254, attribute(9, struct.pack("=I", 65535)) + attribute(8, struct.pack("=I", 0))),
+    ],
+    ids=["beside an own address of its network", "alone"],
+)
+def test_the_renewal_of_an_ipv4_address_byte_by_byte(
+    beside: list[HeldAddress], prefix_length: int, scope: int, attributes_before_lifetimes: bytes
+) -> None:
     recorder = Recorder()
-    Lease(recorder, 7, [IPv4Interface("192.0.2.9/24")], 3).renew()
+    Lease(recorder, 7, [IPv4Interface("192.0.2.9/24")], 3, beside).renew()
     address = bytes([192, 0, 2, 9])
-    body = struct.pack("=BBBBI", 2, 32, 0, 254, 7) + attribute(2, address) + attribute(1, address)
-    body += attribute(8, struct.pack("=I", 0x200)) + LIFETIMES
+    body = struct.pack("=BBBBI", 2, prefix_length, 0, scope, 7) + attribute(2, address) + attribute(1, address)
+    body += attributes_before_lifetimes + LIFETIMES
     assert recorder.batches == [HEADER.pack(16 + len(body), 20, 0x501, 0, 0) + body]
 
 
 def test_the_renewal_of_an_ipv6_address_byte_by_byte() -> None:
     recorder = Recorder()
-    Lease(recorder, 7, [IPv6Interface("fd00::9/64")], 3).renew()
+    Lease(recorder, 7, [IPv6Interface("fd00::9/128")], 3, []).renew()
     address = IPv6Interface("fd00::9").ip.packed
-    body = struct.pack("=BBBBI", 10, 64, 0, 0, 7) + attribute(2, address) + attribute(1, address)
+    body = struct.pack("=BBBBI", 10, 128, 0, 0, 7) + attribute(2, address) + attribute(1, address)
     body += attribute(8, struct.pack("=I", 0x202)) + LIFETIMES
     assert recorder.batches == [HEADER.pack(16 + len(body), 20, 0x501, 0, 0) + body]
 
 
+@pytest.mark.parametrize(("event", "moved"), [(3, True), (4, True), (2, False), (None, False)])
+def test_a_bond_that_fails_over_has_moved(event: int | None, moved: bool) -> None:
+    """linux/if_link.h: IFLA_EVENT, of which 3 is a bond's failover and 4 a request to announce."""
+    body = struct.pack("=BxHiII", 0, 1, 7, 0x11043, 0) + attribute(3, b"bond0\0")
+    if event is not None:
+        body += attribute(44, struct.pack("=I", event))
+    events = events_from(16, HEADER.pack(16 + len(body), 16, 0, 0, 0) + body)
+    assert [LinkMoved(7) in events, len(events)] == [moved, 1 + moved]
+
+
 def test_one_batch_for_all_and_the_same_each_time() -> None:
     recorder = Recorder()
-    lease = Lease(recorder, 7, [ip_interface(f"10.0.{n}.1/32") for n in range(13)], 3)
+    lease = Lease(recorder, 7, [ip_interface(f"10.0.{n}.1/32") for n in range(13)], 3, [])
     lease.renew()
     lease.renew()
     lease.release()
