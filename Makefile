@@ -59,33 +59,42 @@ clean:
 	rm -rf .venv build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# What people without Python get: one file, an image, a package, and all of them for a release. See docs/install.md.
-.PHONY: binary image deb release release-test lock
+# What people without Python get: one file, an image, packages, and all of them for a release. See docs/install.md.
+.PHONY: binary image packages release publish release-test lock
 
 binary:
 	@.ci/binary
-	@build/venv/bin/python packaging/binary/build.py dist/carpsidecar
+	@rm -rf build/tree
+	@build/venv/bin/python packaging/binary/tree.py build/tree
+	@build/venv/bin/python packaging/binary/build.py dist/carpsidecar build/tree
 
 image:
 	@.ci/binary image
 	@python3 packaging/image/build.py dist/carpsidecar-image.tar $(PYTHON_IMAGE)
+
+# deb and rpm, for this machine.
+packages: binary
+	@.ci/binary release
+	@build/venv/bin/python packaging/package/build.py build/tree dist
+
+# All that a release has, in dist/, for amd64 and arm64: each that this machine can build, or ARCHITECTURES="...".
+release:
+	@.ci/binary release
+	@build/venv/bin/python packaging/release/build.py dist $(ARCHITECTURES)
+
+# Pushes the image of all architectures in dist/ and the chart to REGISTRY=host/path.
+publish:
+	@.ci/setup demo
+	@$(PYTHON) packaging/release/publish.py $(or $(REGISTRY),$(error give REGISTRY=host/path)) dist
+
+# Tests of what `make release` has put into dist/, and the interoperability suite run by its binary.
+release-test:
+	@.ci/binary test
+	@CARPSIDECAR_RELEASE=1 $(PYTHON) -m pytest tests/binary $(ARGS)
+	@CARPSIDECAR_COMMAND=$$(ls $(CURDIR)/dist/carpsidecar-linux-$$(dpkg --print-architecture)) $(PYTHON) -m pytest tests/network/interop $(ARGS)
 
 lock:
 	cd packaging/binary && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--custom-compile-command "make lock" requirements.in --output-file requirements.txt
 	cd packaging/release && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--custom-compile-command "make lock" requirements.in --output-file requirements.txt
-
-deb: binary
-	@.ci/binary release
-	@build/venv/bin/python packaging/deb/build.py dist/carpsidecar dist
-
-# All that a release has, in dist/.
-release: deb image
-	@build/venv/bin/python packaging/release/build.py dist
-
-# The binary, the image and the package: their own tests, and the interoperability suite run by the binary.
-release-test: deb image
-	@.ci/binary test
-	@CARPSIDECAR_REBUILD=1 $(PYTHON) -m pytest tests/binary $(ARGS)
-	@CARPSIDECAR_COMMAND=$(CURDIR)/dist/carpsidecar $(PYTHON) -m pytest tests/network/interop $(ARGS)

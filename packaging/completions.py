@@ -1,4 +1,4 @@
-"""Writes the completions for bash, zsh and fish, from the tables that the command line itself reads.
+"""Writes the completions for bash, zsh and fish, a file each, from the tables that the command line itself reads.
 
 usage: completions.py FOLDER
 """
@@ -14,22 +14,17 @@ from carpsidecar.cli import COMMANDS
 from carpsidecar.cli.config import check_parser
 from carpsidecar.cli.ucarp_options import OPTIONS
 
-# Where each shell looks, below /usr/share.
-FILES = {
-    "bash": "bash-completion/completions/carpsidecar",
-    "zsh": "zsh/vendor-completions/_carpsidecar",
-    "fish": "fish/vendor_completions.d/carpsidecar.fish",
-}
+SHELLS = ("bash", "zsh", "fish")
 
 
 def main() -> int:
     if len(sys.argv) != 2:
         print("usage: completions.py FOLDER", file=sys.stderr)
         return 2
-    for shell, name in FILES.items():
-        path = Path(sys.argv[1], name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(shtab.complete(command_line(), shell=shell))
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    for shell in SHELLS:
+        (folder / shell).write_text(shtab.complete(command_line(), shell=shell))
     return 0
 
 

@@ -23,16 +23,20 @@ def _restore_environment() -> None:
         del os.environ[name]
 
 
-def _hold(folder: Path) -> int:
-    """Keep a shared lock on the folder that the libraries are in: it is removed when nobody does (launcher.c).
+def _hold(folder: Path) -> int | None:
+    """Keep a shared lock on the folder that the libraries are in: it goes when nobody holds it (launcher.c).
 
-    The launcher's lock came with its process; a second program that is started from the folder takes its own.
+    The launcher's lock came with its process; a second program that is started in the folder takes its own, unless
+    it is another user's, which lives no longer than who started it.
     """
     given = os.environ.pop("_CARPSIDECAR_LOCK", "")
     if given.isdigit():
         os.set_inheritable(int(given), False)
         return int(given)
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except PermissionError:
+        return None
     fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     return descriptor
 
@@ -52,9 +56,11 @@ def _remove(folder: Path, held: int) -> None:
 def _start() -> None:
     _restore_environment()
     folder = Path(sys.executable).parent
+    # In a package and in the image the folder is no unpacked one, and stays.
+    if not folder.name.startswith(_UNPACKED):
+        return
     held = _hold(folder)
-    # In the image the folder is no unpacked one, and stays.
-    if folder.name.startswith(_UNPACKED):
+    if held is not None:
         atexit.register(_remove, folder, held)
         # A daemon and who started it share one lock: neither can tell whether the other still needs the folder.
         os.register_at_fork(before=lambda: atexit.unregister(_remove))

@@ -1,6 +1,6 @@
-"""Builds the binary: the tree, packed into one static executable that unpacks it.
+"""Builds the binary: a tree (tree.py), packed into one static executable that unpacks it.
 
-usage: build.py FILE
+usage: build.py FILE TREE
 """
 
 import io
@@ -20,12 +20,15 @@ COMPRESSION_LEVEL = 19
 
 
 def main() -> int:
-    if len(sys.argv) != 2:
-        print("usage: build.py FILE", file=sys.stderr)
+    if len(sys.argv) != 3:
+        print("usage: build.py FILE TREE", file=sys.stderr)
         return 2
     binary = Path(sys.argv[1])
-    folder = tree.WORK / "tree"
-    loader = tree.build(folder, loader_path="/" + "x" * ROOM_FOR_LOADER)
+    folder = tree.WORK / "packed"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(sys.argv[2], folder, symlinks=True)
+    tree.make_independent(folder / "carpsidecar", "/" + "x" * ROOM_FOR_LOADER)
+    loader = Path(tree.system_libraries()[0]).name
     payload = tree.WORK / "payload.tar.zst"
     plain = archive(folder)
     payload.write_bytes(zstandard.ZstdCompressor(level=COMPRESSION_LEVEL, write_checksum=True).compress(plain))
@@ -44,11 +47,11 @@ def archive(folder: Path) -> bytes:
             if len(entry.name) > tarfile.LENGTH_NAME:
                 sys.exit(f"{entry.name}: longer than the launcher can unpack")
             if path.is_dir():
-                entry.type, entry.mode = tarfile.DIRTYPE, 0o700
+                entry.type, entry.mode = tarfile.DIRTYPE, 0o755
                 tar.addfile(entry)
             else:
                 entry.size = path.stat().st_size
-                entry.mode = 0o700 if path.stat().st_mode & 0o100 else 0o600
+                entry.mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
                 with path.open("rb") as file:
                     tar.addfile(entry, file)
     return memory.getvalue()

@@ -74,6 +74,43 @@ static int open_folder(const char *path)
     return open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
+/* Whether this is the root of a container whose users are not the machine's: there the machine's root is a stranger. */
+static int users_are_mapped(void)
+{
+    unsigned long first = 1, outside = 1, count = 0;
+    FILE *map = fopen("/proc/self/uid_map", "r");
+    if (map) {
+        if (fscanf(map, "%lu %lu %lu", &first, &outside, &count) != 3)
+            count = 0;
+        fclose(map);
+    }
+    return map && (first != 0 || outside != 0 || count < 4294967295UL);
+}
+
+/* Who may rename a folder above ours puts another program in its place, which a later start of ours (the reporter's)
+ * would run. So all of them must be root's or our own, and open to others only where they are sticky. */
+static void check_owners(const char *temporary)
+{
+    const uid_t unmapped = 65534;
+    char path[PATH_MAX], reason[PATH_MAX + 64];
+    struct stat status;
+    strcpy(path, temporary);
+    for (;;) {
+        if (lstat(path, &status))
+            fail(temporary, strerror(errno));
+        int foreign = status.st_uid != 0 && status.st_uid != geteuid() &&
+                      !(status.st_uid == unmapped && users_are_mapped());
+        if (foreign || ((status.st_mode & 022) && !(status.st_mode & S_ISVTX))) {
+            snprintf(reason, sizeof reason, "%s can be changed by other users", path);
+            fail(temporary, reason);
+        }
+        char *end = strrchr(path, '/');
+        if (end == path && !path[1])
+            return;
+        end[end == path] = 0;
+    }
+}
+
 /* Remove what a killed predecessor of the same user left: a folder that nobody holds. */
 static void sweep(const char *temporary)
 {
@@ -87,7 +124,7 @@ static void sweep(const char *temporary)
         int found = open_folder(path);
         if (found < 0)
             continue;
-        if (!fstat(found, &status) && status.st_uid == geteuid() && (status.st_mode & 0777) == 0700 &&
+        if (!fstat(found, &status) && status.st_uid == geteuid() && !(status.st_mode & 066) &&
             !flock(found, LOCK_EX | LOCK_NB))
             remove_tree(path);
         close(found);
@@ -229,7 +266,7 @@ static void unpack(void)
         char type = buffer[156];
         char *path = join(folder, name);
         if (type == '5') {
-            if (mkdir(path, mode))
+            if (mkdir(path, mode) || chmod(path, mode))
                 unpack_failed(strerror(errno));
         } else {
             unpack_file(path, mode, size);
@@ -277,6 +314,7 @@ int main(int argc, char **argv)
         fail(named, strerror(errno));
     if (mount.f_flag & ST_NOEXEC)
         fail(temporary, "mounted noexec");
+    check_owners(temporary);
     sweep(temporary);
     /* Who is stopped between these two would leave the folder behind: a signal waits that long. */
     sigset_t all, before;
@@ -289,6 +327,9 @@ int main(int argc, char **argv)
     char *program = join(folder, PROGRAM);
     set_loader(program);
 
+    /* The reporter is another user: it may run what is in here, but not list, and so not lock, the folder. */
+    if (chmod(folder, 0711))
+        unpack_failed(strerror(errno));
     fcntl(held, F_SETFD, 0);
     snprintf(number, sizeof number, "%d", held);
     setenv("_CARPSIDECAR_LOCK", number, 1);

@@ -3,8 +3,8 @@
 usage: tree.py FOLDER    (which must not be there yet)
 
 Nothing of the machine that it will run on is used: the executable names the C library's loader by the path that the
-tree will have, which is /usr/lib/carpsidecar; the binary's launcher writes another one there. Two builds of one
-commit are equal byte for byte.
+tree will have, which is /usr/lib/carpsidecar; in the binary's copy of it (build.py) that is another. Two builds of
+one commit are equal byte for byte.
 """
 
 import ast
@@ -16,13 +16,18 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE.parent.parent
 SPEC = SOURCE / "cmd" / "carpsidecar" / "carpsidecar.spec"
 WORK = SOURCE / "build" / "binary"
 INSTALLED = "/usr/lib/carpsidecar"
+# What the binary's launcher is linked with, as Debian names it.
+LAUNCHER = ("libc6-dev", "libzstd-dev")
+LICENSE = re.compile(r"(LICEN[CS]E|COPYING|NOTICE)", re.IGNORECASE)
 LIBRARIES = ("cryptography", "h11", "kubernetes", "msgspec", "prometheus-client", "pyyaml")
 
 
@@ -30,12 +35,11 @@ def main() -> int:
     if len(sys.argv) != 2:
         print("usage: tree.py FOLDER", file=sys.stderr)
         return 2
-    build(Path(sys.argv[1]), f"{INSTALLED}/_internal/{Path(system_libraries()[0]).name}")
+    build(Path(sys.argv[1]))
     return 0
 
 
-def build(folder: Path, loader_path: str) -> str:
-    """Build the tree for a loader that will be found at this path, and return the loader's name."""
+def build(folder: Path) -> None:
     shutil.rmtree(WORK, ignore_errors=True)
     WORK.mkdir(parents=True)
     facts = WORK / "built-from.json"
@@ -57,20 +61,24 @@ def build(folder: Path, loader_path: str) -> str:
     name = Path(loader).name
     forget_build_machine(tree)
     check_imports(tree, name)
-    (tree / "_internal" / facts.name).write_text(json.dumps(built_from(), indent=2) + "\n")
-    make_independent(tree / "carpsidecar", loader_path)
+    parts = built_from()
+    (tree / "_internal" / facts.name).write_text(json.dumps(parts, indent=2) + "\n")
+    (tree / "_internal" / "LICENSES").write_text(licenses(parts["packages"], parts["system"]))
+    make_independent(tree / "carpsidecar", f"{INSTALLED}/_internal/{name}")
     shutil.copytree(tree, folder, symlinks=True)
-    return name
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
 
 
-def built_from() -> dict[str, object]:
+def built_from() -> dict[str, Any]:
     """What `carpsidecar version` tells, and what a list of parts is made from."""
     return {
         "commit": os.environ.get("CARPSIDECAR_COMMIT") or git("describe", "--always", "--dirty", "--abbrev=12"),
         "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
         "python": platform.python_version(),
         "packages": python_packages(),
-        "system": system_packages(),
+        "system": system_packages() | {name: debian_version(name) for name in LAUNCHER if debian_version(name)},
     }
 
 
@@ -96,8 +104,28 @@ def system_packages() -> dict[str, str]:
         for path in (file, file.removeprefix("/usr")):
             for line in output("dpkg-query", "--search", path).splitlines():
                 name = line.partition(": ")[0]
-                found[name.partition(":")[0]] = output("dpkg-query", "--show", "--showformat", "${Version}", name)
+                found[name.partition(":")[0]] = debian_version(name)
     return dict(sorted(found.items()))
+
+
+def debian_version(name: str) -> str:
+    return output("dpkg-query", "--show", "--showformat", "${Version}", name)
+
+
+def licenses(packages: dict[str, str], system: dict[str, str]) -> str:
+    """The terms of everything that is in the tree or in the launcher."""
+    files = {"CPython": [Path(sysconfig.get_path("stdlib"), "LICENSE.txt")]}
+    for name in packages:
+        inside = importlib.metadata.files(name) or ()
+        files[name] = [Path(file.locate()) for file in inside if LICENSE.match(file.name)]
+    for name in system:
+        files[name] = [Path("/usr/share/doc", name, "copyright")]
+    texts = {
+        name: "\n\n".join(path.read_text(errors="replace") for path in paths if path.is_file())
+        for name, paths in sorted(files.items())
+    }
+    line = "=" * 100
+    return "".join(f"{line}\n{name}\n{line}\n\n{text}\n\n" for name, text in texts.items() if text)
 
 
 def commit_time() -> int:
@@ -144,6 +172,7 @@ def forget_build_machine(tree: Path) -> None:
 
 
 def make_independent(executable: Path, loader: str) -> None:
+    """Have the executable use this loader, and the libraries beside it."""
     where = "$ORIGIN/_internal"
     run([patchelf(), "--set-interpreter", loader, "--force-rpath", "--set-rpath", where, str(executable)])
 

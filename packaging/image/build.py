@@ -1,15 +1,20 @@
-"""Builds the container image with buildah and writes it to a file, as a Docker archive.
+"""Builds the container image with buildah, and writes it to a file, as a Docker archive.
 
-usage: build.py FILE [PYTHON_IMAGE]
+usage: build.py FILE [--architecture amd64|arm64] [--files FOLDER] [PYTHON_IMAGE]
 
-Its names are localhost/carpsidecar:VERSION and :latest. Where no PYTHON_IMAGE is given, it is built on a Debian
-that mmdebstrap makes, so that no image registry is needed.
+Its names are localhost/carpsidecar:VERSION and :latest. --files also writes what binary and packages are made of:
+`carpsidecar`, and the folder `tree`.
+Where no PYTHON_IMAGE is given, it is built on a Debian that mmdebstrap makes, so that no image registry is needed.
+Another architecture than this machine's is built by emulation (qemu-user-static, binfmt-support).
 """
 
+import argparse
 import io
 import json
 import os
+import platform
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -19,65 +24,81 @@ SOURCE = Path(__file__).resolve().parent.parent.parent
 WORK = SOURCE / "build"
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 DEBIAN = "bookworm"
-DEBIAN_PACKAGES = "python3,python3-venv,libpython3.11,binutils"
-BASE = f"localhost/carpsidecar-base:{DEBIAN}"
+DEBIAN_PACKAGES = "python3,python3-venv,libpython3.11,binutils,gcc,libc6-dev,libzstd-dev"
+MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
+NATIVE = MACHINES.get(platform.machine(), platform.machine())
 
 
 def main() -> int:
-    if len(sys.argv) not in (2, 3):
-        print("usage: build.py FILE [PYTHON_IMAGE]", file=sys.stderr)
-        return 2
-    file = Path(sys.argv[1])
+    arguments = argparse.ArgumentParser(usage=__doc__.split("usage: ")[1].split("\n")[0])
+    arguments.add_argument("file", type=Path)
+    arguments.add_argument("--architecture", choices=MACHINES.values(), default=NATIVE)
+    arguments.add_argument("--files", type=Path)
+    arguments.add_argument("python_image", nargs="?", default="")
+    given = arguments.parse_args()
     WORK.mkdir(exist_ok=True)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    given = sys.argv[2] if len(sys.argv) == 3 else ""
-    if not given:
-        make_base()
-    version = re.search(r'__version__ = "(.+)"', (SOURCE / "carpsidecar" / "__init__.py").read_text())[1]
-    build(f"localhost/carpsidecar:{version}", version, given or BASE, "missing" if given else "never")
-    save(file, version)
+    given.file.parent.mkdir(parents=True, exist_ok=True)
+    base = given.python_image or debian(given.architecture)
+    common = options(given.architecture, base, "missing" if given.python_image else "never")
+    print(f"image: building for {given.architecture}", file=sys.stderr)
+    if given.files:
+        shutil.rmtree(given.files, ignore_errors=True)
+        run(*common, "--target", "files", "--output", f"type=local,dest={given.files}", ".")
+    # What is kept by buildah has the architecture in its name, so that one does not take the other's.
+    name = f"localhost/carpsidecar-{given.architecture}:{version()}"
+    run(*common, "--tag", name, ".")
+    save(given.file, name)
     return 0
 
 
-def make_base() -> None:
-    """A Debian with Python, kept for the next time."""
-    if run("buildah", "images", "--quiet", BASE, may_fail=True):
-        return
-    print(f"image: making a Debian {DEBIAN} to build in", file=sys.stderr)
-    archive = WORK / "base.tar"
-    run("mmdebstrap", "--variant=apt", f"--include={DEBIAN_PACKAGES}", DEBIAN, str(archive))
-    container = run("buildah", "from", "scratch").strip()
+def version() -> str:
+    return re.search(r'__version__ = "(.+)"', (SOURCE / "carpsidecar" / "__init__.py").read_text())[1]
+
+
+def debian(architecture: str) -> str:
+    """The name of the image of a Debian with Python, which is made once and kept."""
+    name = f"localhost/carpsidecar-base:{DEBIAN}-{architecture}"
+    if run("buildah", "images", "--quiet", name, may_fail=True):
+        return name
+    archive = Path(os.environ.get("CARPSIDECAR_ROOTS", WORK)) / f"{DEBIAN}-{architecture}.tar"
+    if not archive.exists():
+        print(f"image: making a Debian {DEBIAN} for {architecture} to build in", file=sys.stderr)
+        unfinished = archive.with_suffix(".part.tar")
+        what = [f"--architectures={architecture}", "--variant=apt", f"--include={DEBIAN_PACKAGES}"]
+        run("mmdebstrap", *what, DEBIAN, str(unfinished))
+        unfinished.rename(archive)
+    container = run("buildah", "from", "--platform", f"linux/{architecture}", "scratch").strip()
+    run("buildah", "config", "--arch", architecture, container)
     run("buildah", "add", "--quiet", container, str(archive), "/")
-    run("buildah", "commit", "--quiet", "--rm", container, BASE)
-    archive.unlink()
+    run("buildah", "commit", "--quiet", "--rm", container, name)
+    return name
 
 
-def build(name: str, version: str, base: str, pull: str) -> None:
-    print("image: building", file=sys.stderr)
+def options(architecture: str, base: str, pull: str) -> list[str]:
+    """`buildah build` with what all stages need."""
     time = run("git", "log", "-1", "--format=%ct").strip()
     arguments = {
         "PYTHON_IMAGE": base,
-        "VERSION": version,
+        "VERSION": version(),
         "COMMIT": run("git", "describe", "--always", "--dirty", "--abbrev=12").strip(),
         "SOURCE_DATE_EPOCH": time,
     }
     if index := os.environ.get("PIP_INDEX_URL"):
         arguments["PIP_INDEX_URL"] = index
-    command = ["buildah", "build", "--layers", f"--pull={pull}", "--timestamp", time, "--tag", name]
-    command += ["--isolation", os.environ.get("BUILDAH_ISOLATION", "chroot")]
+    command = ["buildah", "build", "--layers", f"--pull={pull}", "--timestamp", time]
+    command += ["--platform", f"linux/{architecture}", "--isolation", os.environ.get("BUILDAH_ISOLATION", "chroot")]
     if Path(CERTIFICATES).exists():
         # Ours, so that a proxy that this machine trusts is trusted in there too.
         arguments["PIP_CERT"] = CERTIFICATES
         command += ["--volume", f"{CERTIFICATES}:{CERTIFICATES}:ro"]
     for key, value in arguments.items():
         command += ["--build-arg", f"{key}={value}"]
-    run(*command, ".")
+    return command
 
 
-def save(file: Path, version: str) -> None:
-    """Write the archive; buildah puts one name in it, and `latest` is added here."""
-    name = f"localhost/carpsidecar:{version}"
-    plain = WORK / "image.tar"
+def save(file: Path, name: str) -> None:
+    """Write the archive; buildah's one name in it is replaced by those that it is to have where it is loaded."""
+    plain = file.with_suffix(".part")
     plain.unlink(missing_ok=True)
     run("buildah", "push", "--quiet", name, f"docker-archive:{plain}:{name}")
     with tarfile.open(plain) as old, tarfile.open(file, "w") as new:
@@ -85,7 +106,7 @@ def save(file: Path, version: str) -> None:
             content = old.extractfile(member)
             if member.name == "manifest.json" and content is not None:
                 (manifest,) = json.load(content)
-                manifest["RepoTags"] = [name, "localhost/carpsidecar:latest"]
+                manifest["RepoTags"] = [f"localhost/carpsidecar:{tag}" for tag in (version(), "latest")]
                 text = json.dumps([manifest]).encode()
                 member.size = len(text)
                 content = io.BytesIO(text)

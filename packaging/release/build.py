@@ -1,65 +1,111 @@
-"""Completes a release: the lists of parts (CycloneDX) of the binary and of the image, and the checksums.
+"""Builds a release: for each architecture the binary, the image, the packages and the list of parts; and checksums.
 
-usage: build.py FOLDER    (which has the binary, the image and the package)
+usage: build.py FOLDER [ARCHITECTURE...]
+
+Without an architecture it is amd64 and arm64; what can't be built on this machine is left out, and named. The chart
+is packed by publish.py, which knows where the image will be.
 """
 
 import hashlib
 import json
+import platform
 import re
+import shutil
 import subprocess
 import sys
-import tarfile
 import uuid
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 SOURCE = Path(__file__).resolve().parent.parent.parent
+PACKAGING = SOURCE / "packaging"
+PYTHON = SOURCE / "build" / "venv" / "bin" / "python"
 CYCLONEDX = SOURCE / "build" / "release-venv" / "bin" / "cyclonedx-py"
-FACTS = "built-from.json"
-# What is linked into the launcher, as Debian names it.
-LAUNCHER = ("libc6-dev", "libzstd-dev")
+ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
 def main() -> int:
-    if len(sys.argv) != 2:
-        print("usage: build.py FOLDER", file=sys.stderr)
+    if len(sys.argv) < 2 or set(sys.argv[2:]) - ARCHITECTURES.keys():
+        print("usage: build.py FOLDER [amd64] [arm64]", file=sys.stderr)
         return 2
     folder = Path(sys.argv[1])
-    version = re.search(r'__version__ = "(.+)"', (SOURCE / "carpsidecar" / "__init__.py").read_text())[1]
+    folder.mkdir(parents=True, exist_ok=True)
     described = packages()
-    binary = json.loads((SOURCE / "build" / "binary" / "tree" / "_internal" / FACTS).read_text())
-    binary["system"] |= {name: debian_version(name) for name in LAUNCHER}
-    write(folder / "carpsidecar.cdx.json", "application", version, parts(binary, described))
-    image = facts_of_image(folder / "carpsidecar-image.tar")
-    write(folder / "carpsidecar-image.cdx.json", "container", version, parts(image, described))
+    for architecture in sys.argv[2:] or ARCHITECTURES:
+        if can_run(architecture):
+            build(folder, architecture, described)
+        else:
+            print(
+                f"release: left out: {architecture}: this machine can't run its programs: "
+                "install qemu-user-static, binfmt-support and arch-test",
+                file=sys.stderr,
+            )
+    checksums(folder)
+    return 0
+
+
+def version() -> str:
+    return re.search(r'__version__ = "(.+)"', (SOURCE / "carpsidecar" / "__init__.py").read_text())[1]
+
+
+def commit_time() -> int:
+    command = ["git", "-C", SOURCE, "log", "-1", "--format=%ct"]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def can_run(architecture: str) -> bool:
+    if ARCHITECTURES[architecture] == platform.machine():
+        return True
+    tester = shutil.which("arch-test")
+    return (
+        tester is not None
+        and subprocess.run([tester, architecture], capture_output=True, check=False).returncode == 0
+    )
+
+
+def build(folder: Path, architecture: str, described: dict[str, dict[str, Any]]) -> None:
+    files = SOURCE / "build" / "files" / architecture
+    archive = folder / f"carpsidecar-image-{architecture}.tar"
+    run(PACKAGING / "image" / "build.py", archive, "--architecture", architecture, "--files", files)
+    shutil.copy2(files / "carpsidecar", folder / f"carpsidecar-linux-{architecture}")
+    run(PACKAGING / "package" / "build.py", files / "tree", folder, architecture)
+    facts = json.loads((files / "tree" / "_internal" / "built-from.json").read_text())
+    write_parts(folder / f"carpsidecar-{architecture}.cdx.json", parts(facts, described))
+
+
+def run(*command: object) -> None:
+    if subprocess.run([PYTHON, *map(str, command)], check=False).returncode:
+        sys.exit(1)
+
+
+def checksums(folder: Path) -> None:
+    """Of what a release is, and not of what `make binary` and its like have left there."""
+    names = [
+        "carpsidecar-linux-*",
+        "carpsidecar-image-*.tar",
+        "carpsidecar-*.cdx.json",
+        f"carpsidecar-{version}.tgz",
+    ]
+    names += [
+        f"carpsidecar_{version()}_*.deb",
+        f"carpsidecar-ucarp_{version()}_all.deb",
+        f"carpsidecar-{version()}-1.*.rpm",
+    ]
+    files = sorted({file for name in names for file in folder.glob(name)})
     sums = folder / "SHA256SUMS"
-    files = sorted(path for path in folder.iterdir() if path.is_file() and path != sums)
     sums.write_text("".join(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files))
     print(f"{folder}: {', '.join(file.name for file in [*files, sums])}")
-    return 0
 
 
 def packages() -> dict[str, dict[str, Any]]:
     """The Python packages of the build, as cyclonedx-py describes them: licences, authors, addresses."""
-    command = [CYCLONEDX, "environment", sys.executable, "--output-format", "JSON", "--output-file", "-"]
+    command = [CYCLONEDX, "environment", PYTHON, "--output-format", "JSON", "--output-file", "-"]
     described = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)["components"]
     return {plain(part["name"]): part for part in described}
 
 
 def plain(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def facts_of_image(archive: Path) -> dict[str, Any]:
-    """What the build in the image wrote down: it may have another Python and another Debian than this machine."""
-    with tarfile.open(archive) as image:
-        (manifest,) = json.load(cast(IO[bytes], image.extractfile("manifest.json")))
-        for layer in manifest["Layers"]:
-            with tarfile.open(fileobj=image.extractfile(layer)) as files:
-                for file in files:
-                    if Path(file.name).name == FACTS:
-                        return cast(dict[str, Any], json.load(cast(IO[bytes], files.extractfile(file))))
-    sys.exit(f"{archive}: no {FACTS} in it: build it by `make image`")
 
 
 def parts(facts: dict[str, Any], described: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -73,17 +119,12 @@ def parts(facts: dict[str, Any], described: dict[str, dict[str, Any]]) -> list[d
     ]
 
 
-def debian_version(name: str) -> str:
-    command = ["dpkg-query", "--show", "--showformat", "${Version}", name]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-
 def component(name: str, version: str, kind: str) -> dict[str, Any]:
     return {"type": kind, "name": name, "version": version, "bom-ref": f"{name}@{version}"}
 
 
-def write(file: Path, kind: str, version: str, inside: list[dict[str, Any]]) -> None:
-    whole = component("carpsidecar", version, kind)
+def write_parts(file: Path, inside: list[dict[str, Any]]) -> None:
+    whole = component("carpsidecar", version(), "application")
     name = json.dumps([whole, inside], sort_keys=True)
     content = {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",

@@ -1,18 +1,26 @@
-"""A Debian with systemd as its first process, on the network of a node of the lab."""
+"""A Debian or Ubuntu with systemd as its first process, on the network of a node of the lab."""
 
+import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from carpsidecar.lab.node import Node
+from tests.binary.conftest import SOURCE
 from tests.support.waits import wait_until
 
 BOOT_MAX_S = 60.0
-PACKAGES = "systemd,procps,bash-completion"
+PACKAGES = "systemd,procps,bash-completion,ifupdown,iproute2"
+UBUNTU = ("noble",)
+ROOTS = Path(os.environ.get("CARPSIDECAR_ROOTS", SOURCE / "build"))
+"""Where the unpacked systems are kept."""
 
 
 class Machine:
@@ -34,16 +42,52 @@ class Machine:
         return self.run(f"systemctl show --value --property {setting} {unit}").strip()
 
 
-def make_tree(archive: Path, root: Path) -> None:
-    """Unpack the Debian, which is made at the first time."""
+def make_tree(root: Path, suite: str = "bookworm", packages: str = "") -> None:
+    """Unpack the system, which is made at the first time; the test is skipped where it can't be."""
+    if os.geteuid() != 0 or not shutil.which("systemd-nspawn") or not shutil.which("mmdebstrap"):
+        pytest.skip("needs root, systemd-nspawn and mmdebstrap")
+    archive = ROOTS / f"machine-{suite}{packages and '-'}{packages}.tar"
     if not archive.exists():
-        unfinished = archive.with_suffix(".part")
-        archive.parent.mkdir(exist_ok=True)
-        command = ["mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", "--format=tar", "bookworm"]
-        subprocess.run([*command, str(unfinished)], check=True, capture_output=True)
+        ROOTS.mkdir(exist_ok=True)
+        flags = ["--variant=minbase", f"--include={PACKAGES}{packages and ','}{packages}"]
+        if suite in UBUNTU:
+            flags += ["--components=main,universe", f"--keyring={_ubuntu_key()}"]
+        unfinished = archive.with_suffix(".part.tar")
+        made = bootstrap(*flags, suite, str(unfinished))
+        if made.returncode:
+            unfinished.unlink(missing_ok=True)
+            pytest.skip(f"{suite} can't be had here: {made.stderr.strip().splitlines()[-1]}")
         unfinished.rename(archive)
     root.mkdir()
     subprocess.run(["tar", "-C", str(root), "-xf", str(archive)], check=True)
+
+
+def _ubuntu_key() -> Path:
+    """Ubuntu's key, out of a package of Debian 13, whose own key is here."""
+    key = ROOTS / "ubuntu-archive-keyring.gpg"
+    if not key.exists():
+        archive = ROOTS / "keys.tar"
+        bootstrap("--variant=extract", "--include=ubuntu-keyring", "trixie", str(archive)).check_returncode()
+        command = [
+            "tar",
+            "-C",
+            str(ROOTS),
+            "--strip-components=4",
+            "-xf",
+            str(archive),
+            f"./usr/share/keyrings/{key.name}",
+        ]
+        subprocess.run(command, check=True)
+        archive.unlink()
+    # apt reads it as a user of its own, who may not look into the folder.
+    copy = Path(tempfile.gettempdir(), key.name)
+    shutil.copy(key, copy)
+    copy.chmod(0o644)
+    return copy
+
+
+def bootstrap(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["mmdebstrap", *arguments], capture_output=True, text=True, check=False)
 
 
 @contextmanager

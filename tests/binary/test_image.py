@@ -14,7 +14,7 @@ import pytest
 
 from carpsidecar import __version__
 from carpsidecar.lab.network import Lab
-from tests.binary.conftest import built
+from tests.binary.conftest import NATIVE, OF_A_RELEASE, built
 from tests.binary.containers import Containerd, containerd
 from tests.support.waits import SOON_S
 
@@ -25,7 +25,7 @@ IMAGE = f"localhost/carpsidecar:{__version__}"
 
 @pytest.fixture(scope="module")
 def archive() -> Path:
-    return built("carpsidecar-image.tar")
+    return built(f"carpsidecar-image-{NATIVE}.tar" if OF_A_RELEASE else "carpsidecar-image.tar")
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def _content(archive: tarfile.TarFile, name: str) -> bytes:
 
 def test_it_is_small_and_has_no_shell(parts: dict[str, tarfile.TarInfo]) -> None:
     assert sum(part.size for part in parts.values()) <= UNPACKED_MAX
-    assert {name for name in parts if "/" not in name} == {"carpsidecar", "ucarp", "tmp", "usr"}
+    assert {name for name in parts if "/" not in name} == {"carpsidecar", "etc", "ucarp", "tmp", "usr"}
     programs = [name for name, part in parts.items() if part.isfile() and part.mode & 0o100 and ".so" not in name]
     assert programs == ["usr/lib/carpsidecar/carpsidecar"]
     # For kubectl exec POD -- carpsidecar status.

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from carpsidecar.lab.namespace import has_privileges
-from tests.binary.conftest import SOURCE
+from tests.binary.conftest import OF_A_RELEASE, SOURCE
 
 SUITES = ("test_ucarp_handover.py", "test_wire.py")
 
 
 @pytest.mark.skipif(not has_privileges(), reason="needs network namespaces: run `sudo make test`")
-@pytest.mark.skipif("CARPSIDECAR_REBUILD" in os.environ, reason="all of them are run after this")
+@pytest.mark.skipif(OF_A_RELEASE, reason="all of them are run after this")
 def test_agrees_with_ucarp(binary: Path) -> None:
     suites = [f"tests/network/interop/{name}" for name in SUITES]
     command = [sys.executable, "-m", "pytest", "--quiet", "-p", "no:cacheprovider", *suites]

@@ -13,7 +13,7 @@ import pytest
 from carpsidecar import __version__
 from carpsidecar.cli.run import parser
 from carpsidecar.lab.network import Lab
-from tests.binary.conftest import SOURCE, built
+from tests.binary.conftest import NATIVE, SOURCE, built
 from tests.binary.machine import Machine as Debian
 from tests.binary.machine import booted, make_tree, wait_for_log
 from tests.support.manual.machine import Machine
@@ -67,11 +67,9 @@ def test_what_a_build_on_another_base_takes_is_there() -> None:
 
 @pytest.fixture
 def debian(lab: Lab, tmp_path: Path) -> Iterator[Debian]:
-    package = built("carpsidecar_*.deb")
-    if not shutil.which("systemd-nspawn") or not shutil.which("mmdebstrap"):
-        pytest.skip("needs systemd-nspawn and mmdebstrap")
+    package = built(f"carpsidecar_*_{NATIVE}.deb")
     root = tmp_path / "debian"
-    make_tree(SOURCE / "build" / "debian.tar", root)
+    make_tree(root)
     shutil.copy(package, root / "root")
     node = lab.node("debian")
     node.run(["ip", "address", "add", "192.0.2.11/24", "dev", "eth0"])

@@ -170,6 +170,8 @@ BAD_FOLDERS = {
     "not there": ("true", "/nowhere", r"No such file or directory"),
     "noexec": ('mount -t tmpfs -o noexec tmp "$0/tmp"', "/tmp", "mounted noexec"),
     "read-only": ('mount -t tmpfs -o ro tmp "$0/tmp"', "/tmp", "Read-only file system"),
+    "another user's": ('chown 65534 "$0/tmp"', "/tmp", "/tmp can be changed by other users"),
+    "open to all": ('chmod 777 "$0/tmp"', "/tmp", "/tmp can be changed by other users"),
     "full": ('mount -t tmpfs -o size=20m tmp "$0/tmp"', "/tmp", "No space left on device"),
 }
 
@@ -182,6 +184,19 @@ def test_a_bad_temporary_folder_is_one_clear_line(root: EmptyRoot, kind: str) ->
     assert ended.returncode == 1
     assert ended.stdout == ""
     assert re.fullmatch(line, ended.stderr)
+
+
+def test_another_user_may_run_what_is_unpacked_and_not_change_it(root: EmptyRoot, lab: Lab) -> None:
+    """The reporter is another user, and starts from what root has unpacked."""
+    engine = start(lab, root, "/carpsidecar", *RUN)
+    engine.wait_for("became backup", SOON_S)
+    [unpacked] = (root.folder / "tmp").iterdir()
+    assert {path.stat().st_mode & 0o022 for path in (unpacked, *unpacked.rglob("*"))} == {0}
+    enter = ["nsenter", f"--target={engine.pid}", "--mount", "--root", "--setuid=65533", "--setgid=65533"]
+    command = [*enter, f"/tmp/{unpacked.name}/carpsidecar", "version"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith("carpsidecar ")
 
 
 def test_a_damaged_file_says_so(root: EmptyRoot) -> None:

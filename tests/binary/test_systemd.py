@@ -1,6 +1,6 @@
-"""The Debian package, on a Debian that systemd runs: installed, held by the watchdog, upgraded, purged."""
+"""The packages, on systems that systemd runs: installed, held by the watchdog, upgraded, purged."""
 
-import os
+import platform
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import pytest
 
 from carpsidecar.lab.network import Lab
 from carpsidecar.lab.process import Process
-from tests.binary.conftest import SOURCE, built
+from tests.binary.conftest import NATIVE, SOURCE, built
 from tests.binary.machine import Machine, booted, make_tree, wait_for_log
 from tests.support.waits import SOON_S, wait_until
 
@@ -35,13 +35,13 @@ def test_little_is_exposed(unit: Path, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def machine(lab: Lab, tmp_path: Path) -> Iterator[Machine]:
-    package = built("carpsidecar_*.deb")
-    if os.geteuid() != 0 or not shutil.which("systemd-nspawn") or not shutil.which("mmdebstrap"):
-        pytest.skip("needs root, systemd-nspawn and mmdebstrap")
+def machine(lab: Lab, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Machine]:
+    """Bookworm, or the suite that the test has as its parameter."""
+    deb, rpm = built(f"carpsidecar_*_{NATIVE}.deb"), built(f"carpsidecar-*.{platform.machine()}.rpm")
     root = tmp_path / "debian"
-    make_tree(SOURCE / "build" / "debian.tar", root)
-    shutil.copy(package, root / "root" / "carpsidecar.deb")
+    make_tree(root, *getattr(request, "param", ()))
+    shutil.copy(deb, root / "root" / "carpsidecar.deb")
+    shutil.copy(rpm, root / "root" / "carpsidecar.rpm")
     with booted(lab.node("debian"), root) as machine:
         yield machine
 
@@ -59,9 +59,27 @@ def configure(machine: Machine) -> None:
     (folder / "passphrase").write_text(SECRET)
 
 
-def test_from_installation_to_purge(lab: Lab, machine: Machine, binary: Path) -> None:
+DEB = ("dpkg --install /root/carpsidecar.deb", "dpkg --purge carpsidecar")
+# By rpm on a Debian, since no system whose packages are rpms can be had here: files, scripts and units are tried.
+RPM = ("rpm --upgrade --force --nodeps /root/carpsidecar.rpm", "rpm --erase carpsidecar && rm -r /etc/carpsidecar")
+
+
+@pytest.mark.parametrize(
+    ("machine", "install", "purge"),
+    [
+        pytest.param(("bookworm",), *DEB, id="deb on Debian 12"),
+        pytest.param(("trixie",), *DEB, id="deb on Debian 13"),
+        pytest.param(("noble",), *DEB, id="deb on Ubuntu 24.04"),
+        pytest.param(("bookworm", "rpm"), *RPM, id="rpm"),
+    ],
+    indirect=["machine"],
+)
+def test_from_installation_to_purge(lab: Lab, machine: Machine, binary: Path, install: str, purge: str) -> None:
     before = files_of(machine)
-    machine.run("dpkg --install /root/carpsidecar.deb")
+    machine.run(install)
+    # A temporary folder that nothing can be run from matters only to the single binary.
+    machine.run("mount -t tmpfs -o noexec tmp /tmp")
+    assert "carpsidecar" in machine.run("getent passwd carpsidecar")
     assert machine.show("carpsidecar", "ActiveState") == "inactive"
     configure(machine)
     machine.run("systemctl enable --now carpsidecar")
@@ -88,16 +106,16 @@ def test_from_installation_to_purge(lab: Lab, machine: Machine, binary: Path) ->
     wait_until(lambda: VIP in held(lab))
 
     seen = backup.log_size
-    machine.run("dpkg --install /root/carpsidecar.deb")
+    machine.run(install)
     wait_until(lambda: machine.show("carpsidecar", "ActiveState") == "active")
     wait_until(lambda: VIP in held(lab))
     # To the backup by a bow-out, and back when the preferred one is there again.
     assert backup.log[seen:].count("became master") <= 1
 
-    machine.run("dpkg --remove carpsidecar")
+    machine.run(purge)
     wait_until(lambda: VIP not in held(lab))
-    machine.run("dpkg --purge carpsidecar")
     assert files_of(machine) == before
+    assert machine.run("getent passwd carpsidecar", check=False) == ""
     assert backup.stop() == 0
 
 
