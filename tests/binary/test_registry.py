@@ -1,0 +1,82 @@
+"""A release in a registry: one image for both architectures, and a chart that has it by digest."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from carpsidecar import __version__
+from tests.binary.conftest import DIST, NATIVE, SOURCE, built
+from tests.binary.registry import registry
+from tests.support.manual.page import claim
+
+[RELEASE] = claim("docs/install.md", "make release\nmake publish")
+HELM = shutil.which("helm") or str(SOURCE / ".venv/helm/node_modules/.bin/helm")
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """What `make publish` said, of a release that has been built, as the manual has it; and where it is."""
+    built(f"carpsidecar-image-{NATIVE}.tar")
+    release, publish = RELEASE.text.splitlines()
+    assert release == "make release"
+    folder = tmp_path_factory.mktemp("registry")
+    with registry(folder / "registry") as address:
+        command = publish.replace("registry.example.org/carp", f"{address}/carp").split()
+        env = {**os.environ, "PLAIN_HTTP": "1"}
+        done = subprocess.run(command, cwd=SOURCE, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield {**json.loads((DIST / "published.json").read_text()), "registry": f"{address}/carp"}
+
+
+def inspect(reference: str) -> dict[str, Any]:
+    command = ["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{reference}"]
+    shown: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return shown
+
+
+def helm(*arguments: str) -> str:
+    if not Path(HELM).exists():
+        pytest.skip("needs helm")
+    return subprocess.run([HELM, *arguments], capture_output=True, text=True, check=True).stdout
+
+
+def test_one_name_is_the_image_of_every_architecture_that_was_built(published: dict[str, str]) -> None:
+    index = inspect(f"{published['registry']}/carpsidecar:{__version__}")
+    found = {one["platform"]["architecture"]: one["digest"] for one in index["manifests"]}
+    archives = {path.stem.rpartition("-")[2] for path in DIST.glob("carpsidecar-image-*.tar")}
+    assert found.keys() == archives
+    assert {f"image_{name}": digest for name, digest in found.items()} == {
+        key: reference.partition("@")[2] for key, reference in published.items() if key.startswith("image_")
+    }
+    assert inspect(published["image"]) == index
+
+
+def test_the_chart_s_image_is_that_one_by_its_digest(published: dict[str, str]) -> None:
+    chart = ["template", "carp", f"oci://{published['registry']}/charts/carpsidecar", "--version", __version__]
+    rendered = helm(*chart, "--set", "vip=192.0.2.100", "--set", "existingSecret=carp")
+    images = {
+        container["image"]
+        for manifest in yaml.safe_load_all(rendered)
+        if manifest and manifest.get("kind") == "DaemonSet"
+        for container in manifest["spec"]["template"]["spec"]["containers"]
+    }
+    assert images == {published["image"]}
+
+
+def test_the_same_release_is_the_same_again(published: dict[str, str], tmp_path: Path) -> None:
+    with registry(tmp_path / "again") as address:
+        command = ["make", "publish", f"REGISTRY={address}/carp"]
+        env = {**os.environ, "PLAIN_HTTP": "1"}
+        subprocess.run(command, cwd=SOURCE, env=env, capture_output=True, check=True)
+    again = json.loads((DIST / "published.json").read_text())
+    # The chart names its registry, and this is another one.
+    assert {key: name.partition("@")[2] for key, name in again.items() if key != "chart"} == {
+        key: name.partition("@")[2] for key, name in published.items() if key.startswith("image")
+    }
