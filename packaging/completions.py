@@ -11,6 +11,8 @@ from pathlib import Path
 import shtab
 
 from carpsidecar.cli import COMMANDS
+from carpsidecar.cli.command import VERBS
+from carpsidecar.cli.command import parser as parser_of_verb
 from carpsidecar.cli.config import check_parser
 from carpsidecar.cli.ucarp_options import OPTIONS
 
@@ -34,7 +36,10 @@ def command_line() -> argparse.ArgumentParser:
     commands = whole.add_subparsers()
     for name, (module_name, purpose) in COMMANDS.items():
         module = import_module(module_name)
-        made = module.parser() if hasattr(module, "parser") else argparse.ArgumentParser()
+        if name in VERBS:
+            made = parser_of_verb(name)
+        else:
+            made = module.parser() if hasattr(module, "parser") else argparse.ArgumentParser()
         one = commands.add_parser(name, help=purpose, parents=[made], add_help=False)
         if name == "config":
             below = one.add_subparsers()

@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import PurePath
 
+_COMMAND = "carpsidecar.cli.command"
+"""The operator's commands: its main needs to know which."""
+
 # Of each command: its module, whose main(arguments) returns the exit status, and what it is for.
 COMMANDS = {
     "run": ("carpsidecar.cli.run", "take part in the election and hold the address while master"),
     "ucarp": ("carpsidecar.cli.ucarp", "the same with ucarp's options, scripts and output: a drop-in for it"),
     "status": ("carpsidecar.cli.status", "show who is master, since when and why, and whether the kernel agrees"),
-    "step-down": ("carpsidecar.cli.step_down", "hand the address over, once, to a backup"),
-    "promote": ("carpsidecar.cli.promote", "become master now"),
-    "drain": ("carpsidecar.cli.drain", "keep the address away from this machine, also after a restart"),
-    "undrain": ("carpsidecar.cli.undrain", "end a drain"),
+    "step-down": (_COMMAND, "hand the address over, once, to a backup"),
+    "promote": (_COMMAND, "become master now"),
+    "drain": (_COMMAND, "keep the address away from this machine, also after a restart"),
+    "undrain": (_COMMAND, "end a drain"),
     "doctor": ("carpsidecar.cli.doctor", "find what is wrong on this machine and on the wire, and how to mend it"),
     "capture": ("carpsidecar.cli.capture", "show CARP and VRRP on the wire, or in a file, a line a packet"),
     "config": ("carpsidecar.cli.config", "check a configuration, or print its schema"),
@@ -85,6 +88,7 @@ def _dispatch(argv: Sequence[str]) -> int:
         kind = "option" if name.startswith("-") else "command"
         print(f"carpsidecar: unknown {kind} {name}: see carpsidecar --help", file=sys.stderr)
         return 2
-    command = import_module(COMMANDS[name][0])
-    status: int = command.main(arguments)
+    module = COMMANDS[name][0]
+    command = import_module(module)
+    status: int = command.main(arguments, name) if module == _COMMAND else command.main(arguments)
     return status

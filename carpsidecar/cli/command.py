@@ -1,49 +1,103 @@
-"""step-down, promote, drain and undrain: the group, the reason, and the answer of each engine."""
+"""`carpsidecar step-down`, `promote`, `drain` and `undrain`: commands to the engines of this machine."""
 
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from carpsidecar.cli.errors import FAILED, complain
 from carpsidecar.cli.parser import Parser
 
-EXIT_STATUS = """\
+if TYPE_CHECKING:
+    from carpsidecar.status.requests import CommandName
+
+_EPILOG = """\
 exit status:
   0    done
   1    refused, or not done in time, or nobody answers
   2    the command line can't be used
+
+examples:
 """
 
 
-def command_parser(program: str, description: str, examples: str) -> Parser:
-    made = Parser(prog=program, description=description, epilog=f"{EXIT_STATUS}\nexamples:\n{examples}")
-    made.add_argument("group", metavar="GROUP", nargs="?", help="only this group (default: all of this machine)")
+class _Verb(NamedTuple):
+    description: str
+    examples: tuple[str, ...]
+
+
+VERBS: "dict[CommandName, _Verb]" = {
+    "step-down": _Verb(
+        """\
+Hand over to a backup, once: this node becomes a backup, and does not preempt whoever took over. It also ends a
+promotion. The address is without an answer for milliseconds only.
+""",
+        ("", '--group web --reason "disk swap"'),
+    ),
+    "promote": _Verb(
+        """\
+Become master now, although another node is: advertise faster than that one for as long as this node stays master,
+or until `carpsidecar step-down`. Refused where that can't be: this node is demoted, or the master can't be outrun.
+""",
+        ("", '--group web --reason "back in its place"'),
+    ),
+    "drain": _Verb(
+        """\
+Hand over, and be the last to take the address from now on, also after a restart of the program or of the machine,
+until `carpsidecar undrain`. Where no other node is there, this one still takes it.
+""",
+        ('--reason "kernel update"', "--group web"),
+    ),
+    "undrain": _Verb("Take part again as before `carpsidecar drain`.\n", ("", "--group web")),
+}
+
+
+def parser(verb: "CommandName") -> Parser:
+    program = f"carpsidecar {verb}"
+    description, examples = VERBS[verb]
+    epilog = _EPILOG + "".join(f"  {f'{program} {example}'.rstrip()}\n" for example in examples)
+    made = Parser(prog=program, description=description, epilog=epilog)
+    add_group(made, "only this group (default: all of this machine)")
     made.add_argument("--reason", metavar="TEXT", default="", type=_reason, help="shown in status, logs and events")
     made.add_argument("--control", metavar="SOCKET", help="ask this socket only")
     return made
 
 
-def command(parser: Parser, argv: Sequence[str]) -> int:
-    """Tell it to the engines, and print a line a group."""
+def add_group(parser: Parser, text: str) -> None:
+    """A group, by `--group` or as the one argument; `group_of` reads it."""
+    parser.add_argument("group", metavar="GROUP", nargs="?", help=text)
+    parser.add_argument("--group", metavar="GROUP", dest="group_option", help="the same")
+
+
+def group_of(given: dict[str, Any], parser: Parser) -> str | None:
+    if given["group"] is not None and given["group_option"] is not None:
+        parser.error("--group: a group is given twice")
+    group: str | None = given["group_option"] if given["group"] is None else given["group"]
+    return group
+
+
+def main(argv: Sequence[str], verb: "CommandName") -> int:
+    """Send it to the engines, and print a line a group."""
     from pathlib import Path
 
     from carpsidecar.status.client import NobodyAnswers, ask
-    from carpsidecar.status.documents import Done, Request
     from carpsidecar.status.formatting import plain
     from carpsidecar.status.query import no_such_group
+    from carpsidecar.status.requests import Done, Request
 
-    given = parser.read(argv)
-    request = Request(type=parser.prog.split()[-1], group=given["group"], reason=given["reason"])  # type: ignore[arg-type]
+    arguments = parser(verb)
+    given = arguments.read(argv)
+    request = Request(type=verb, group=group_of(given, arguments), reason=given["reason"])
     try:
         asked = ask(request, Path(given["control"]) if given["control"] is not None else None)
     except NobodyAnswers as error:
-        complain(str(error), parser.prog)
+        complain(str(error), arguments.prog)
         return FAILED
     answers = [heard.answer for heard in asked.heard if isinstance(heard.answer, Done)]
     if not answers:
-        complain(no_such_group(asked), parser.prog)
+        complain(no_such_group(asked), arguments.prog)
     for one in asked.unreachable:
-        complain(f"{one.socket}: {one.why}", parser.prog)
+        complain(f"{one.socket}: {one.why}", arguments.prog)
     results = [result for answer in answers for result in answer.results]
     for result in results:
         line = plain(f"{result.group}: {result.text}")

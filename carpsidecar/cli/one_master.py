@@ -43,7 +43,7 @@ def _look(namespace: str, selector: str, wanted: int) -> tuple[list[str], list[s
     from carpsidecar.reporter.kubernetes.credentials import SERVICE_ACCOUNT
     from carpsidecar.reporter.kubernetes.objects import ELECTED, ROLE_LABEL, BadObject, read_page, read_pod
     from carpsidecar.reporter.kubernetes.rbac import list_pods
-    from carpsidecar.reporter.stats import ApiStats
+    from carpsidecar.status.stats import ApiStats
 
     path = f"/api/v1/namespaces/{namespace}/pods"
     request = Request("GET", path, list_pods(namespace), query={"labelSelector": selector})

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
+from carpsidecar.cli.command import add_group, group_of
 from carpsidecar.cli.errors import complain
 from carpsidecar.cli.parser import Parser
 from carpsidecar.cli.terminal import draw, full_screen, takes_colour, width
 
 if TYPE_CHECKING:
-    from carpsidecar.status.documents import StatusDocument
+    from carpsidecar.status.model import StatusDocument
 
 _PROGRAM = "carpsidecar status"
 WATCH_EACH_S = 1.0
@@ -39,7 +40,7 @@ examples:
 
 def parser() -> Parser:
     made = Parser(prog=_PROGRAM, description=_DESCRIPTION, epilog=_EPILOG)
-    made.add_argument("group", metavar="GROUP", nargs="?", help="only this group, and all that is known of it")
+    add_group(made, "only this group, and all that is known of it")
     made.add_argument("--json", action="store_true", help="print one JSON object (with --watch, one a line)")
     made.add_argument("--watch", action="store_true", help="show it again each second, until Ctrl-C")
     made.add_argument("--control", metavar="SOCKET", help="ask this socket only")
@@ -47,7 +48,9 @@ def parser() -> Parser:
 
 
 def main(argv: Sequence[str]) -> int:
-    given = parser().read(argv)
+    arguments = parser()
+    given = arguments.read(argv)
+    given["group"] = group_of(given, arguments)
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     if given["watch"]:
         return _watch(given)
@@ -78,7 +81,7 @@ def _watch(given: dict[str, Any]) -> int:
 
 def _query(given: dict[str, Any]) -> "tuple[StatusDocument, str]":
     """What there is; and why there is nothing, in words."""
-    from carpsidecar.status.documents import StatusDocument
+    from carpsidecar.status.model import StatusDocument
     from carpsidecar.status.query import Nothing, query
 
     try:
@@ -93,7 +96,7 @@ def _lines(document: "StatusDocument", given: dict[str, Any]) -> list[str]:
 
         text = msgspec.json.encode(document)
         return [(text if given["watch"] else msgspec.json.format(text)).decode()]
-    from carpsidecar.status.table import Table
+    from carpsidecar.cli.status_table import Table
 
     table = Table(width=width() or _WIDTH, colour=takes_colour())
     return list(table.lines(document.engines, document.unreachable, given["group"] is not None))

@@ -38,7 +38,7 @@ def _unmark(namespace: str, selector: str) -> str:
     from carpsidecar.reporter.kubernetes.objects import ROLE_LABEL
     from carpsidecar.reporter.kubernetes.pod_status import NO_STATUS
     from carpsidecar.reporter.kubernetes.pods import apply, list_pods
-    from carpsidecar.reporter.stats import ApiStats
+    from carpsidecar.status.stats import ApiStats
 
     stats = ApiStats()
     api = Api("", stats, Timing(), service_account=SERVICE_ACCOUNT)

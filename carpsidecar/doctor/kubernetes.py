@@ -15,7 +15,7 @@ from carpsidecar.reporter.kubernetes.objects import ROLE_LABEL, Pod
 from carpsidecar.reporter.kubernetes.pod_status import suffixes
 from carpsidecar.reporter.kubernetes.pods import get_pod, list_pods
 from carpsidecar.reporter.kubernetes.rbac import Rule, rules
-from carpsidecar.reporter.stats import ApiStats
+from carpsidecar.status.stats import ApiStats
 
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _ASK = Rule("create", "selfsubjectaccessreviews", "", "authorization.k8s.io")

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from logging import INFO, WARNING
 
 from carpsidecar.config.group import GroupConfig
@@ -25,7 +26,7 @@ from carpsidecar.engine.startup import (
     resolve_interfaces,
     take_off_left_over,
 )
-from carpsidecar.ipc.messages import Command, GroupGone, GroupSnapshot, Heartbeat, Notice
+from carpsidecar.ipc.messages import GroupCommand, GroupGone, GroupSnapshot, Heartbeat, Notice, Result
 from carpsidecar.linux.monitor import AddressAdded, AddressRemoved, LinkChanged, LinkGone, Monitor, Overrun
 from carpsidecar.linux.netlink import Link, Netlink
 from carpsidecar.logs import in_words, log
@@ -53,15 +54,18 @@ class Engine:
         self._locks: dict[str, InstanceLock] = {}
         self._leaving: dict[str, HookRunner] = {}
         """Last commands of groups that are gone, which a group of the same name waits for."""
-        self._commands = Commands(self._bound_to, tell)
+        self._commands = Commands(self._bound_to)
         self._stopping = False
         loop.add_reader(self._monitor.fileno(), self._kernel_event)
         self._read_links()
 
-    @property
-    def idle(self) -> bool:
-        """Whether no command of a group runs any more."""
-        return all(hooks.idle for hooks in self._all_hooks)
+    def when_idle(self, call: Callable[[], None]) -> None:
+        """Call this once, as soon as no command of a group runs any more."""
+        running = [hooks for hooks in self._all_hooks if not hooks.idle]
+        if not running:
+            call()
+        else:
+            running[0].when_idle = partial(self.when_idle, call)
 
     @property
     def _all_hooks(self) -> list[HookRunner]:
@@ -259,9 +263,9 @@ class Engine:
             if other is not group and other.config.sync_group == sync_group:
                 other.demote(f"sync:{group.config.name}", amount, bow_out=True)
 
-    def asked(self, command: Command) -> None:
-        """The reporter asks for something."""
-        self._commands.handle(command)
+    def handle(self, command: GroupCommand) -> Result:
+        """Of the reporter. What it changed has been reported when this returns."""
+        return self._commands.handle(command)
 
     def forget_commands(self) -> None:
         """The reporter starts again with other settings."""

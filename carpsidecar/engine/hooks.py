@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from logging import INFO, WARNING
 
-from carpsidecar.linux.child import end_of
+from carpsidecar.linux.child import child_environment, end_of
 from carpsidecar.logs import log
 
 _KILL_AFTER_S = 2.0
@@ -36,6 +36,8 @@ class HookRunner:
         self._running: _Running | None = None
         self._waiting: tuple[str, tuple[str, ...], Mapping[str, str]] | None = None
         self.results: Counter[str] = Counter()
+        self.when_idle: Callable[[], None] = _nothing
+        """Called when the last of the commands has ended."""
 
     @property
     def idle(self) -> bool:
@@ -65,10 +67,12 @@ class HookRunner:
             self._running.signal(signal.SIGKILL)
 
     def _start(self, label: str, command: tuple[str, ...], environment: Mapping[str, str]) -> None:
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith("CARP_PASSPHRASE")}
         try:
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, env={**inherited, **environment}, start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                env={**child_environment(), **environment},
+                start_new_session=True,
             )
         except (OSError, ValueError) as error:
             self.results["failed"] += 1
@@ -127,6 +131,12 @@ class HookRunner:
         if self._running is None and self._waiting is not None:
             waiting, self._waiting = self._waiting, None
             self._start(*waiting)
+        if self._running is None:
+            self.when_idle()
+
+
+def _nothing() -> None:
+    pass
 
 
 class _Running:

@@ -29,7 +29,7 @@ def snapshot(group: Group) -> GroupSnapshot:
         advskew_advertised=group.election.advskew,
         dead_ratio=settings.dead_ratio,
         demotions=dict(group.demotions),
-        texts=dict(group.texts),
+        demotion_texts=dict(group.texts),
         link=group.interface.up,
         sync_group=group.config.sync_group,
         master=str(group.master) if group.master else None,

@@ -1,4 +1,4 @@
-"""Running the engine: the loop, the signals, systemd, the pipe, the privileges. Section 2 of the design."""
+"""Running the engine: the loop, the signals, systemd, the channel, the privileges. Section 2 of the design."""
 
 import asyncio
 import gc
@@ -13,11 +13,19 @@ from carpsidecar.config.schema import ConfigError
 from carpsidecar.config.sources import Config
 from carpsidecar.engine.engine import Engine
 from carpsidecar.engine.notify import Notifier
-from carpsidecar.engine.pipe import Pipe
 from carpsidecar.engine.report import failed
-from carpsidecar.engine.reporter_process import ReporterProcess
+from carpsidecar.engine.reporter_process import ReporterProcess, open_channel
 from carpsidecar.engine.startup import StartError
-from carpsidecar.ipc.messages import Beat, GroupGone, GroupSnapshot, Notice, ReporterSettings, ToEngine
+from carpsidecar.ipc.channel import Channel
+from carpsidecar.ipc.messages import (
+    GroupGone,
+    GroupSnapshot,
+    Notice,
+    ReporterSettings,
+    Result,
+    SendHeartbeat,
+    ToEngine,
+)
 from carpsidecar.linux import realtime
 from carpsidecar.linux.capabilities import keep_only, missing
 from carpsidecar.logs import configure, log
@@ -26,9 +34,9 @@ __all__ = ["StartError", "run"]
 
 CAPABILITIES = ("CAP_NET_ADMIN", "CAP_NET_RAW")
 HEARTBEAT_S = 1.0
-BEAT_GAP_MIN_S = 0.05
-BEATING_REST = 10
-"""After a heartbeat that somebody asked for comes a rest that is so many times as long as it took."""
+HEARTBEAT_GAP_MIN_S = 0.05
+HEARTBEAT_REST = 10
+"""After a heartbeat comes a rest that is so many times as long as it took."""
 LAST_HOOKS_MAX_S = 10.0
 TRY_AGAIN_S = 5.0
 
@@ -45,7 +53,7 @@ def run(
     Args:
         reload: reads the configuration again, on HUP.
         listening: called once, when all sockets are open.
-        reporter: our end of the socket pair to somebody who plays the reporter; else one is started where the
+        reporter: our end of the channel to a reporter that somebody else started; else one is started where the
             configuration has settings for it.
 
     Raises:
@@ -77,14 +85,14 @@ class _Run:
         self._config = config
         self._reload = reload
         self._notifier = Notifier()
-        self._engine = Engine(loop, self._tell)
-        self._reporter: ReporterProcess | Pipe | None = None
+        self._engine = Engine(loop, self._report)
+        self._reporter: ReporterProcess | Channel[ToEngine] | None = None
         if reporter is not None:
-            self._reporter = Pipe(loop, reporter, self._asked)
+            self._reporter = open_channel(loop, reporter, self._handle)
         elif config.reporter is not None:
-            self._reporter = ReporterProcess(loop, config.reporter, self._asked, self._newest)
-        self._beating: asyncio.TimerHandle | None = None
-        self._no_beat_before = 0.0
+            self._reporter = ReporterProcess(loop, config.reporter, self._handle, self._newest)
+        self._heartbeat_requested: tuple[int, Callable[[Result], object]] | None = None
+        self._no_heartbeat_before = 0.0
         self._waiting: dict[str, GroupSnapshot] = {}
         self._stopping = False
 
@@ -140,7 +148,7 @@ class _Run:
             if group.name not in running:
                 self._waiting[group.name] = failed(group, why, before.get(group.name))
                 if self._waiting[group.name] != before.get(group.name):
-                    self._tell(self._waiting[group.name])
+                    self._report(self._waiting[group.name])
 
     def _newest(self) -> list[GroupSnapshot]:
         return [*self._engine.snapshots(), *self._waiting.values()]
@@ -179,22 +187,13 @@ class _Run:
         self._notifier.stopping()
         self._engine.stop()
         self._loop.call_later(LAST_HOOKS_MAX_S, self._loop.stop)
-        self._stop_when_idle()
+        self._engine.when_idle(self._stop_reporter)
 
-    def _stop_when_idle(self) -> None:
-        if not self._engine.idle:
-            self._loop.call_later(0.01, self._stop_when_idle)
-        elif isinstance(self._reporter, ReporterProcess):
-            self._reporter.stop()
-            self._stop_when_said(self._reporter)
+    def _stop_reporter(self) -> None:
+        if isinstance(self._reporter, ReporterProcess):
+            self._reporter.stop(self._loop.stop)
         else:
             self._loop.stop()
-
-    def _stop_when_said(self, reporter: ReporterProcess) -> None:
-        if reporter.gone:
-            self._loop.stop()
-        else:
-            self._loop.call_later(0.01, self._stop_when_said, reporter)
 
     def _log_status(self) -> None:
         for name, line in self._engine.status_lines():
@@ -233,38 +232,42 @@ class _Run:
         if isinstance(self._reporter, ReporterProcess):
             self._reporter.reconfigure(settings)
 
-    def _tell(self, message: GroupSnapshot | GroupGone | Notice) -> None:
+    def _report(self, message: GroupSnapshot | GroupGone | Notice) -> None:
         if isinstance(message, GroupSnapshot):
             self._notifier.status(f"{message.group}: {message.role} ({message.reason})")
-        if self._reporter is None:
-            return
-        if isinstance(message, Notice):
-            self._reporter.send_now(message)
-        else:
-            self._reporter.send_group(message)
+        if self._reporter is not None:
+            self._reporter.send(message)
 
-    def _asked(self, message: ToEngine) -> None:
-        if not isinstance(message, Beat):
-            self._engine.asked(message)
-        elif self._beating is None:
-            self._beating = self._loop.call_at(max(self._loop.time(), self._no_beat_before), self._beat)
+    def _handle(self, command: ToEngine, answer: Callable[[Result], object]) -> None:
+        if not isinstance(command, SendHeartbeat):
+            answer(self._engine.handle(command))
+            return
+        before, self._heartbeat_requested = self._heartbeat_requested, (command.id, answer)
+        if before is not None:
+            superseded, answer = before
+            answer(Result(id=superseded, outcome="superseded"))
+        else:
+            self._loop.call_at(max(self._loop.time(), self._no_heartbeat_before), self._send_requested_heartbeat)
+
+    def _send_requested_heartbeat(self) -> None:
+        if self._heartbeat_requested is not None:
+            (command_id, answer), self._heartbeat_requested = self._heartbeat_requested, None
+            self._send_heartbeat()
+            answer(Result(id=command_id, outcome="done"))
 
     def _heartbeat(self) -> None:
         self._loop.call_later(HEARTBEAT_S, self._heartbeat)
         self._engine.sample_strangers()
-        self._beat()
+        self._send_heartbeat()
 
-    def _beat(self) -> None:
-        if self._beating is not None:
-            self._beating.cancel()
-            self._beating = None
+    def _send_heartbeat(self) -> None:
         begun = self._loop.time()
         if self._reporter is not None:
             for heartbeat in self._engine.heartbeats(self._reporter.bad_messages):
-                self._reporter.send_now(heartbeat)
+                self._reporter.send(heartbeat)
         # With a thousand groups it takes long, and whoever asks all the time is not to keep us busy with it.
         ended = self._loop.time()
-        self._no_beat_before = max(begun + BEAT_GAP_MIN_S, ended + BEATING_REST * (ended - begun))
+        self._no_heartbeat_before = max(begun + HEARTBEAT_GAP_MIN_S, ended + HEARTBEAT_REST * (ended - begun))
 
     def _alive(self, interval_s: float) -> None:
         self._loop.call_later(interval_s, self._alive, interval_s)

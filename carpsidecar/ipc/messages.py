@@ -1,12 +1,13 @@
-"""What the engine and the reporter tell each other, over one socket pair (`SOCK_SEQPACKET`: a message a packet).
+"""The messages between engine and reporter, over one socket (`SOCK_SEQPACKET`: a message a packet).
 
 The engine sends its `ReporterSettings` first, then a `GroupSnapshot` on every change, a `Notice` of what deserves
 one, and a `Heartbeat` each second; where it only replaces the reporter, the settings of the next one come last. The
-reporter sends demotions and commands. Messages are JSON with a type and a version. One that can't be read is
-dropped and counted.
+reporter sends commands, and gets one `Result` for each, after the snapshots of all that the command changed.
+Messages are JSON with a type and a version. One that can't be read is dropped and counted.
 """
 
 import time
+from collections.abc import Hashable
 from typing import Annotated, Literal, TypeVar
 
 import msgspec
@@ -16,7 +17,7 @@ VERSION = 1
 MESSAGE_SIZE_MAX = 1 << 17
 PEERS_MAX = 1024
 HEARD_MAX = 16
-"""Peers of a group that are told."""
+"""Peers of a group that are reported."""
 TEXT_MAX = 200
 
 _ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]*(?!\n)$"
@@ -28,13 +29,13 @@ Text = Annotated[str, Meta(max_length=TEXT_MAX, pattern=_ONE_LINE)]
 Role = Literal["init", "backup", "master", "fault"]
 
 
-class GroupSnapshot(Struct, tag_field="type", tag="group", kw_only=True, frozen=True):
-    """All that is known of one group, after a change. Times are seconds since the epoch."""
+class GroupState(Struct, kw_only=True, frozen=True):
+    """A group as it is since its last change. Times are seconds since the epoch."""
 
-    version: int = VERSION
     group: str
     role: Role
     reason: str
+    """Why it entered this role; or what keeps it from taking part."""
     since_s: float
     interface: str
     vhid: int
@@ -42,17 +43,25 @@ class GroupSnapshot(Struct, tag_field="type", tag="group", kw_only=True, frozen=
     advbase: int
     advskew: int
     advskew_advertised: int
+    """With all demotions, 240 at most."""
     dead_ratio: int = 3
+    """So many times advbase without an advertisement, and a backup takes over."""
     demotions: dict[str, int]
-    """What demotes, by cause."""
-    texts: dict[str, str] = {}
-    """The words that came with a demotion, by cause."""
+    """What adds to advskew, by cause: `operator` for a drain by hand, the name of a health check, and so on."""
+    demotion_texts: dict[str, str] = {}
+    """Why, in the words of whoever wanted it, by cause."""
     link: bool = True
-    """Whether the interface is there and its link up."""
+    """Whether the interface is there and its link up, as the engine knows it."""
     sync_group: str | None = None
     """Groups of the same one move together."""
     master: str | None
     """The address that the master advertises from; our own where we are master, None where none is heard."""
+
+
+class GroupSnapshot(GroupState, tag_field="type", tag="group", kw_only=True, frozen=True):
+    """All that is known of one group, after a change."""
+
+    version: int = VERSION
 
 
 class PeerHeard(Struct, kw_only=True, frozen=True):
@@ -62,7 +71,7 @@ class PeerHeard(Struct, kw_only=True, frozen=True):
     heard_s: float
     """When; seconds since the epoch."""
     authentic: bool
-    """Whether its digest fitted. One that did not is told of only until a fitting one comes from there."""
+    """Whether its digest fitted: it has the same passphrase, addresses and mode."""
 
 
 class GroupCounters(Struct, kw_only=True, frozen=True):
@@ -108,13 +117,12 @@ class Notice(Struct, tag_field="type", tag="notice", kw_only=True, frozen=True):
     """Something that somebody should look at; the engine limits the rate."""
 
     version: int = VERSION
-    kind: Literal["conflict", "bad_digest", "refused"]
-    """A foreign machine claims an address of ours; an advertisement whose digest does not fit; a command of the
-    reporter that can't be followed."""
+    kind: Literal["conflict", "bad_digest"]
+    """A foreign machine claims an address of ours; an advertisement whose digest does not fit."""
     group: str
     interface: str
     peer: str
-    """Who did it: an IP address, or a MAC address for a conflict; who is in the way of a command, or nobody."""
+    """Who did it: an IP address, or a MAC address for a conflict."""
     text: str
     at_s: float = msgspec.field(default_factory=time.time)
     """When; seconds since the epoch."""
@@ -178,13 +186,30 @@ class ReporterSettings(Struct, tag_field="type", tag="settings", kw_only=True, f
     kubernetes: KubernetesSettings | None = None
 
 
-class SetDemotion(Struct, tag_field="type", tag="demotion", kw_only=True, frozen=True):
+class Result(Struct, tag_field="type", tag="result", kw_only=True, frozen=True):
+    """What became of a command: each gets exactly one."""
+
+    version: int = VERSION
+    id: int
+    """Of the command."""
+    outcome: Literal["done", "refused", "superseded"]
+    """Superseded: a newer command of the same subject came before this one was handled."""
+    reason: str = ""
+    """Why it was refused."""
+
+
+class BaseCommand(Struct, kw_only=True, frozen=True):
+    version: int = VERSION
+    id: Annotated[int, Meta(ge=0, lt=1 << 53)] = 0
+    """Chosen by the sender, another one for each command; the result has it too."""
+
+
+class SetDemotion(BaseCommand, tag_field="type", tag="demotion", kw_only=True, frozen=True):
     """Demote by this much for this cause, every group or one; 0 takes the cause back.
 
     With `bow_out` a master hands over at once instead of only advertising more skew.
     """
 
-    version: int = VERSION
     cause: Annotated[str, Meta(min_length=1, max_length=64, pattern=_ONE_LINE)]
     amount: Annotated[int, Meta(ge=0, le=255)]
     group: str | None = None
@@ -193,48 +218,62 @@ class SetDemotion(Struct, tag_field="type", tag="demotion", kw_only=True, frozen
     """Why, in the words of whoever wants it."""
 
 
-class StepDown(Struct, tag_field="type", tag="step_down", kw_only=True, frozen=True):
+class StepDown(BaseCommand, tag_field="type", tag="step_down", kw_only=True, frozen=True):
     """Hand over to a backup, once, every group or one."""
 
-    version: int = VERSION
     group: str | None = None
     text: Text = ""
 
 
-class Promote(Struct, tag_field="type", tag="promote", kw_only=True, frozen=True):
-    """Become master now, every group or one, and advertise faster than whoever is, for as long as it lasts.
+class Promote(BaseCommand, tag_field="type", tag="promote", kw_only=True, frozen=True):
+    """Become master now, every group or one, and advertise faster than whoever is, for as long as it lasts."""
 
-    A group that can't answers with a `Notice` of the kind "refused".
-    """
-
-    version: int = VERSION
     group: str | None = None
     text: Text = ""
 
 
-class Beat(Struct, tag_field="type", tag="beat", kw_only=True, frozen=True):
+class SendHeartbeat(BaseCommand, tag_field="type", tag="beat", kw_only=True, frozen=True):
     """Send a heartbeat now, besides those that come by themselves; the engine limits the rate."""
 
-    version: int = VERSION
 
-
-class SetPeers(Struct, tag_field="type", tag="peers", kw_only=True, frozen=True):
+class SetPeers(BaseCommand, tag_field="type", tag="peers", kw_only=True, frozen=True):
     """Send to these addresses, in every group, instead of those that are configured."""
 
-    version: int = VERSION
     peers: Annotated[list[str], Meta(max_length=PEERS_MAX)]
 
 
-class SetAdvskew(Struct, tag_field="type", tag="advskew", kw_only=True, frozen=True):
+class SetAdvskew(BaseCommand, tag_field="type", tag="advskew", kw_only=True, frozen=True):
     """Use this advskew, in every group, instead of the one that is configured; None goes back to that."""
 
-    version: int = VERSION
     advskew: Annotated[int, Meta(ge=0, le=254)] | None
 
 
-ToReporter = ReporterSettings | GroupSnapshot | Heartbeat | GroupGone | Notice
-Command = SetDemotion | StepDown | Promote | SetPeers | SetAdvskew
-ToEngine = Command | Beat
+Report = ReporterSettings | GroupSnapshot | Heartbeat | GroupGone | Notice
+ToReporter = Report | Result
+GroupCommand = SetDemotion | StepDown | Promote | SetPeers | SetAdvskew
+"""What the groups are to do."""
+ToEngine = GroupCommand | SendHeartbeat
+Message = ToReporter | ToEngine
+
+
+def subject(message: Message) -> Hashable | None:
+    """Of two messages about one subject only the newer counts. None: it counts now, or not at all."""
+    match message:
+        case Notice():
+            return None
+        case GroupSnapshot() | GroupGone():
+            return GroupSnapshot, message.group
+        case Heartbeat():
+            return Heartbeat, next(iter(message.counters), None)
+        case Result():
+            return Result, message.id
+        case SetDemotion():
+            return SetDemotion, message.cause, message.group
+        case StepDown() | Promote():
+            return Promote, message.group
+        case _:
+            return type(message)
+
 
 _to_reporter: msgspec.json.Decoder[ToReporter] = msgspec.json.Decoder(ToReporter)
 _to_engine: msgspec.json.Decoder[ToEngine] = msgspec.json.Decoder(ToEngine)
@@ -245,7 +284,7 @@ class BadMessage(Exception):
     """A message that is malformed, of another version, or too long."""
 
 
-def encode(message: ToReporter | ToEngine) -> bytes:
+def encode(message: Message) -> bytes:
     return _encoder.encode(message)
 
 

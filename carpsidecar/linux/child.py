@@ -1,8 +1,13 @@
-"""Telling a loop that a child has ended, without a signal handler."""
+"""Child processes: their environment, and how a loop learns without a signal handler that one has ended."""
 
 import errno
 import os
 import threading
+
+
+def child_environment() -> dict[str, str]:
+    """Ours, without the passphrase and where it is found."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("CARP_PASSPHRASE")}
 
 
 def end_of(pid: int) -> int:

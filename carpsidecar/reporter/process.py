@@ -9,16 +9,18 @@ from logging import ERROR, INFO
 from typing import TYPE_CHECKING
 
 from carpsidecar import logs
-from carpsidecar.ipc.messages import ReporterSettings
+from carpsidecar.ipc.channel import Channel
+from carpsidecar.ipc.messages import ReporterSettings, Result, ToReporter, decode_for_reporter
 from carpsidecar.logs import in_words, log
 from carpsidecar.reporter.control.commands import Commands
 from carpsidecar.reporter.control.server import ControlServer
-from carpsidecar.reporter.control.status import StatusReport
-from carpsidecar.reporter.pipe import Pipe
-from carpsidecar.reporter.state import State
-from carpsidecar.reporter.stats import Stats
+from carpsidecar.reporter.control.status import FreshStatus
+from carpsidecar.reporter.engine import Engine
+from carpsidecar.status.builder import StatusBuilder
 from carpsidecar.status.credentials import peer_of
 from carpsidecar.status.paths import socket_of
+from carpsidecar.status.state import State
+from carpsidecar.status.stats import Stats
 
 if TYPE_CHECKING:
     from carpsidecar.reporter.http.server import HttpServer
@@ -36,49 +38,84 @@ def run(connection: socket.socket) -> int:
 
 async def _run(connection: socket.socket) -> int:
     engine_pid, _ = peer_of(connection)  # which made the socket pair
-    pipe = Pipe(asyncio.get_running_loop(), connection)
-    settings = await pipe.first(SETTINGS_WITHIN_S)
-    if not isinstance(settings, ReporterSettings):
+    link = _Link(asyncio.get_running_loop(), connection)
+    try:
+        settings = await asyncio.wait_for(link.settings, SETTINGS_WITHIN_S)
+    except TimeoutError:
         return 1
     writer = logs.start(settings.log_format, settings.log_level)
     log(INFO, "reporter_started", "the reporter runs", pid=os.getpid())
     try:
-        await _report(pipe, settings, engine_pid)
+        await _report(link, settings, engine_pid)
     finally:
-        pipe.close()
+        link.channel.close()
         writer.close()
     return 0
 
 
-async def _report(pipe: Pipe, settings: ReporterSettings, engine_pid: int) -> None:
-    state, stats = State(), Stats()
+class _Link:
+    """Takes the engine's messages: its settings first, and the rest after `start`, when there is who takes it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, connection: socket.socket) -> None:
+        self.channel = Channel(loop, connection, decode_for_reporter, self._received, self._lost)
+        self.engine = Engine(loop, self.channel)
+        self.state = State()
+        self.settings: asyncio.Future[ReporterSettings] = loop.create_future()
+        self.gone: asyncio.Future[None] = loop.create_future()
+        self.channel.resume()
+
+    def start(self) -> None:
+        self.channel.resume()
+
+    def _received(self, message: ToReporter) -> None:
+        if not self.settings.done():
+            if isinstance(message, ReporterSettings):
+                self.settings.set_result(message)
+                self.channel.pause()
+        elif isinstance(message, Result):
+            self.engine.receive(message)
+        else:
+            self.state.bad_messages_here = self.channel.bad_messages
+            self.state.receive(message)
+
+    def _lost(self, why: str) -> None:
+        self.gone.set_result(None)
+        if not self.settings.done():
+            self.settings.set_exception(TimeoutError(why))
+
+
+async def _report(link: _Link, settings: ReporterSettings, engine_pid: int) -> None:
+    state, stats, send = link.state, Stats(), link.engine.post
     node = settings.kubernetes.node_name if settings.kubernetes else ""
     async with contextlib.AsyncExitStack() as parts:
         kubernetes = None
         if settings.kubernetes is not None:
             from carpsidecar.reporter.kubernetes import KubernetesReporter
 
-            kubernetes = KubernetesReporter(settings.kubernetes, state, stats.api, pipe.ask)
+            kubernetes = KubernetesReporter(settings.kubernetes, state, stats.api, send)
             parts.push_async_callback(asyncio.to_thread, kubernetes.stop, LAST_WORDS_S)
             kubernetes.start()
         if settings.checks:
             from carpsidecar.reporter.health.checks import HealthChecks
 
-            checks = HealthChecks(settings.checks, stats.checks, pipe.ask)
+            checks = HealthChecks(settings.checks, stats.checks, send)
             parts.push_async_callback(checks.close)
             checks.start()
+        cluster = kubernetes.cluster if kubernetes else None
+        builder = StatusBuilder(state, stats, engine_pid, node or socket.gethostname(), cluster)
         if settings.http:
             from carpsidecar.reporter.http.server import HttpServer
 
-            server = HttpServer(settings.http, state, stats, kubernetes.cluster if kubernetes else None, node)
+            server = HttpServer(settings.http, state, stats, builder, in_kubernetes=kubernetes is not None)
             parts.push_async_callback(server.close)
             listening = asyncio.create_task(_listen(server, settings.http))
             parts.callback(listening.cancel)
-        status = StatusReport(state, pipe.ask, engine_pid, node or socket.gethostname())
-        control = ControlServer(socket_of(engine_pid), state, status, Commands(state, pipe.ask))
+        status = FreshStatus(state, link.engine, builder)
+        control = ControlServer(socket_of(engine_pid), state, status, Commands(state, link.engine))
         parts.push_async_callback(control.close)
         await control.start()
-        await pipe.read(state.receive, state.bad_message)
+        link.start()
+        await link.gone
         if state.successor is None:
             state.engine_gone(time.time())
 

@@ -9,7 +9,8 @@ import msgspec
 
 from carpsidecar.status import paths
 from carpsidecar.status.credentials import peer_of
-from carpsidecar.status.documents import ANSWER_SIZE_MAX, Answer, Request, Unreachable
+from carpsidecar.status.model import Unreachable
+from carpsidecar.status.requests import ANSWER_SIZE_MAX, Answer, Request
 
 STATUS_TIME_S = 2.0
 COMMAND_TIME_S = 10.0

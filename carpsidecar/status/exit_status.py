@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from carpsidecar.status.documents import EngineStatus, GroupStatus, Unreachable
+from carpsidecar.status.model import GroupStatus, NodeStatus, Unreachable
 
 ExitStatus = Literal[0, 1, 3, 4]
 WELL: ExitStatus = 0
@@ -12,7 +12,7 @@ NO_MASTER: ExitStatus = 3
 FAULT: ExitStatus = 4
 
 
-def exit_status(engines: Sequence[EngineStatus], unreachable: Sequence[Unreachable]) -> ExitStatus:
+def exit_status(engines: Sequence[NodeStatus], unreachable: Sequence[Unreachable]) -> ExitStatus:
     if not engines:
         return NOBODY
     groups = [group for engine in engines for group in engine.groups]

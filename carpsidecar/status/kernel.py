@@ -9,10 +9,10 @@ from msgspec.structs import replace
 
 from carpsidecar.linux.netlink import HeldAddress, Link, Netlink
 from carpsidecar.status.client import Heard
-from carpsidecar.status.documents import EngineStatus, GroupStatus, KernelView
+from carpsidecar.status.model import GroupStatus, KernelView, NodeStatus
 
 
-def with_kernel_view(heard: Iterable[Heard]) -> list[EngineStatus]:
+def with_kernel_view(heard: Iterable[Heard]) -> list[NodeStatus]:
     """The answers to `status`, each group with what the kernel has of it and what does not fit.
 
     An engine in another network namespace is left as it is.
@@ -25,7 +25,7 @@ def with_kernel_view(heard: Iterable[Heard]) -> list[EngineStatus]:
         addresses = netlink.addresses()
     engines = []
     for one in heard:
-        assert isinstance(one.answer, EngineStatus)
+        assert isinstance(one.answer, NodeStatus)
         engine = one.answer
         if _is_in_our_network(one.pid):
             engine = replace(engine, groups=[_compared(group, links, addresses) for group in engine.groups])

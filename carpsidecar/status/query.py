@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from carpsidecar.status.client import Asked, NobodyAnswers, ask
-from carpsidecar.status.documents import EngineStatus, Refused, Request, StatusDocument, Unreachable
 from carpsidecar.status.exit_status import exit_status
 from carpsidecar.status.kernel import with_kernel_view
+from carpsidecar.status.model import NodeStatus, StatusDocument, Unreachable
+from carpsidecar.status.requests import Refused, Request
 
 _QUERY_AGAIN_AFTER_S = 0.1
 
@@ -39,7 +40,7 @@ def _once(group: str | None, socket: Path | None) -> StatusDocument:
     """Raises: Nothing."""
     try:
         asked = ask(Request(type="status", group=group), socket)
-        answered = with_kernel_view([heard for heard in asked.heard if isinstance(heard.answer, EngineStatus)])
+        answered = with_kernel_view([heard for heard in asked.heard if isinstance(heard.answer, NodeStatus)])
     except NobodyAnswers as error:
         raise Nothing(str(error), error.unreachable) from None
     except OSError as error:

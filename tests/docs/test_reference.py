@@ -10,7 +10,7 @@ from carpsidecar.cli import COMMANDS, main
 from carpsidecar.protocol.effects import Reason
 from carpsidecar.protocol.packet import Drop
 from carpsidecar.reporter.kubernetes import recorder
-from carpsidecar.reporter.stats import ApiFailure
+from carpsidecar.status.stats import ApiFailure
 from tests.docs.log_lines import LEVELS, PACKAGE, Event, logged
 from tests.support.manual.tables import DOCS, names, rows
 

@@ -16,8 +16,8 @@ from carpsidecar.logs import logger
 from carpsidecar.reporter.kubernetes import KubernetesReporter
 from carpsidecar.reporter.kubernetes.client import Timing
 from carpsidecar.reporter.kubernetes.rbac import Rule, rules
-from carpsidecar.reporter.state import State
-from carpsidecar.reporter.stats import ApiStats
+from carpsidecar.status.state import State
+from carpsidecar.status.stats import ApiStats
 from tests.kubernetes.admin import Admin, Object
 from tests.kubernetes.control_plane import ControlPlane
 from tests.kubernetes.proxy import Proxy

@@ -1,27 +1,31 @@
-"""What an operator asks for: told to the engine, and answered when it is so or clearly will not be."""
+"""An operator's commands: sent to the engine, and answered with what became of them in each group."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from logging import WARNING
 
 from carpsidecar import drained
-from carpsidecar.ipc.messages import GroupSnapshot, Promote, SetDemotion, StepDown, ToEngine
+from carpsidecar.ipc.messages import GroupCommand, Promote, SetDemotion, StepDown
 from carpsidecar.logs import in_words, log
-from carpsidecar.reporter.state import State
-from carpsidecar.status.documents import Done, Refused, Request, Result
+from carpsidecar.reporter.engine import Engine
+from carpsidecar.status.requests import Done, GroupResult, Refused, Request
+from carpsidecar.status.state import State
 
 DONE_WITHIN_S = 3.0
 SUCCESSOR_WITHIN_S = 1.0
 """How long somebody who wants to know who is master now waits for that master's first advertisement."""
 
 
-class Commands:
-    """Follows them, each in its own time. Args: ask: tells the engine."""
+class NotDone(Exception):
+    """What the engine did not do, and why."""
 
-    def __init__(self, state: State, ask: Callable[[ToEngine], None]) -> None:
+
+class Commands:
+    """Follows them, each in its own time."""
+
+    def __init__(self, state: State, engine: Engine) -> None:
         self._state = state
-        self._ask = ask
+        self._engine = engine
 
     async def follow(self, request: Request) -> Done | Refused:
         groups = self._state.groups
@@ -36,64 +40,68 @@ class Commands:
         }[request.type]
         return Done(results=await asyncio.gather(*(follow(name, request.reason) for name in names)))
 
-    async def _step_down(self, name: str, reason: str) -> Result:
+    async def _step_down(self, name: str, reason: str) -> GroupResult:
         was_master = self._role(name) == "master"
         # A backup, too: it may have been promoted, and be on its way.
-        self._ask(StepDown(group=name, text=reason))
+        try:
+            await self._request(name, StepDown(group=name, text=reason))
+        except NotDone as error:
+            return self._result(name, False, str(error))
         if not was_master:
             return self._result(name, True, f"is {self._role(name)}, not master")
-        if not await self._until(name, lambda group: group.role != "master"):
-            return self._result(name, False, f"is still master after {DONE_WITHIN_S:g} s")
         successor = await self._successor(name)
         if self._role(name) == "master":
             return self._result(name, False, f"stepped down; {successor}")
         return self._result(name, True, f"is not master any more; {successor}")
 
-    async def _promote(self, name: str, reason: str) -> Result:
+    async def _promote(self, name: str, reason: str) -> GroupResult:
         if self._role(name) == "master":
             return self._result(name, True, "is master already")
-        asked_s = time.time()
-        self._ask(Promote(group=name, text=reason))
-        refusals: list[str] = []
-
-        def settled(group: GroupSnapshot) -> bool:
-            refusals[:] = [
-                notice.text
-                for notice in self._state.notices
-                if notice.kind == "refused" and notice.group == name and notice.at_s >= asked_s
-            ]
-            return group.role == "master" or bool(refusals)
-
-        await self._until(name, settled)
+        try:
+            await self._request(name, Promote(group=name, text=reason))
+        except NotDone as error:
+            return self._result(name, False, str(error))
         if self._role(name) == "master":
             return self._result(name, True, "is master now")
-        if refusals:
-            return self._result(name, False, refusals[-1].removeprefix(f"{name} "))
-        return self._result(name, False, f"is not master after {DONE_WITHIN_S:g} s")
+        return self._result(name, False, f"is not master: it is {self._role(name)} again")
 
-    async def _drain(self, name: str, reason: str) -> Result:
+    async def _drain(self, name: str, reason: str) -> GroupResult:
         # First on the disk: an engine that starts anew at this moment is to find it there.
         lasting = await self._store(name, "drains until the engine's end only", drained.write, reason)
         was_master = self._role(name) == "master"
-        self._ask(self._demotion(name, drained.DEMOTION, reason))
-        done = await self._until(name, lambda group: drained.CAUSE in group.demotions and group.role != "master")
-        if not done:
-            return self._result(name, False, f"is not drained after {DONE_WITHIN_S:g} s{lasting}")
+        try:
+            await self._request(name, self._demotion(name, drained.DEMOTION, reason))
+        except NotDone as error:
+            return self._result(name, False, f"{error}{lasting}")
         if not was_master:
             return self._result(name, True, f"is drained; it is {self._role(name)}{lasting}")
         return self._result(name, True, f"is drained; {await self._successor(name)}{lasting}")
 
-    async def _undrain(self, name: str, reason: str) -> Result:
+    async def _undrain(self, name: str, reason: str) -> GroupResult:
         was_drained = drained.CAUSE in self._state.groups[name].demotions
         lasting = await self._store(name, "is drained again at the engine's next start", drained.remove)
-        self._ask(self._demotion(name, 0, reason))
-        done = await self._until(name, lambda group: drained.CAUSE not in group.demotions)
-        text = "is not drained any more" if done else f"is still drained after {DONE_WITHIN_S:g} s"
-        if done and not was_drained:
-            text = "was not drained"
-        return self._result(name, done and not lasting, text + lasting)
+        try:
+            await self._request(name, self._demotion(name, 0, reason))
+        except NotDone as error:
+            return self._result(name, False, f"{error}{lasting}")
+        text = "is not drained any more" if was_drained else "was not drained"
+        return self._result(name, not lasting, text + lasting)
 
     # What they have in common.
+
+    async def _request(self, name: str, command: GroupCommand) -> None:
+        """
+        Raises:
+            NotDone: it was refused, or there was no result in time.
+        """
+        try:
+            result = await self._engine.request(command, DONE_WITHIN_S)
+        except TimeoutError:
+            raise NotDone(f"is {self._role(name)}; no answer within {DONE_WITHIN_S:g} s") from None
+        if result.outcome == "superseded":
+            raise NotDone("a newer command came before this one was followed")
+        if result.outcome == "refused":
+            raise NotDone(result.reason.removeprefix(f"{name} "))
 
     @staticmethod
     def _demotion(name: str, amount: int, reason: str) -> SetDemotion:
@@ -119,11 +127,6 @@ class Commands:
         master = self._master(name)
         return f"{master} is" if master else "no other master is heard yet"
 
-    async def _until(self, name: str, wanted: Callable[[GroupSnapshot], bool]) -> bool:
-        groups = self._state.groups
-        await self._state.until(lambda: name not in groups or wanted(groups[name]), DONE_WITHIN_S)
-        return name in groups and wanted(groups[name])
-
     def _bound_to(self, name: str) -> list[str]:
         groups = self._state.groups
         sync_group = groups[name].sync_group if name in groups else None
@@ -135,7 +138,7 @@ class Commands:
     def _master(self, name: str) -> str | None:
         return self._state.groups[name].master if name in self._state.groups else None
 
-    def _result(self, name: str, done: bool, text: str) -> Result:
+    def _result(self, name: str, done: bool, text: str) -> GroupResult:
         if not self._state.engine_alive:
             text += "; the engine is silent"
-        return Result(group=name, done=done, text=text)
+        return GroupResult(group=name, done=done, text=text)

@@ -17,10 +17,10 @@ import msgspec
 
 from carpsidecar.logs import in_words, log
 from carpsidecar.reporter.control.commands import Commands
-from carpsidecar.reporter.control.status import StatusReport
-from carpsidecar.reporter.state import State
+from carpsidecar.reporter.control.status import FreshStatus
 from carpsidecar.status.credentials import peer_of
-from carpsidecar.status.documents import REQUEST_SIZE_MAX, Answer, Refused, Request
+from carpsidecar.status.requests import REQUEST_SIZE_MAX, Answer, Refused, Request
+from carpsidecar.status.state import State
 
 CONNECTIONS_MAX = 16
 REQUEST_TIME_S = 2.0
@@ -36,7 +36,7 @@ _requests = msgspec.json.Decoder(Request)
 class ControlServer:
     """Listens on `path`, in the running loop."""
 
-    def __init__(self, path: Path, state: State, status: StatusReport, commands: Commands) -> None:
+    def __init__(self, path: Path, state: State, status: FreshStatus, commands: Commands) -> None:
         self._path = path
         self._groups = state.groups
         self._status = status
@@ -130,7 +130,7 @@ class ControlServer:
         log(
             INFO,
             "command",
-            f"{request.type} asked for by {user or f'uid {uid}'}{why}",
+            f"{request.type} requested by {user or f'uid {uid}'}{why}",
             command=request.type,
             group=request.group,
             reason=request.reason,

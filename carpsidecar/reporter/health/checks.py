@@ -5,7 +5,6 @@ demoted for what is starting beside it.
 """
 
 import asyncio
-import contextlib
 import random
 from collections.abc import Callable, Sequence
 from logging import DEBUG, ERROR, INFO, WARNING
@@ -13,7 +12,7 @@ from logging import DEBUG, ERROR, INFO, WARNING
 from carpsidecar.ipc.messages import Check, SetDemotion, ToEngine
 from carpsidecar.logs import log
 from carpsidecar.reporter.health.attempt import Attempt, attempt_for
-from carpsidecar.reporter.stats import CheckStats
+from carpsidecar.status.stats import CheckStats
 
 JITTER = 0.1
 """An interval is longer or shorter by up to this part of it, so that the checks of many nodes spread out."""
@@ -25,11 +24,11 @@ class HealthChecks:
     """All checks, in the running loop.
 
     Args:
-        ask: takes what the engine is asked for.
+        send: sends the engine a command.
     """
 
-    def __init__(self, checks: Sequence[Check], stats: CheckStats, ask: Callable[[ToEngine], None]) -> None:
-        self._checks = [_Repeated(check, stats, ask) for check in checks]
+    def __init__(self, checks: Sequence[Check], stats: CheckStats, send: Callable[[ToEngine], None]) -> None:
+        self._checks = [_Repeated(check, stats, send) for check in checks]
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -46,11 +45,11 @@ class HealthChecks:
 class _Repeated:
     """One check: run again and again, never twice at a time."""
 
-    def __init__(self, check: Check, stats: CheckStats, ask: Callable[[ToEngine], None]) -> None:
+    def __init__(self, check: Check, stats: CheckStats, send: Callable[[ToEngine], None]) -> None:
         self.name = check.name
         self._check = check
         self._stats = stats
-        self._ask = ask
+        self._send = send
         self._attempt: Attempt = attempt_for(check)
         self._decided: bool | None = None
         self._in_a_row = 0
@@ -69,7 +68,7 @@ class _Repeated:
             await asyncio.sleep(max(0.0, due - loop.time()))
 
     async def _problem(self) -> str | None:
-        """Run it once, and say what was bad."""
+        """Run it once. What was bad; None where nothing was."""
         timeout = asyncio.timeout(self._check.timeout_s)
         try:
             async with timeout:
@@ -77,7 +76,7 @@ class _Repeated:
         except TimeoutError:
             return f"no answer in {self._check.timeout_s:g} s" if timeout.expired() else "the network timed out"
         except Exception as error:
-            # A check that is wrong in itself must not end, and with it the others' word.
+            # A check that is wrong in itself must not end, and the others with it.
             log(ERROR, "bug", f"unexpected, please report it: check {self.name}: {error!r}")
             return f"it could not be run: {error!r}"
 
@@ -104,13 +103,12 @@ class _Repeated:
             )
         elif before is not None:
             log(INFO, "check_passed", f"check {self.name}: healthy again", check=self.name)
-        # Said when it is good from the start, too: a reporter before this one may have demoted.
-        with contextlib.suppress(OSError):
-            self._ask(
-                SetDemotion(
-                    cause=f"check:{self.name}",
-                    amount=0 if good else self._check.demotion,
-                    group=self._check.group,
-                    bow_out=not good,
-                )
+        # Sent when it is good from the start, too: a reporter before this one may have demoted.
+        self._send(
+            SetDemotion(
+                cause=f"check:{self.name}",
+                amount=0 if good else self._check.demotion,
+                group=self._check.group,
+                bow_out=not good,
             )
+        )

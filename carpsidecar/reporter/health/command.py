@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Sequence
 from logging import DEBUG
 
-from carpsidecar.linux.child import end_of
+from carpsidecar.linux.child import child_environment, end_of
 from carpsidecar.logs import in_words, log
 
 _LINE_MAX = 200
@@ -26,14 +26,13 @@ class Command:
         """None where its exit status is 0. Cancelled, or at its end, it and its children are killed."""
         if self._former is not None and self._former.poll() is None:
             return "the last run of it hangs, and can't be killed"
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("CARP_PASSPHRASE")}
         try:
             process = subprocess.Popen(
                 self._words,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                env=environment,
+                env=child_environment(),
                 start_new_session=True,
             )
         except OSError as error:

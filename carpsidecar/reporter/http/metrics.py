@@ -14,8 +14,8 @@ from prometheus_client.registry import Collector
 
 from carpsidecar import __version__
 from carpsidecar.ipc.messages import GroupCounters, Role
-from carpsidecar.reporter.state import State
-from carpsidecar.reporter.stats import ApiFailure, ApiResource, ApiStats, CheckOutcome, CheckStats, Stats
+from carpsidecar.status.state import State
+from carpsidecar.status.stats import ApiFailure, ApiResource, ApiStats, CheckOutcome, CheckStats, Stats
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs
 
 from carpsidecar.ipc.messages import GroupSnapshot
 from carpsidecar.reporter.http.answer import Answer, Request, in_text
-from carpsidecar.reporter.state import State
+from carpsidecar.status.state import State
 
 _TAKING_PART = ("master", "backup")
 

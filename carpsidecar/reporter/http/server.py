@@ -3,10 +3,9 @@
 import asyncio
 import os
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
-from socket import gethostname
 
-from carpsidecar.reporter.cluster import PodView
 from carpsidecar.reporter.http.answer import JSON, Answer, Request, in_text
 from carpsidecar.reporter.http.connection import Connection
 from carpsidecar.reporter.http.listen import Listen
@@ -14,9 +13,10 @@ from carpsidecar.reporter.http.metrics import CONTENT_TYPE, Metrics
 from carpsidecar.reporter.http.page import page
 from carpsidecar.reporter.http.probes import healthz, readyz, readyz_master
 from carpsidecar.reporter.http.rested import Rested
-from carpsidecar.reporter.http.status import StatusReport
-from carpsidecar.reporter.state import State
-from carpsidecar.reporter.stats import Stats
+from carpsidecar.reporter.http.status import render
+from carpsidecar.status.builder import StatusBuilder
+from carpsidecar.status.state import State
+from carpsidecar.status.stats import Stats
 
 CONNECTIONS_MAX = 64
 _BACKLOG = 1024
@@ -30,8 +30,7 @@ class HttpServer:
 
     Args:
         listen: `address:port`.
-        cluster: all pods of our kind, in Kubernetes.
-        node: the name of this one; empty: its host name.
+        in_kubernetes: whether there are metrics of its API.
 
     Raises:
         ValueError: `listen` is not an address and a port.
@@ -42,14 +41,14 @@ class HttpServer:
         listen: str,
         state: State,
         stats: Stats,
-        cluster: Callable[[], list[PodView]] | None,
-        node: str = "",
+        builder: StatusBuilder,
+        in_kubernetes: bool,
     ) -> None:
         self._listen = Listen.parse(listen)
         self._state = state
-        metrics = Metrics(state, stats, in_kubernetes=cluster is not None)
+        metrics = Metrics(state, stats, in_kubernetes)
         self._metrics = Rested(metrics.render)
-        self._status = Rested(StatusReport(state, stats, cluster, metrics, node or gethostname()).render)
+        self._status = Rested(partial(render, builder, metrics))
         self._page = page()
         self._routes: dict[str, Callable[[Request], Answer]] = {
             "/": lambda request: self._page,

@@ -22,7 +22,7 @@ from urllib3.exceptions import TimeoutError as HTTPTimeoutError
 from carpsidecar.reporter.kubernetes.credentials import SERVICE_ACCOUNT, configuration
 from carpsidecar.reporter.kubernetes.objects import read_status
 from carpsidecar.reporter.kubernetes.rbac import Rule
-from carpsidecar.reporter.stats import ApiFailure, ApiStats
+from carpsidecar.status.stats import ApiFailure, ApiStats
 
 STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
 MERGE_PATCH = "application/merge-patch+json"

@@ -21,7 +21,6 @@ from carpsidecar.ipc.messages import (
     ToReporter,
 )
 from carpsidecar.logs import log
-from carpsidecar.reporter.cluster import PodView
 from carpsidecar.reporter.kubernetes import informers, rbac
 from carpsidecar.reporter.kubernetes.cache import Cache, Key
 from carpsidecar.reporter.kubernetes.client import Api, Timing
@@ -38,8 +37,9 @@ from carpsidecar.reporter.kubernetes.reflector import Reflector
 from carpsidecar.reporter.kubernetes.status_writer import StatusWriter
 from carpsidecar.reporter.kubernetes.transitions import Transitions
 from carpsidecar.reporter.kubernetes.workqueue import Item, Worker, WorkQueue
-from carpsidecar.reporter.state import State
-from carpsidecar.reporter.stats import ApiStats
+from carpsidecar.status.model import PodView
+from carpsidecar.status.state import State
+from carpsidecar.status.stats import ApiStats
 
 _JOIN_S = 0.5
 _BACK_LOGGED_EVERY_S = 60.0

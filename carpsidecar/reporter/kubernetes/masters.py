@@ -18,7 +18,7 @@ from carpsidecar.reporter.kubernetes.pod_status import UNKNOWN, in_rfc3339, unkn
 from carpsidecar.reporter.kubernetes.pods import apply, list_pods
 from carpsidecar.reporter.kubernetes.rbac import workload_namespaces
 from carpsidecar.reporter.kubernetes.status_writer import StatusWriter
-from carpsidecar.reporter.stats import ApiStats
+from carpsidecar.status.stats import ApiStats
 
 Report = Callable[[str, str], None]
 """Takes a group and a text."""

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from carpsidecar.ipc.messages import GroupSnapshot
-from carpsidecar.reporter.cluster import PodView
 from carpsidecar.reporter.kubernetes.objects import ANNOTATIONS, ELECTED, ROLE_LABEL, Condition, Pod
+from carpsidecar.status.model import PodView
 
 UNKNOWN = "unknown"
 _TEXT_MAX = 1000

@@ -9,7 +9,7 @@ from carpsidecar.reporter.kubernetes.objects import BadObject, Pod, read_page, r
 from carpsidecar.reporter.kubernetes.pod_status import PodStatus, observed, patch
 from carpsidecar.reporter.kubernetes.rbac import list_pods as may_list
 from carpsidecar.reporter.kubernetes.rbac import patch_status as may_patch
-from carpsidecar.reporter.stats import ApiStats
+from carpsidecar.status.stats import ApiStats
 
 _LISTED_MAX = 500
 

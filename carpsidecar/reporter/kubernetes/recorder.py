@@ -13,7 +13,7 @@ from carpsidecar.reporter.kubernetes.objects import Pod
 from carpsidecar.reporter.kubernetes.pod_status import in_rfc3339
 from carpsidecar.reporter.kubernetes.ratelimit import TokenBucket
 from carpsidecar.reporter.kubernetes.rbac import create_event, patch_event
-from carpsidecar.reporter.stats import ApiStats
+from carpsidecar.status.stats import ApiStats
 
 CONTROLLER = "carpsidecar.io/carpsidecar"
 SERIES_S = 600.0

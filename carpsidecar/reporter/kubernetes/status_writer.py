@@ -11,7 +11,7 @@ from carpsidecar.reporter.kubernetes.objects import Pod
 from carpsidecar.reporter.kubernetes.pod_status import PodStatus, observed
 from carpsidecar.reporter.kubernetes.pods import apply, get_pod
 from carpsidecar.reporter.kubernetes.ratelimit import TokenBucket
-from carpsidecar.reporter.stats import ApiStats
+from carpsidecar.status.stats import ApiStats
 
 _PUT_BACKS, _PUT_BACK_EVERY_S = 5, 10.0
 _REMEMBERED_MAX = 1024

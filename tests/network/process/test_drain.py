@@ -46,7 +46,7 @@ def test_a_drained_node_that_starts_again_never_holds_the_address(
         other.wait_for("became backup", SOON_S)
         consumer.ask(drain("kernel update"))
         backup = consumer.wait_for_role("backup")
-        assert (backup.reason, backup.texts) == ("demoted: kernel update", {"operator": "kernel update"})
+        assert (backup.reason, backup.demotion_texts) == ("demoted: kernel update", {"operator": "kernel update"})
         watch.wait_until(lambda holders: holders == {"peer"}, SOON_S, "peer alone")
         assert consumer.stop() == 0
     drained_file(node).write_text("kernel update\n")
@@ -55,7 +55,7 @@ def test_a_drained_node_that_starts_again_never_holds_the_address(
         with consume(node, preferred) as consumer:
             first = consumer.wait_for(GroupSnapshot)
             assert (first.role, first.reason, first.demotions) == ("backup", "started", {"operator": 240})
-            assert (first.texts, first.advskew_advertised) == ({"operator": "kernel update"}, 240)
+            assert (first.demotion_texts, first.advskew_advertised) == ({"operator": "kernel update"}, 240)
             # Longer than either waits for the other one.
             watch.wait_until_quiet(1.5, 2)
             consumer.engine.send_signal(end)
@@ -100,9 +100,9 @@ def test_a_reload_takes_no_drain_back_and_finds_those_of_new_groups(node: Node, 
         configuration.write()
         consumer.engine.send_signal(signal.SIGHUP)
         new = consumer.wait_for(GroupSnapshot, lambda snapshot: snapshot.group == "vhid-101")
-        assert (new.role, new.texts) == ("backup", {"operator": "two"})
+        assert (new.role, new.demotion_texts) == ("backup", {"operator": "two"})
         old = consumer.wait_for(GroupSnapshot, lambda snapshot: snapshot.demotions == {"operator": 240})
-        assert (old.group, old.texts) == (GROUP, {"operator": "one"})
+        assert (old.group, old.demotion_texts) == (GROUP, {"operator": "one"})
 
 
 def test_one_of_two_that_are_bound_together_drains_both(node: Node, tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_one_of_two_that_are_bound_together_drains_both(node: Node, tmp_path: Pa
         seen: set[str] = set()
         while len(seen) < 2:
             snapshot = consumer.wait_for(GroupSnapshot)
-            assert (snapshot.role, snapshot.texts) == ("backup", {"operator": "cable"})
+            assert (snapshot.role, snapshot.demotion_texts) == ("backup", {"operator": "cable"})
             seen.add(snapshot.group)
 
 

@@ -11,10 +11,10 @@ import pytest
 
 from carpsidecar.ipc.messages import (
     MESSAGE_SIZE_MAX,
-    Beat,
     GroupGone,
     GroupSnapshot,
     Heartbeat,
+    SendHeartbeat,
     SetDemotion,
     StepDown,
     encode,
@@ -157,7 +157,7 @@ def test_a_heartbeat_comes_when_it_is_asked_for_and_not_more_often_than_is_sound
         for _ in range(20):
             asked_s = time.time()
             for _ in range(5):
-                consumer.ask(Beat())
+                consumer.ask(SendHeartbeat())
             beat = consumer.wait_for(Heartbeat, lambda beat, asked_s=asked_s: beat.sent_s >= asked_s)  # type: ignore[misc]
             sent_s.append(beat.sent_s)
             left_s = beat.counters[GROUP].lease_left_s

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from carpsidecar.ipc.messages import GroupSnapshot, Heartbeat, Notice, Promote, SetDemotion, StepDown
+from carpsidecar.ipc.messages import GroupSnapshot, Heartbeat, Promote, Result, SetDemotion, StepDown
 from carpsidecar.lab.holders import HolderWatch
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
@@ -102,10 +102,11 @@ def test_a_ucarp_as_fast_as_can_be_is_outrun_only_by_a_lower_address(
         seen = other.log_size
         consumer.ask(Promote(text="test"))
         if lower:
-            refused = consumer.wait_for(Notice)
-            assert (refused.kind, refused.group, refused.interface) == ("refused", GROUP, "eth0")
-            assert refused.peer == str(theirs.address)
-            assert f"the master {theirs.address} advertises as fast as this node can with advbase 1" in refused.text
+            refused = consumer.wait_for(Result)
+            assert refused.outcome == "refused"
+            assert (
+                f"the master {theirs.address} advertises as fast as this node can with advbase 1" in refused.reason
+            )
             watch.wait_until_quiet(2, SOON_S)
             assert watch.holders_now() == {theirs.name}
             assert "Switching" not in other.log[seen:]
@@ -141,16 +142,17 @@ def test_what_can_not_be_promoted_is_refused_and_moves_nothing(node: Node, peer:
         seen = other.log_size
         consumer.ask(SetDemotion(cause="operator", amount=240, text="kernel update"))
         consumer.ask(Promote())
-        refused = consumer.wait_for(Notice)
-        assert refused.text == f"{GROUP} can't be promoted: it is demoted by operator: take that back first"
+        refused = consumer.wait_for(Result, lambda result: result.outcome == "refused")
+        assert refused.reason == f"{GROUP} can't be promoted: it is demoted by operator: take that back first"
         consumer.ask(SetDemotion(cause="operator", amount=0))
         node.pull_cable()
         consumer.wait_for_role("fault")
         consumer.ask(Promote())
-        refused = consumer.wait_for(Notice)
-        assert refused.text.endswith("it takes no part in the election: the link of eth0 is down")
+        refused = consumer.wait_for(Result, lambda result: result.outcome == "refused")
+        assert refused.reason.endswith("it takes no part in the election: the link of eth0 is down")
         consumer.ask(Promote(group="nope"))
-        assert consumer.wait_for(Notice).group == "nope"
+        unknown = consumer.wait_for(Result, lambda result: result.outcome == "refused")
+        assert unknown.reason == "there is no such group here"
         assert "became" not in other.log[seen:]
 
 

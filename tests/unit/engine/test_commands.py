@@ -8,7 +8,7 @@ import pytest
 from carpsidecar.engine import commands as module
 from carpsidecar.engine.commands import Commands
 from carpsidecar.engine.group import Group
-from carpsidecar.ipc.messages import SetDemotion
+from carpsidecar.ipc.messages import Promote, Result, SetDemotion, StepDown
 from tests.support.logs import Logged
 from tests.unit.engine.loops import group_config
 
@@ -30,7 +30,7 @@ class FakeGroup:
 class Bench:
     def __init__(self) -> None:
         self.group = FakeGroup()
-        self.commands = Commands(self._bound_to, lambda notice: None)
+        self.commands = Commands(self._bound_to)
 
     def _bound_to(self, name: str | None) -> Collection[Group]:
         return [cast(Group, self.group)]
@@ -54,20 +54,21 @@ def bench() -> Bench:
     return bench
 
 
-def test_one_cause_more_than_can_be_kept_is_refused_with_a_word(bench: Bench, logged: Logged) -> None:
-    bench.demote("one more")
+def test_one_cause_more_than_can_be_kept_is_refused_with_the_reason(bench: Bench, logged: Logged) -> None:
+    result = bench.commands.handle(SetDemotion(id=7, cause="one more", amount=1))
+    assert result == Result(id=7, outcome="refused", reason=logged.lines[0])
     assert "one more" not in bench.group.demotions
     assert len(bench.of_a_new_group) == module._CAUSES_MAX
     assert logged.lines == [f"the reporter demotes for more than {module._CAUSES_MAX} causes"]
 
 
-def test_of_several_wishes_for_one_cause_the_newest_counts_whichever_group_it_names() -> None:
+def test_of_several_commands_for_one_cause_the_newest_counts_whichever_group_it_names() -> None:
     groups = [FakeGroup("web"), FakeGroup("lan")]
 
     def bound_to(name: str | None) -> Collection[Group]:
         return [cast(Group, group) for group in groups if name in (None, group.config.name)]
 
-    commands = Commands(bound_to, lambda notice: None)
+    commands = Commands(bound_to)
 
     def of_new_groups() -> list[dict[str, int]]:
         groups[:] = [FakeGroup("web"), FakeGroup("lan")]
@@ -110,3 +111,14 @@ def test_those_that_are_kept_can_still_change_and_end(bench: Bench, logged: Logg
     assert bench.group.demotions["one more"] == 1
     assert "8" not in bench.of_a_new_group
     assert logged.lines == []
+
+
+def test_a_command_to_a_group_that_there_is_not_is_refused() -> None:
+    commands = Commands(lambda name: [])
+    for command in (StepDown(id=7, group="nope"), Promote(id=7, group="nope")):
+        result = commands.handle(command)
+        assert result == Result(id=7, outcome="refused", reason="there is no such group here")
+
+
+def test_a_command_that_is_followed_is_done() -> None:
+    assert Bench().commands.handle(SetDemotion(id=5, cause="x", amount=1)) == Result(id=5, outcome="done")

@@ -7,7 +7,6 @@ from typing import cast
 
 from carpsidecar.engine.group import Group
 from carpsidecar.engine.promotion import promote
-from carpsidecar.ipc.messages import Notice, Promote
 from carpsidecar.protocol.effects import PromotionBlocker
 from tests.support.logs import Logged
 from tests.unit.engine.loops import group_config
@@ -32,24 +31,18 @@ class FakeGroup:
         self.promoted.append(text)
 
 
-def ask(*groups: FakeGroup, name: str | None = None) -> list[Notice]:
-    refused: list[Notice] = []
-    promote(cast(Sequence[Group], groups), Promote(group=name, text="test"), refused.append)
-    return refused
+def ask(*groups: FakeGroup) -> list[str]:
+    """The refusals."""
+    refusal = promote(cast(Sequence[Group], groups), "test")
+    return refusal.split("; ") if refusal else []
 
 
 def test_each_that_can_is_promoted_whatever_the_others_say(logged: Logged) -> None:
     one, other, third = FakeGroup("one"), FakeGroup("other", PromotionBlocker.DEMOTED), FakeGroup("third")
     [refused] = ask(one, other, third)
     assert (one.promoted, other.promoted, third.promoted) == (["test"], [], ["test"])
-    assert (refused.kind, refused.group, refused.interface, refused.peer) == (
-        "refused",
-        "other",
-        "eth7",
-        "192.0.2.11",
-    )
-    assert refused.text == "other can't be promoted: it is demoted by operator, check:web: take that back first"
-    assert logged.lines == [refused.text]
+    assert refused == "other can't be promoted: it is demoted by operator, check:web: take that back first"
+    assert logged.lines == [refused]
 
 
 def test_those_that_are_bound_together_are_promoted_all_or_none() -> None:
@@ -58,7 +51,7 @@ def test_those_that_are_bound_together_are_promoted_all_or_none() -> None:
     assert ask(inside, outside, alone) == []
     assert (inside.promoted, outside.promoted, alone.promoted) == (["test"], ["test"], ["test"])
     blocked = FakeGroup("dmz", PromotionBlocker.INIT, "firewall")
-    texts = [refused.text for refused in ask(inside, blocked, outside, alone)]
+    texts = ask(inside, blocked, outside, alone)
     assert (len(inside.promoted), len(outside.promoted), len(alone.promoted)) == (1, 1, 2)
     why = "it takes no part in the election: the link of eth7 is down"
     assert texts == [
@@ -70,13 +63,7 @@ def test_those_that_are_bound_together_are_promoted_all_or_none() -> None:
 
 def test_a_master_that_can_not_be_outrun_is_named() -> None:
     [refused] = ask(FakeGroup("web", PromotionBlocker.SLOWER))
-    assert refused.text == (
+    assert refused == (
         "web can't be promoted: the master 192.0.2.11 advertises as fast as this node can with advbase 1,"
         " or faster: let that one step down instead"
     )
-
-
-def test_a_group_that_there_is_not_is_said() -> None:
-    [refused] = ask(name="nope")
-    assert (refused.kind, refused.group, refused.text) == ("refused", "nope", "there is no such group here")
-    assert ask() == []

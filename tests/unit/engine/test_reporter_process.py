@@ -5,13 +5,14 @@ import errno
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
 from carpsidecar.engine import reporter_process
-from carpsidecar.ipc.messages import KubernetesSettings, ReporterSettings, decode_for_reporter
+from carpsidecar.ipc.messages import KubernetesSettings, ReporterSettings, Result, ToEngine, decode_for_reporter
 from tests.support.logs import Logged
 
 SETTINGS = ReporterSettings(
@@ -21,6 +22,12 @@ SETTINGS = ReporterSettings(
     http="127.0.0.1:9112",
     kubernetes=KubernetesSettings(pod_name="carp-1", pod_namespace="infra"),
 )
+
+
+def ignore(command: ToEngine, answer: Callable[[Result], object]) -> None:
+    """A command that there is not."""
+
+
 WRITE_DOWN = """
 import os, socket, sys
 connection = socket.socket(fileno=int(sys.argv[1]))
@@ -40,9 +47,7 @@ def test_one_that_is_replaced_is_told_by_what(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setattr(reporter_process, "_command", command)
 
     async def replaced() -> None:
-        process = reporter_process.ReporterProcess(
-            asyncio.get_running_loop(), SETTINGS, lambda wish: None, lambda: ()
-        )
+        process = reporter_process.ReporterProcess(asyncio.get_running_loop(), SETTINGS, ignore, lambda: ())
         process.start()
         try:
             process.reconfigure(after)
@@ -50,7 +55,7 @@ def test_one_that_is_replaced_is_told_by_what(monkeypatch: pytest.MonkeyPatch, t
                 while not process.gone:
                     await asyncio.sleep(0.01)
         finally:
-            process.stop()
+            process.stop(lambda: None)
             process.close()
 
     asyncio.run(replaced())
@@ -64,7 +69,7 @@ def test_one_whose_end_could_not_be_told_is_not_left_running(
     started: list[subprocess.Popen[bytes]] = []
 
     class Popen(subprocess.Popen[bytes]):
-        def __init__(self, command: list[str], pass_fds: list[int]) -> None:
+        def __init__(self, command: list[str], pass_fds: list[int], env: dict[str, str]) -> None:
             super().__init__([sys.executable, "-c", "import time; time.sleep(60)"], pass_fds=pass_fds)
             started.append(self)
 
@@ -75,14 +80,12 @@ def test_one_whose_end_could_not_be_told_is_not_left_running(
     monkeypatch.setattr(reporter_process, "end_of", no_descriptor_left)
 
     async def tried() -> None:
-        process = reporter_process.ReporterProcess(
-            asyncio.get_running_loop(), SETTINGS, lambda wish: None, lambda: ()
-        )
+        process = reporter_process.ReporterProcess(asyncio.get_running_loop(), SETTINGS, ignore, lambda: ())
         descriptors = len(list(Path("/proc/self/fd").iterdir()))
         process.start()
         assert process.gone
         assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
-        process.stop()
+        process.stop(lambda: None)
         process.close()
 
     asyncio.run(tried())

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from carpsidecar.ipc.messages import (
     TEXT_MAX,
     BadMessage,
-    Beat,
     GroupCounters,
     GroupGone,
     GroupSnapshot,
@@ -15,6 +14,8 @@ from carpsidecar.ipc.messages import (
     Notice,
     PeerHeard,
     Promote,
+    Result,
+    SendHeartbeat,
     SetDemotion,
     StepDown,
     ToEngine,
@@ -51,17 +52,18 @@ SNAPSHOT = GroupSnapshot(
     advskew_advertised=100,
     dead_ratio=5,
     demotions={"health": 100},
-    texts={"health": "the disk is full"},
+    demotion_texts={"health": "the disk is full"},
     link=False,
     master=None,
 )
 HEARTBEAT = Heartbeat(sent_s=2.5, counters={"web": COUNTERS}, drops={"eth0": {"digest": 1}}, bad_messages=0)
 
 
-REFUSED = Notice(kind="refused", group="web", interface="eth0", peer="192.0.2.11", text="it is demoted")
+CONFLICT = Notice(kind="conflict", group="web", interface="eth0", peer="02:00:00:00:00:66", text="it claims it")
+RESULT = Result(id=7, outcome="refused", reason="it is demoted")
 
 
-@pytest.mark.parametrize("message", [SNAPSHOT, HEARTBEAT, GroupGone(group="web"), REFUSED])
+@pytest.mark.parametrize("message", [SNAPSHOT, HEARTBEAT, GroupGone(group="web"), CONFLICT, RESULT])
 def test_the_reporter_reads_what_the_engine_wrote(message: ToReporter) -> None:
     assert decode_for_reporter(encode(message)) == message
 
@@ -70,7 +72,8 @@ DEMOTION = SetDemotion(cause="drain", amount=100, group="web", bow_out=True, tex
 
 
 @pytest.mark.parametrize(
-    "message", [DEMOTION, StepDown(), StepDown(text="disk swap"), Promote(group="web", text="test"), Beat()]
+    "message",
+    [DEMOTION, StepDown(), StepDown(text="disk swap"), Promote(group="web", text="test"), SendHeartbeat()],
 )
 def test_the_engine_reads_what_the_reporter_wrote(message: ToEngine) -> None:
     assert decode_for_engine(encode(message)) == message

@@ -10,7 +10,8 @@ import pytest
 from carpsidecar import logs
 from carpsidecar.ipc.messages import KubernetesSettings, ReporterSettings, encode
 from carpsidecar.reporter import process
-from carpsidecar.reporter.state import State
+from carpsidecar.status.model import PodView
+from carpsidecar.status.state import State
 from tests.support.builders import snapshot
 
 SETTINGS = ReporterSettings(
@@ -33,6 +34,9 @@ def role_at_the_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 
         def start(self) -> None:
             pass
+
+        def cluster(self) -> list[PodView]:
+            return []
 
         def stop(self, timeout_s: float) -> None:
             ended.extend(group.role for group in self._state.groups.values())

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from carpsidecar.status.documents import Demotion, EngineStatus, GroupStatus, KernelView, Peer
+from carpsidecar.ipc.messages import PeerHeard
+from carpsidecar.status.model import GroupStatus, KernelView, NodeStatus
 
 NOW_S = 1_800_000_000.0
 HELD = KernelView(link="up", held={"192.0.2.100": 2.0})
@@ -23,10 +24,10 @@ def group(name: str = "web", **fields: Any) -> GroupStatus:
         "advskew_advertised": 10,
         "interval_s": 1 + 10 / 256,
         "dead_ratio": 3,
-        "demotions": [],
+        "demotions": {},
         "master": "192.0.2.11",
         "master_advertised_s": NOW_S - 0.4,
-        "peers": [],
+        "peers": {},
         "counters": {},
         "kernel": HELD,
         **fields,
@@ -46,7 +47,7 @@ def backup(name: str = "web", **fields: Any) -> GroupStatus:
     return group(name, **given)
 
 
-def engine(*groups: GroupStatus, **fields: Any) -> EngineStatus:
+def engine(*groups: GroupStatus, **fields: Any) -> NodeStatus:
     given: dict[str, Any] = {
         "software": "1.2.3",
         "pid": 4711,
@@ -57,13 +58,14 @@ def engine(*groups: GroupStatus, **fields: Any) -> EngineStatus:
         "drops": {},
         **fields,
     }
-    return EngineStatus(groups=list(groups), **given)
+    return NodeStatus(groups=list(groups), **given)
 
 
-def peer(address: str, **fields: Any) -> Peer:
+def peer(**fields: Any) -> PeerHeard:
     given: dict[str, Any] = {"interval_s": 1.5, "heard_s": NOW_S - 12, "authentic": True, **fields}
-    return Peer(address=address, **given)
+    return PeerHeard(**given)
 
 
-def drain(text: str = "kernel update") -> Demotion:
-    return Demotion(cause="operator", amount=240, text=text)
+def drained(text: str = "kernel update") -> dict[str, Any]:
+    """The fields of a group that an operator drained."""
+    return {"demotions": {"operator": 240}, "demotion_texts": {"operator": text} if text else {}}

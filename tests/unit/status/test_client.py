@@ -15,8 +15,9 @@ import pytest
 from carpsidecar.cli import main
 from carpsidecar.status import client
 from carpsidecar.status.client import Asked, NobodyAnswers, ask
-from carpsidecar.status.documents import Request, schema
+from carpsidecar.status.model import schema
 from carpsidecar.status.query import Nothing, query
+from carpsidecar.status.requests import Request
 from tests.unit.status.builders import backup, engine, group
 
 STATUS = Request(type="status")
@@ -210,5 +211,5 @@ def test_a_kernel_that_does_not_tell_is_an_error(monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_schema_in_the_documentation_is_that_of_the_code() -> None:
-    made = "python -m carpsidecar.status.documents >docs/status-schema.json"
+    made = "python -m carpsidecar.status.model >docs/status-schema.json"
     assert SCHEMA.read_text() == schema(), made

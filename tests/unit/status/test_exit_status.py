@@ -2,8 +2,8 @@
 
 import pytest
 
-from carpsidecar.status.documents import EngineStatus, KernelView, Unreachable
 from carpsidecar.status.exit_status import exit_status
+from carpsidecar.status.model import KernelView, NodeStatus, Unreachable
 from tests.unit.status.builders import backup, engine, group
 
 LEFT = Unreachable(socket="/run/carpsidecar/7.sock", why="nobody listens there any more")
@@ -28,6 +28,6 @@ BARE = KernelView(link="up", held={})
     ],
 )
 def test_a_fault_counts_more_than_no_master(
-    expected: int, engines: list[EngineStatus], unreachable: list[Unreachable]
+    expected: int, engines: list[NodeStatus], unreachable: list[Unreachable]
 ) -> None:
     assert exit_status(engines, unreachable) == expected

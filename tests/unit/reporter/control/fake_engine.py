@@ -1,4 +1,4 @@
-"""Somebody who plays the engine behind a control socket, and a client that says what it wants to the byte."""
+"""A fake engine behind a control socket, and a client that sends what a test wants to the byte."""
 
 import asyncio
 import json
@@ -6,25 +6,28 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from msgspec.structs import replace
 
 from carpsidecar.ipc.messages import (
-    Beat,
     GroupSnapshot,
     Heartbeat,
-    Notice,
     PeerHeard,
     Promote,
+    Result,
+    SendHeartbeat,
     SetDemotion,
     StepDown,
     ToEngine,
 )
 from carpsidecar.reporter.control.commands import Commands
 from carpsidecar.reporter.control.server import ControlServer
-from carpsidecar.reporter.control.status import StatusReport
-from carpsidecar.reporter.state import State
+from carpsidecar.reporter.control.status import FreshStatus
+from carpsidecar.reporter.engine import Engine
+from carpsidecar.status.builder import StatusBuilder
+from carpsidecar.status.state import State
+from carpsidecar.status.stats import Stats
 from tests.support.builders import counters, snapshot
 from tests.support.waits import SOON_S
 
@@ -54,10 +57,12 @@ class FakeEngine:
         self.lease_left_s: float | None = None
         self.peers: dict[str, PeerHeard] = {}
 
-    def ask(self, command: ToEngine) -> None:
+    async def request(self, command: ToEngine, within_s: float) -> Result:
         self.asked.append(command)
-        if not self.deaf:
-            asyncio.get_running_loop().call_soon(self._handle, command)
+        if self.deaf:
+            await asyncio.sleep(within_s)
+            raise TimeoutError
+        return self._handle(command)
 
     def beat(self) -> None:
         counted = counters(**COUNTED, lease_left_s=self.lease_left_s, peers=self.peers)
@@ -68,27 +73,24 @@ class FakeEngine:
             )
         )
 
-    def _handle(self, command: ToEngine) -> None:
-        if isinstance(command, Beat):
-            self.beat()
-        elif isinstance(command, StepDown):
-            if self._of(command.group).role == "master":
-                self._change(
-                    command.group, role="backup", master=OTHER, reason=f"asked to step down: {command.text}"
-                )
-        elif isinstance(command, Promote):
-            assert command.group is not None
-            if self.refuses:
-                self.state.receive(
-                    Notice(kind="refused", group=command.group, interface="eth0", peer="", text=self.refuses)
-                )
-            else:
+    def _handle(self, command: ToEngine) -> Result:
+        match command:
+            case SendHeartbeat():
+                self.beat()
+            case StepDown():
+                if self._of(command.group).role == "master":
+                    reason = f"asked to step down: {command.text}"
+                    self._change(command.group, role="backup", master=OTHER, reason=reason)
+            case Promote():
+                if self.refuses:
+                    return Result(id=command.id, outcome="refused", reason=self.refuses)
                 self._change(command.group, role="master", master=OURS, reason=f"promoted: {command.text}")
-        elif isinstance(command, SetDemotion):
-            demotions = {command.cause: command.amount} if command.amount else {}
-            self._change(command.group, demotions=demotions, texts={command.cause: command.text})
-            if command.bow_out and self._of(command.group).role == "master":
-                self._change(command.group, role="backup", master=OTHER)
+            case SetDemotion():
+                demotions = {command.cause: command.amount} if command.amount else {}
+                self._change(command.group, demotions=demotions, demotion_texts={command.cause: command.text})
+                if command.bow_out and self._of(command.group).role == "master":
+                    self._change(command.group, role="backup", master=OTHER)
+        return Result(id=command.id, outcome="done")
 
     def _of(self, group: str | None) -> GroupSnapshot:
         assert group is not None
@@ -131,7 +133,9 @@ async def served(folder: Path, *groups: GroupSnapshot) -> AsyncIterator[Served]:
         state.receive(group)
     engine.beat()
     path = folder / "run" / f"{PID}.sock"
-    server = ControlServer(path, state, StatusReport(state, engine.ask, PID, "n1"), Commands(state, engine.ask))
+    as_engine = cast(Engine, engine)
+    status = FreshStatus(state, as_engine, StatusBuilder(state, Stats(), PID, "n1"))
+    server = ControlServer(path, state, status, Commands(state, as_engine))
     await server.start()
     try:
         yield Served(path, server, engine)

@@ -29,7 +29,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commands, "SUCCESSOR_WITHIN_S", 0.05)
 
 
-def test_a_demoted_master_says_who_took_over(tmp_path: Path) -> None:
+def test_a_master_that_stepped_down_says_who_took_over(tmp_path: Path) -> None:
     answer, control = follow(tmp_path, MASTER, type="step-down", group="web", reason="disk swap")
     assert answer == {
         "type": "done",
@@ -150,12 +150,12 @@ def test_no_group_yet_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("type_", "role", "text"),
     [
-        ("step-down", "master", "is still master after 0.05 s"),
-        ("promote", "backup", "is not master after 0.05 s"),
-        ("drain", "backup", "is not drained after 0.05 s"),
+        ("step-down", "master", "is master; no answer within 0.05 s"),
+        ("promote", "backup", "is backup; no answer within 0.05 s"),
+        ("drain", "backup", "is backup; no answer within 0.05 s"),
     ],
 )
-def test_an_engine_that_does_nothing_is_told(tmp_path: Path, type_: str, role: str, text: str) -> None:
+def test_an_engine_that_does_nothing_is_reported(tmp_path: Path, type_: str, role: str, text: str) -> None:
     async def run() -> dict[str, Any]:
         async with served(tmp_path, backup(role=role)) as control:
             control.engine.deaf = True

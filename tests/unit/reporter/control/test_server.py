@@ -13,7 +13,7 @@ import pytest
 
 from carpsidecar.reporter.control import server
 from carpsidecar.reporter.control.server import remove_left_over
-from carpsidecar.status.documents import REQUEST_SIZE_MAX
+from carpsidecar.status.requests import REQUEST_SIZE_MAX
 from tests.support.unprivileged import UNPRIVILEGED, WHY_NOT, can_be_unprivileged, open_to_others
 from tests.support.waits import SOON_S
 from tests.unit.reporter.control.fake_engine import PID, served
@@ -101,7 +101,7 @@ def test_a_bug_is_told_and_logged_and_the_next_one_is_served(
     async def run() -> None:
         async with served(tmp_path) as control:
             with monkeypatch.context() as broken:
-                broken.setattr("carpsidecar.reporter.control.status.StatusReport.make", lambda *given: 1 / 0)
+                broken.setattr("carpsidecar.reporter.control.status.FreshStatus.make", lambda *given: 1 / 0)
                 assert (await control.ask(type="status"))["text"] == "unexpected: the log says more"
             assert (await control.ask(type="status"))["type"] == "status"
 
@@ -118,7 +118,7 @@ def test_a_command_is_logged_with_who_asked(tmp_path: Path, logged: list[dict[st
     asyncio.run(run())
     [line] = logged
     who = line.pop("user")
-    assert line.pop("message") == f"drain asked for by {who}: kernel update"
+    assert line.pop("message") == f"drain requested by {who}: kernel update"
     assert line == {
         "event": "command",
         "command": "drain",

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from carpsidecar.ipc.messages import Beat, PeerHeard
+from carpsidecar.ipc.messages import PeerHeard, SendHeartbeat
 from carpsidecar.reporter.control import status
 from tests.unit.reporter.control.fake_engine import OTHER, OURS, PID, Served, backup, served
 
@@ -29,7 +29,7 @@ def never_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("never_fresh")
-def test_it_has_all_that_the_engine_told(tmp_path: Path) -> None:
+def test_it_has_all_that_the_engine_reported(tmp_path: Path) -> None:
     now_s = time.time()
 
     def prepare(control: Served) -> None:
@@ -45,7 +45,7 @@ def test_it_has_all_that_the_engine_told(tmp_path: Path) -> None:
         advskew=10,
         advskew_advertised=74,
         demotions={"operator": 64},
-        texts={"operator": "kernel update"},
+        demotion_texts={"operator": "kernel update"},
         since_s=now_s - 60,
     )
     answer = asked(tmp_path, prepare, group)
@@ -55,9 +55,10 @@ def test_it_has_all_that_the_engine_told(tmp_path: Path) -> None:
     [told] = answer["groups"]
     assert told["role"] == "master"
     assert told["interval_s"] == 1 + 74 / 256
-    assert told["demotions"] == [{"cause": "operator", "amount": 64, "text": "kernel update"}]
+    assert told["demotions"] == {"operator": 64}
+    assert told["demotion_texts"] == {"operator": "kernel update"}
     assert 1.5 < told["lease_left_s"] <= 2.0
-    assert [(peer["address"], peer["authentic"]) for peer in told["peers"]] == [
+    assert [(address, peer["authentic"]) for address, peer in told["peers"].items()] == [
         (OTHER, True),
         ("192.0.2.13", False),
     ]
@@ -65,7 +66,7 @@ def test_it_has_all_that_the_engine_told(tmp_path: Path) -> None:
     assert told["kernel"] is None
 
 
-def test_what_was_told_just_now_is_fresh_enough(tmp_path: Path) -> None:
+def test_what_was_reported_just_now_is_fresh_enough(tmp_path: Path) -> None:
     heard: list[Any] = []
     answer = asked(tmp_path, lambda control: heard.append(control.engine.asked))
     assert answer["answers"] is True
@@ -76,11 +77,11 @@ def test_what_was_told_just_now_is_fresh_enough(tmp_path: Path) -> None:
 def test_a_fresh_heartbeat_is_asked_for(tmp_path: Path) -> None:
     heard: list[Any] = []
     assert asked(tmp_path, lambda control: heard.append(control.engine.asked))["answers"] is True
-    assert heard == [[Beat()]]
+    assert heard == [[SendHeartbeat()]]
 
 
 @pytest.mark.usefixtures("never_fresh")
-def test_a_silent_engine_is_told_with_what_is_known(tmp_path: Path) -> None:
+def test_a_silent_engine_is_reported_with_what_is_known(tmp_path: Path) -> None:
     def prepare(control: Served) -> None:
         control.engine.deaf = True
 

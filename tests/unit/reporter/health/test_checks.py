@@ -11,7 +11,7 @@ import pytest
 from carpsidecar.ipc.messages import Check, SetDemotion, ToEngine
 from carpsidecar.reporter.health import checks as module
 from carpsidecar.reporter.health.checks import HealthChecks
-from carpsidecar.reporter.stats import CheckStats
+from carpsidecar.status.stats import CheckStats
 from tests.unit.reporter.health.targets import check, until
 
 BAD = SetDemotion(cause="check:db", amount=60, group="web", bow_out=True)

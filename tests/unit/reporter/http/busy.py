@@ -5,9 +5,9 @@ from collections import Counter
 from typing import Any
 
 from carpsidecar.ipc.messages import GroupSnapshot, Heartbeat, Notice
-from carpsidecar.reporter.cluster import PodView
-from carpsidecar.reporter.state import State
-from carpsidecar.reporter.stats import ApiStats, CheckStats, Stats
+from carpsidecar.status.model import PodView
+from carpsidecar.status.state import State
+from carpsidecar.status.stats import ApiStats, CheckStats, Stats
 from tests.support.builders import counters, snapshot
 
 HOUR_S = 3600.0

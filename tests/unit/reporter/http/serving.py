@@ -1,16 +1,18 @@
 """A server that runs in a thread of its own, and a client that says what it wants to the byte."""
 
 import asyncio
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from carpsidecar.reporter.cluster import PodView
 from carpsidecar.reporter.http.server import HttpServer
-from carpsidecar.reporter.state import State
-from carpsidecar.reporter.stats import Stats
+from carpsidecar.status.builder import StatusBuilder
+from carpsidecar.status.model import PodView
+from carpsidecar.status.state import State
+from carpsidecar.status.stats import Stats
 from tests.support.waits import SOON_S
 
 
@@ -47,7 +49,8 @@ def serve(
     thread.start()
 
     async def make() -> HttpServer:
-        server = HttpServer(listen, state, stats, cluster, node)
+        builder = StatusBuilder(state, stats, os.getpid(), node, cluster)
+        server = HttpServer(listen, state, stats, builder, in_kubernetes=cluster is not None)
         await server.start()
         return server
 

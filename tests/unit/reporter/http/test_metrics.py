@@ -11,8 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from carpsidecar.ipc.messages import GroupGone
 from carpsidecar.reporter.http.metrics import CONTENT_TYPE, Metrics
-from carpsidecar.reporter.state import State
-from carpsidecar.reporter.stats import Stats
+from carpsidecar.status.state import State
+from carpsidecar.status.stats import Stats
 from tests.support.builders import counters, heartbeat, snapshot
 from tests.unit.reporter.http.busy import busy_cluster, busy_state, busy_stats
 from tests.unit.reporter.http.serving import get, serve

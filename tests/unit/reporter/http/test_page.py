@@ -7,9 +7,9 @@ from importlib.resources import files
 import pytest
 
 from carpsidecar.ipc.messages import GroupSnapshot
-from carpsidecar.reporter.cluster import PodView
-from carpsidecar.reporter.state import State
-from carpsidecar.reporter.stats import Stats
+from carpsidecar.status.model import PodView
+from carpsidecar.status.state import State
+from carpsidecar.status.stats import Stats
 from tests.support.builders import heartbeat, snapshot
 from tests.unit.reporter.http import browser as chromium
 from tests.unit.reporter.http.browser import Browser

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from carpsidecar.reporter.state import ENGINE_SILENT_AFTER_S, State
+from carpsidecar.status.state import ENGINE_SILENT_AFTER_S, State
 from tests.support.builders import heartbeat, snapshot
 from tests.unit.reporter.http.serving import Served, get, serve
 

@@ -5,49 +5,50 @@ import time
 import msgspec
 
 from carpsidecar.reporter.http.rested import FRESH_S, REST, Rested
-from carpsidecar.reporter.http.status import NOTICES_SHOWN, TRANSITIONS_SHOWN, Status
-from carpsidecar.reporter.state import State
+from carpsidecar.reporter.http.status import PageStatus
+from carpsidecar.status.builder import NOTICES_MAX, TRANSITIONS_MAX
+from carpsidecar.status.state import State
 from tests.support.builders import snapshot
 from tests.unit.reporter.http.busy import busy_cluster, busy_state, busy_stats
 from tests.unit.reporter.http.serving import Served, get, serve
 
 
-def status(served: Served) -> Status:
+def status(served: Served) -> PageStatus:
     reply = get(served, "/status.json")
     assert (reply.status, reply.headers["content-type"]) == (200, "application/json")
-    return msgspec.json.decode(reply.body, type=Status)
+    return msgspec.json.decode(reply.body, type=PageStatus)
 
 
 def test_all_that_is_known_is_there() -> None:
     now_s = time.time()
     with serve(busy_state(now_s), busy_stats(), lambda: busy_cluster("a", now_s), node="a") as served:
-        said = status(served)
-    assert (said.node, said.engine.alive) == ("a", True)
-    assert {group.group: group.role for group in said.groups} == {"web": "master", "storage": "backup"}
-    assert said.groups[0].demotions == {"check:postgres": 60}
-    assert said.pods == busy_cluster("a", now_s)
-    assert {check.name: check.healthy for check in said.checks} == {"nginx": True, "postgres": False}
-    assert [notice.kind for notice in said.notices] == ["bad_digest", "conflict"]
-    assert said.transitions[0].reason == "no advertisement from the master"
-    assert all(count.value and count.name.endswith("_total") and count.meaning for count in said.counters)
-    assert "carp_dropped_packets_total" in {count.name for count in said.counters}
+        found = status(served)
+    assert (found.node, found.answers) == ("a", True)
+    assert {group.group: group.role for group in found.groups} == {"web": "master", "storage": "backup"}
+    assert found.groups[0].demotions == {"check:postgres": 60}
+    assert found.pods == busy_cluster("a", now_s)
+    assert {check.name: check.healthy for check in found.checks} == {"nginx": True, "postgres": False}
+    assert [notice.kind for notice in found.notices] == ["bad_digest", "conflict"]
+    assert found.transitions[0].reason == "no advertisement from the master"
+    assert all(count.value and count.name.endswith("_total") and count.meaning for count in found.metrics)
+    assert "carp_dropped_packets_total" in {count.name for count in found.metrics}
 
 
 def test_before_anything_is_known_it_can_be_read_too() -> None:
     with serve() as served:
-        said = status(served)
-    assert (said.engine.alive, said.engine.silent_s, said.groups, said.pods) == (False, None, [], None)
-    assert (said.transitions, said.counters) == ([], [])
+        found = status(served)
+    assert (found.answers, found.silent_s, found.groups, found.pods) == (False, None, [], None)
+    assert (found.transitions, found.metrics) == ([], [])
 
 
 def test_of_many_transitions_the_last_are_shown_the_newest_first() -> None:
     state = State()
-    for number in range(TRANSITIONS_SHOWN + 20):
+    for number in range(TRANSITIONS_MAX + 20):
         state.receive(snapshot(since_s=float(number)))
     with serve(state) as served:
         times = [entered.at_s for entered in status(served).transitions]
-    assert times == [float(number) for number in range(TRANSITIONS_SHOWN + 19, 19, -1)]
-    assert NOTICES_SHOWN < TRANSITIONS_SHOWN
+    assert times == [float(number) for number in range(TRANSITIONS_MAX + 19, 19, -1)]
+    assert NOTICES_MAX < TRANSITIONS_MAX
 
 
 def test_it_is_made_no_more_often_than_its_cost_allows() -> None:

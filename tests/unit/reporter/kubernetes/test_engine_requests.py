@@ -14,7 +14,7 @@ from carpsidecar.reporter.kubernetes.engine_requests import (
 )
 from carpsidecar.reporter.kubernetes.objects import Node
 from carpsidecar.reporter.kubernetes.recorder import EventRecorder
-from carpsidecar.reporter.stats import ApiStats
+from carpsidecar.status.stats import ApiStats
 from tests.unit.reporter.kubernetes.samples import NO_API, SETTINGS, pod
 
 READY, UNREADY = {"web": True}, {"web": False}

@@ -11,7 +11,7 @@ from carpsidecar.reporter.kubernetes.masters import Masters
 from carpsidecar.reporter.kubernetes.objects import Pod
 from carpsidecar.reporter.kubernetes.pod_status import PodStatus, in_rfc3339
 from carpsidecar.reporter.kubernetes.status_writer import StatusWriter
-from carpsidecar.reporter.stats import ApiStats
+from carpsidecar.status.stats import ApiStats
 from tests.support.builders import snapshot
 from tests.unit.reporter.kubernetes.samples import NO_API, SETTINGS, pod
 

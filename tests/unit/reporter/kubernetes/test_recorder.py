@@ -8,7 +8,7 @@ import pytest
 from carpsidecar.reporter.kubernetes.cache import Cache
 from carpsidecar.reporter.kubernetes.client import Api, ApiError, Request
 from carpsidecar.reporter.kubernetes.recorder import EventReason, EventRecorder
-from carpsidecar.reporter.stats import ApiStats
+from carpsidecar.status.stats import ApiStats
 from tests.unit.reporter.kubernetes.samples import SETTINGS, pod
 
 T = 1_800_000_000.0

@@ -2,13 +2,13 @@
 
 import pytest
 
-from carpsidecar.status.documents import EngineStatus, Unreachable
+from carpsidecar.cli.status_table import Table
 from carpsidecar.status.formatting import span
-from carpsidecar.status.table import Table
-from tests.unit.status.builders import NOW_S, backup, drain, engine, group, peer
+from carpsidecar.status.model import NodeStatus, Unreachable
+from tests.unit.status.builders import NOW_S, backup, drained, engine, group, peer
 
 
-def shown(*engines: EngineStatus, whole: bool = False, colour: bool = False, width: int = 80) -> list[str]:
+def shown(*engines: NodeStatus, whole: bool = False, colour: bool = False, width: int = 80) -> list[str]:
     return list(Table(width=width, colour=colour).lines(engines, [], whole))
 
 
@@ -16,12 +16,12 @@ def test_all_that_is_known_of_one() -> None:
     one = group(
         addresses=["192.0.2.100", "192.0.2.101"],
         advskew_advertised=240,
-        demotions=[drain("a new kernel, and the disks of the second shelf, one after the other")],
-        peers=[
-            peer("192.0.2.12"),
-            peer("192.0.2.113", authentic=False, interval_s=1.0),
-            peer("192.0.2.14", interval_s=255 + 255 / 256),
-        ],
+        **drained("a new kernel, and the disks of the second shelf, one after the other"),
+        peers={
+            "192.0.2.12": peer(),
+            "192.0.2.113": peer(authentic=False, interval_s=1.0),
+            "192.0.2.14": peer(interval_s=255 + 255 / 256),
+        },
         counters={"advertisements_sent": 10_000, "lease_renewals": 10_000, "hooks_failed": 3},
         problems=["master, but the kernel does not have 192.0.2.101"],
     )
@@ -48,7 +48,7 @@ def test_all_that_is_known_of_one() -> None:
 def test_of_several_groups_a_line_each_and_what_stands_out() -> None:
     engine_ = engine(
         group(addresses=["192.0.2.100", "192.0.2.101", "192.0.2.102"], problems=["master, but the link is down"]),
-        backup("mail", demotions=[drain("")]),
+        backup("mail", **drained("")),
         backup("a-long-name", role="fault", reason="the link of eth1 is down", master=None, interface="eth1"),
     )
     assert shown(engine_) == [
@@ -66,7 +66,7 @@ def test_of_several_groups_a_line_each_and_what_stands_out() -> None:
 
 def test_a_silent_engine_and_a_socket_without_one_are_told() -> None:
     silent = engine(backup(), answers=False, silent_s=12.2)
-    assert shown(silent)[0] == "The engine has been silent for 12 s: what follows is what it told last."
+    assert shown(silent)[0] == "The engine has been silent for 12 s: what follows is what it reported last."
     left = [Unreachable(socket="/run/carpsidecar/7.sock", why="nobody listens there any more")]
     assert list(Table(width=80, colour=False).lines([], left, whole=False)) == [
         "/run/carpsidecar/7.sock: nobody listens there any more"
@@ -80,7 +80,7 @@ def test_several_engines_have_heads() -> None:
 
 
 def test_colours_add_nothing_but_colour() -> None:
-    engine_ = engine(group(demotions=[drain()], problems=["x"], peers=[peer("192.0.2.12", authentic=False)]))
+    engine_ = engine(group(**drained(), problems=["x"], peers={"192.0.2.12": peer(authentic=False)}))
     coloured = "\n".join(shown(engine_, colour=True, width=200))
     assert "\x1b[32mMASTER\x1b[0m" in coloured
     for code in ("0", "1", "2", "32", "33", "1;31"):
@@ -89,7 +89,7 @@ def test_colours_add_nothing_but_colour() -> None:
 
 
 def test_nothing_can_move_the_cursor() -> None:
-    one = group("we\x1bb", reason="a\x1b[2Jb\nc", demotions=[drain("\x07")], problems=["\x9b2J"])
+    one = group("we\x1bb", reason="a\x1b[2Jb\nc", **drained("\x07"), problems=["\x9b2J"])
     text = "".join(shown(engine(one)))
     assert all(character.isprintable() for character in text)
 

@@ -1,13 +1,12 @@
 """The status for people: a table of all groups, and all that is known of one."""
 
-import textwrap
 from collections.abc import Iterator, Sequence
 
-from carpsidecar.status.documents import EngineStatus, GroupStatus, Unreachable
+from carpsidecar.cli.terminal import BOLD, DIM, GREEN, RED, YELLOW, aligned, styled, wrapped
 from carpsidecar.status.formatting import ago, plain, span
+from carpsidecar.status.model import GroupStatus, NodeStatus, Unreachable
 
-_BOLD, _RED, _GREEN, _YELLOW, _DIM = "1", "1;31", "32", "33", "2"
-_ROLES = {"master": _GREEN, "backup": "", "init": _YELLOW, "fault": _RED}
+_ROLES = {"master": GREEN, "backup": "", "init": YELLOW, "fault": RED}
 _LABEL = 12
 _MARGIN = "  "
 _NARROWEST = 60
@@ -29,17 +28,17 @@ class Table:
         self._colour = colour
 
     def lines(
-        self, engines: Sequence[EngineStatus], unreachable: Sequence[Unreachable], whole: bool
+        self, engines: Sequence[NodeStatus], unreachable: Sequence[Unreachable], whole: bool
     ) -> Iterator[str]:
         """Args: whole: all that is known of each group, though there are several."""
         for number, engine in enumerate(engines):
             if number:
                 yield ""
             if len(engines) > 1:
-                yield self._in(_BOLD, f"engine {engine.pid}, version {engine.software}")
+                yield self._in(BOLD, f"engine {engine.pid}, version {engine.software}")
             if not engine.answers:
                 silent = "" if engine.silent_s is None else f" for {span(engine.silent_s)}"
-                yield self._in(_RED, f"The engine has been silent{silent}: what follows is what it told last.")
+                yield self._in(RED, f"The engine has been silent{silent}: what follows is what it reported last.")
             if not engine.groups:
                 yield "The engine has no group yet."
             elif whole or len(engine.groups) == 1:
@@ -47,48 +46,46 @@ class Table:
             else:
                 yield from self._overview(engine)
         for one in unreachable:
-            yield self._in(_RED, f"{one.socket}: {one.why}")
+            yield self._in(RED, f"{one.socket}: {one.why}")
 
     # All groups.
 
-    def _overview(self, engine: EngineStatus) -> Iterator[str]:
+    def _overview(self, engine: NodeStatus) -> Iterator[str]:
         rows = [_HEAD, *(_cells(group, engine.now_s) for group in engine.groups)]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        colours = [_DIM, *(_ROLES[group.role] for group in engine.groups)]
-        for row, colour in zip(rows, colours, strict=True):
-            cells = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)]
-            if colour == _DIM:
-                yield self._in(_DIM, "  ".join(cells).rstrip())
+        colours = [DIM, *(_ROLES[group.role] for group in engine.groups)]
+        for cells, colour in zip(aligned(rows), colours, strict=True):
+            if colour == DIM:
+                yield self._in(DIM, "  ".join(cells).rstrip())
                 continue
             cells[1] = self._in(colour, cells[1])
             yield "  ".join(cells).rstrip()
         for group in engine.groups:
             for text in (*group.problems, *_demotions(group), *([group.reason] if group.role == "fault" else [])):
-                colour = _RED if text in group.problems or group.role == "fault" else _YELLOW
+                colour = RED if text in group.problems or group.role == "fault" else YELLOW
                 yield from self._broken(f"{group.group}: ", text, colour)
-        yield self._in(_DIM, "All that is known of one: carpsidecar status GROUP")
+        yield self._in(DIM, "All that is known of one: carpsidecar status GROUP")
 
     # One of them.
 
-    def _each(self, engine: EngineStatus) -> Iterator[str]:
+    def _each(self, engine: NodeStatus) -> Iterator[str]:
         for number, group in enumerate(engine.groups):
             if number:
                 yield ""
             yield from self._group(group, engine)
 
-    def _group(self, group: GroupStatus, engine: EngineStatus) -> Iterator[str]:
+    def _group(self, group: GroupStatus, engine: NodeStatus) -> Iterator[str]:
         since = span(engine.now_s - group.since_s)
         role = self._in(_ROLES[group.role], group.role.upper())
-        yield f"{self._in(_BOLD, plain(group.group))}: {role} for {since}: {plain(group.reason)}"
+        yield f"{self._in(BOLD, plain(group.group))}: {role} for {since}: {plain(group.reason)}"
         for text in group.problems:
-            yield from self._row("PROBLEM", text, _RED)
-        link = "up" if group.link else self._in(_RED, "down")
+            yield from self._row("PROBLEM", text, RED)
+        link = "up" if group.link else self._in(RED, "down")
         yield from self._row("interface", f"{group.interface}, link {link}, vhid {group.vhid}")
         yield from self._rows("addresses", [self._address(group, address) for address in group.addresses])
         if group.lease_left_s is not None:
             yield from self._row("lease", f"{span(group.lease_left_s)} left")
         yield from self._row("interval", _interval(group))
-        yield from self._rows("demotions", list(_demotions(group)), _YELLOW)
+        yield from self._rows("demotions", list(_demotions(group)), YELLOW)
         yield from self._row("master", self._master(group, engine.now_s))
         yield from self._rows("peers", list(self._peers(group, engine.now_s)))
         drops = engine.drops.get(group.interface, {})
@@ -103,25 +100,25 @@ class Table:
         if group.kernel is None:
             return address
         if address not in group.kernel.held:
-            return self._in(_RED, f"{address}, not in the kernel") if group.role == "master" else address
+            return self._in(RED, f"{address}, not in the kernel") if group.role == "master" else address
         valid_s = group.kernel.held[address]
         return f"{address}, in the kernel {'for ever' if valid_s is None else f'for {valid_s:.0f} s yet'}"
 
     def _master(self, group: GroupStatus, now_s: float) -> str:
         if group.master is None:
-            return self._in(_RED, "none is heard")
+            return self._in(RED, "none is heard")
         who = f"{group.master}, this node" if group.role == "master" else group.master
         if group.master_advertised_s is None:
             return who
         return f"{who}, advertised {ago(group.master_advertised_s, now_s)}"
 
     def _peers(self, group: GroupStatus, now_s: float) -> Iterator[str]:
-        size = max((len(peer.address) for peer in group.peers), default=0)
-        for peer in group.peers:
+        size = max(map(len, group.peers), default=0)
+        for address, peer in group.peers.items():
             what = "bowed out" if peer.interval_s > _BOW_OUT_S else f"each {peer.interval_s:.3g} s, heard"
-            text = f"{peer.address:<{size}}  {what} {ago(peer.heard_s, now_s)}"
+            text = f"{address:<{size}}  {what} {ago(peer.heard_s, now_s)}"
             if not peer.authentic:
-                text += self._in(_RED, ", digest does not fit: see carpsidecar doctor")
+                text += self._in(RED, ", digest does not fit: see carpsidecar doctor")
             yield text
 
     # How it is written.
@@ -132,19 +129,19 @@ class Table:
 
     def _row(self, label: str, text: str, colour: str = "") -> Iterator[str]:
         head = f"{_MARGIN}{label:<{_LABEL}}"
-        yield from self._broken(head, text, colour, self._in(_DIM, head) if label != "PROBLEM" else None)
+        yield from self._broken(head, text, colour, self._in(DIM, head) if label != "PROBLEM" else None)
 
     def _broken(self, head: str, text: str, colour: str = "", shown: str | None = None) -> Iterator[str]:
         """The text beside its head, in as many lines as it needs; what has colours of its own is short."""
         lines = [text]
         if "\x1b" not in text:
-            lines = textwrap.wrap(plain(text), self._width - len(head), break_on_hyphens=False) or [""]
+            lines = wrapped(plain(text), self._width - len(head))
         for number, line in enumerate(lines):
             line = line.replace(_NO_BREAK, " ")
             yield (" " * len(head) if number else shown or head) + self._in(colour, line)
 
     def _in(self, colour: str, text: str) -> str:
-        return f"\x1b[{colour}m{text}\x1b[0m" if self._colour and colour else text
+        return styled(text, colour) if self._colour else text
 
 
 def _cells(group: GroupStatus, now_s: float) -> tuple[str, ...]:
@@ -155,9 +152,9 @@ def _cells(group: GroupStatus, now_s: float) -> tuple[str, ...]:
 
 
 def _demotions(group: GroupStatus) -> Iterator[str]:
-    for demotion in group.demotions:
-        text = f": {demotion.text}" if demotion.text else ""
-        yield f"demoted by {demotion.amount}, {demotion.cause}{text}"
+    for cause, amount in group.demotions.items():
+        text = group.demotion_texts.get(cause)
+        yield f"demoted by {amount}, {cause}{f': {text}' if text else ''}"
 
 
 def _interval(group: GroupStatus) -> str:

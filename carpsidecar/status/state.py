@@ -14,8 +14,8 @@ from carpsidecar.ipc.messages import (
     GroupSnapshot,
     Heartbeat,
     Notice,
+    Report,
     ReporterSettings,
-    ToReporter,
 )
 
 ENGINE_SILENT_AFTER_S = 3.0
@@ -34,14 +34,14 @@ class State:
         """The snapshots in which a role was entered, the oldest first."""
         self.notices: deque[Notice] = deque(maxlen=_TRANSITIONS_KEPT)
         self.successor: ReporterSettings | None = None
-        """What the next reporter is told, where the engine only replaces this one."""
+        """What the next reporter is changed, where the engine only replaces this one."""
         self.bad_messages = 0
         """That either side could not read."""
         self.bad_messages_here = 0
         self._clock = clock
         self._heard_at: float | None = None
         self._counted_at: dict[str, float] = {}
-        self._subscribers: list[Callable[[ToReporter], None]] = []
+        self._subscribers: list[Callable[[Report], None]] = []
         self._waiting: list[asyncio.Future[None]] = []
 
     @property
@@ -55,7 +55,7 @@ class State:
         return None if self._heard_at is None else self._clock() - self._heard_at
 
     def counted_s_ago(self, group: str) -> float:
-        """Seconds since a heartbeat told of this group; infinite before the first."""
+        """Seconds since a heartbeat changed of this group; infinite before the first."""
         return self._clock() - self._counted_at.get(group, -float("inf"))
 
     async def until(self, wanted: Callable[[], bool], within_s: float) -> bool:
@@ -63,17 +63,13 @@ class State:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 while not wanted():
-                    told = asyncio.get_running_loop().create_future()
-                    self._waiting.append(told)
-                    await told
+                    changed = asyncio.get_running_loop().create_future()
+                    self._waiting.append(changed)
+                    await changed
         return wanted()
 
-    def subscribe(self, called: Callable[[ToReporter], None]) -> None:
+    def subscribe(self, called: Callable[[Report], None]) -> None:
         self._subscribers.append(called)
-
-    def bad_message(self) -> None:
-        """One from the engine could not be read."""
-        self.bad_messages_here += 1
 
     def engine_gone(self, now_s: float) -> None:
         """Nobody holds the addresses any more: a group that did not say so was left by a dying engine."""
@@ -83,7 +79,7 @@ class State:
                     replace(snapshot, role="init", reason="the engine is gone", since_s=now_s, master=None)
                 )
 
-    def receive(self, message: ToReporter) -> None:
+    def receive(self, message: Report) -> None:
         if isinstance(message, GroupSnapshot):
             before = self.groups.get(message.group)
             if before is None or (before.role, before.since_s) != (message.role, message.since_s):
@@ -106,6 +102,6 @@ class State:
         for called in self._subscribers:
             called(message)
         waiting, self._waiting = self._waiting, []
-        for told in waiting:
-            if not told.done():
-                told.set_result(None)
+        for changed in waiting:
+            if not changed.done():
+                changed.set_result(None)

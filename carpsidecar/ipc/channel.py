@@ -1,0 +1,149 @@
+"""One end of the socket between engine and reporter.
+
+It never waits: of what the other end can't take yet the newest message of each subject is kept, so that what waits
+is bounded however slow the other end is.
+"""
+
+import asyncio
+import errno
+import socket
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+from carpsidecar.ipc.messages import MESSAGE_SIZE_MAX, BadMessage, Message, encode, subject
+
+_READ_LIMIT = 32
+"""Messages in a row, before others have their turn."""
+
+_In = TypeVar("_In", bound=Message)
+
+
+class Channel(Generic[_In]):
+    """Sends messages in order, and hands over those that come, once `resume` was called.
+
+    Args:
+        decode: raises BadMessage for one that can't be read; it is counted.
+        received: called with each message.
+        lost: called once, with the reason, when the other end is gone; the channel is closed then.
+        unsent_max: nothing is read while more than this wait to be sent; None: reading does not depend on it.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        connection: socket.socket,
+        decode: Callable[[bytes], _In],
+        received: Callable[[_In], object],
+        lost: Callable[[str], None],
+        unsent_max: int | None = None,
+    ) -> None:
+        self.bad_messages = 0
+        """That came and could not be read, or were too long to be sent."""
+        self._loop = loop
+        self._connection = connection
+        self._decode = decode
+        self._received = received
+        self._lost = lost
+        self._unsent_max = unsent_max
+        self._unsent: dict[Hashable, tuple[Message, bytes]] = {}
+        self._open = True
+        self._paused = True
+        connection.setblocking(False)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * MESSAGE_SIZE_MAX)
+
+    def send(self, message: Message) -> Message | None:
+        """Returns the message of the same subject that waited, and is not sent any more."""
+        if not self._open:
+            return None
+        key = subject(message)
+        if key is None:
+            if not self._unsent:
+                self._send(encode(message))
+            return None
+        # Taken out first, so that the newest also is the last in line.
+        superseded, _ = self._unsent.pop(key, (None, b""))
+        self._unsent[key] = message, encode(message)
+        self._flush()
+        return superseded
+
+    def pause(self) -> None:
+        """Read no more for now; the kernel keeps what comes, and the other end's queue what it has no room for."""
+        if self._open and not self._paused:
+            self._loop.remove_reader(self._connection.fileno())
+        self._paused = True
+
+    def resume(self) -> None:
+        if self._open and self._paused:
+            self._loop.add_reader(self._connection.fileno(), self._readable)
+            self._paused = False
+
+    def close(self) -> None:
+        if self._open:
+            self._open = False
+            self._loop.remove_reader(self._connection.fileno())
+            self._loop.remove_writer(self._connection.fileno())
+            self._connection.close()
+
+    def _flush(self) -> None:
+        while self._unsent and self._open:
+            key, (_, data) = next(iter(self._unsent.items()))
+            if not self._send(data):
+                return
+            del self._unsent[key]
+
+    def _send(self, data: bytes) -> bool:
+        try:
+            self._connection.send(data)
+        except BlockingIOError:
+            self._loop.add_writer(self._connection.fileno(), self._writable)
+            return False
+        except OSError as error:
+            if error.errno == errno.EMSGSIZE:
+                # Not the other end's fault: it goes without this one.
+                self.bad_messages += 1
+                return True
+            self._end(error.strerror or str(error))
+            return False
+        return True
+
+    def _writable(self) -> None:
+        self._loop.remove_writer(self._connection.fileno())
+        self._flush()
+        self._read_if_drained()
+
+    def _read_if_drained(self) -> None:
+        if self._open and not self._paused and not self._congested:
+            self._loop.add_reader(self._connection.fileno(), self._readable)
+
+    @property
+    def _congested(self) -> bool:
+        return self._unsent_max is not None and len(self._unsent) > self._unsent_max
+
+    def _readable(self) -> None:
+        for _ in range(_READ_LIMIT):
+            if self._congested:
+                # Whoever sends and takes nothing has to wait.
+                self._loop.remove_reader(self._connection.fileno())
+                return
+            try:
+                data = self._connection.recv(MESSAGE_SIZE_MAX + 1)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._end(error.strerror or str(error))
+                return
+            if not data:
+                self._end("it closed its end")
+                return
+            try:
+                message = self._decode(data)
+            except BadMessage:
+                self.bad_messages += 1
+            else:
+                self._received(message)
+                if not self._open or self._paused:
+                    return
+
+    def _end(self, why: str) -> None:
+        self.close()
+        self._lost(why)
