@@ -12,6 +12,8 @@ class Question:
     sent_at: float
     answered_at: float | None = None
     answered_by: str | None = None
+    waited_s: float = 0.0
+    """For how long the answer waited for a processor beyond that: `answered_at` leaves it out."""
 
     @property
     def is_answered_in_time(self) -> bool:

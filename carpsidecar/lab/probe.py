@@ -113,7 +113,7 @@ class Probe:
 
     def _read(self, lines: IO[bytes]) -> None:
         for line in lines:
-            what, number, at_ns, *node = line.decode().split()
+            what, number, at_ns, *answer = line.decode().split()
             at = int(at_ns) / 1e9
             with self._changed:
                 if what == "?":
@@ -122,7 +122,8 @@ class Probe:
                 question = self._questions[int(number)]
                 # Where two nodes hold the address, the second answer comes too late to matter.
                 if question.answered_at is None:
-                    question.answered_at, question.answered_by = at, node[0]
+                    question.answered_at, question.answered_by = at, answer[1]
+                    question.waited_s = int(answer[0]) / 1e9
                     self._last_answered = question
                     self._changed.notify_all()
         with self._changed:

@@ -7,13 +7,13 @@ CARPSIDECAR_RELEASE: then the binary is the release's, and what else takes minut
 import os
 import platform
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from carpsidecar.lab.namespace import has_privileges
-from carpsidecar.lab.network import Lab
+from tests.support.segment import lab
+
+__all__ = ["binary", "lab"]
 
 SOURCE = Path(__file__).resolve().parent.parent.parent
 DIST = SOURCE / "dist"
@@ -40,14 +40,6 @@ def binary() -> Path:
             pytest.skip(f"the binary can't be built here: {made.stderr.strip()}")
         assert made.returncode == 0, made.stdout + made.stderr
     return path
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    if not has_privileges():
-        pytest.skip("needs network namespaces: run `sudo make test`")
-    with Lab() as lab:
-        yield lab
 
 
 def built(pattern: str) -> Path:

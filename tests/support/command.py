@@ -4,6 +4,9 @@ import os
 import shlex
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 from tests.support.unprivileged import UNPRIVILEGED
 
@@ -20,3 +23,11 @@ def shell(*arguments: str, unprivileged: bool = False) -> "subprocess.CompletedP
         check=False,
         env={name: value for name, value in os.environ.items() if not name.startswith("CARP_")},
     )
+
+
+@pytest.fixture
+def passphrase_file(tmp_path: Path) -> str:
+    path = tmp_path / "passphrase"
+    path.write_text("secret\n")
+    path.chmod(0o600)
+    return str(path)

@@ -72,6 +72,20 @@ def test_questions_are_asked_every_two_milliseconds_even_while_the_lab_is_busy(l
         assert probe.longest_outage_s(begin) <= delay.s
 
 
+def test_a_server_that_has_no_processor_for_a_while_is_no_outage(lab: Lab) -> None:
+    take(lab, "one", ADDRESSES[0])
+    (server,) = lab.nodes["one"].processes
+    with Probe(lab.nodes["client"], ADDRESSES[0]) as probe:
+        probe.wait_until_answered(SOON_S)
+        begin, delay = time.monotonic(), Delay(probe._process)
+        server.hang()
+        time.sleep(0.4)
+        server.resume()
+        probe.wait_until_answered(SOON_S)
+        assert max(question.waited_s for question in probe.questions) > 0.3
+        assert probe.longest_outage_s(begin) <= delay.s
+
+
 def test_the_echo_comes_from_the_address_that_was_asked(lab: Lab) -> None:
     take(lab, "one", ADDRESSES[0])
     for address in (ADDRESSES[0], str(lab.nodes["two"].address), str(lab.nodes["two"].address6)):

@@ -29,6 +29,8 @@ class Tally:
     violations: list[str] = field(default_factory=list)
     quiet_outage_s: float = 0.0
     outage_s: float = 0.0
+    waited_s: float = 0.0
+    """The longest that an answer waited for a processor of this machine, which no outage counts."""
     double_s: dict[str, float] = field(default_factory=dict)
     memory_grown_mb: float = 0.0
 
@@ -39,6 +41,7 @@ class Tally:
             f"  faults: {faults}",
             f"  quiet periods checked: {self.quiet_periods}, {self.quiet_s:.0f} s in all",
             f"  longest outage: {self.quiet_outage_s:.3f} s in a quiet network, {self.outage_s:.3f} s under faults",
+            f"  longest wait of an answer for a processor: {self.waited_s:.3f} s",
             *(f"  longest double holding: {s:.3f} s: {what}" for what, s in sorted(self.double_s.items())),
             f"  memory: grown by {self.memory_grown_mb:.1f} MB at most since a daemon's first minute",
         ]

@@ -94,6 +94,7 @@ class Soak:
         """In peace the client is answered, and by the holder."""
         until = facts.end - PATIENCE_S
         asked = [q for q in probe.questions if since <= q.sent_at <= until]
+        self.tally.waited_s = max([self.tally.waited_s, *(question.waited_s for question in probe.questions)])
         outages = probe.outages(since, until)
         self.tally.quiet_outage_s = max(self.tally.quiet_outage_s, _longest_s(outages))
         self.tally.outage_s = max(self.tally.outage_s, _longest_s(probe.outages(facts.begin, since)))

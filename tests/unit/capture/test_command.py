@@ -20,16 +20,8 @@ RECORDED, EXCHANGE = str(FIXTURES / "vhid-42.pcap"), str(FIXTURES / "exchange.pc
 PAGE = Path(__file__).parents[3] / "docs" / "man" / "carpsidecar.8"
 
 
-@pytest.fixture
-def secret(tmp_path: Path) -> str:
-    path = tmp_path / "passphrase"
-    path.write_text("secret\n")
-    path.chmod(0o600)
-    return str(path)
-
-
-def test_a_file_of_ucarps_is_shown_with_its_digests_verified(secret: str) -> None:
-    ended = shell("capture", "-r", EXCHANGE, "--passphrase-file", secret, "--vip", "10.99.0.100")
+def test_a_file_of_ucarps_is_shown_with_its_digests_verified(passphrase_file: str) -> None:
+    ended = shell("capture", "-r", EXCHANGE, "--passphrase-file", passphrase_file, "--vip", "10.99.0.100")
     assert ended.returncode == 0
     lines = ended.stdout.splitlines()
     assert all(line.endswith(" digest ok") for line in lines)
@@ -38,8 +30,8 @@ def test_a_file_of_ucarps_is_shown_with_its_digests_verified(secret: str) -> Non
 
 
 @pytest.mark.parametrize(("vip", "digest"), [("10.99.0.101", "bad"), ("10.99.0.100/24", "ok")])
-def test_other_addresses_are_bad_digests(secret: str, vip: str, digest: str) -> None:
-    ended = shell("capture", "-r", RECORDED, "--passphrase-file", secret, "--vip", vip, "--json")
+def test_other_addresses_are_bad_digests(passphrase_file: str, vip: str, digest: str) -> None:
+    ended = shell("capture", "-r", RECORDED, "--passphrase-file", passphrase_file, "--vip", vip, "--json")
     assert {json.loads(line)["digest"] for line in ended.stdout.splitlines()} == {digest}
 
 
@@ -106,8 +98,8 @@ def test_what_can_not_be_done_is_one_line(arguments: list[str], status: int, sai
 
 
 @pytest.mark.parametrize("vip", ["nonsense", "10.0.0.300"])
-def test_an_address_that_is_none(secret: str, vip: str) -> None:
-    ended = shell("capture", "-r", RECORDED, "--passphrase-file", secret, "--vip", vip)
+def test_an_address_that_is_none(passphrase_file: str, vip: str) -> None:
+    ended = shell("capture", "-r", RECORDED, "--passphrase-file", passphrase_file, "--vip", vip)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert f"--vip: {vip!r} is no IP address: give one such as" in ended.stderr
 

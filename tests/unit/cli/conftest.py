@@ -4,13 +4,15 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from carpsidecar import logs
 from carpsidecar.config.sources import Config
+from tests.support.command import passphrase_file
+
+__all__ = ["passphrase_file"]
 
 
 class StartError(Exception):
@@ -56,11 +58,3 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeEngine]:
     logs.logger.handlers.clear()
     logs.logger.setLevel(logging.NOTSET)
     logs.logger.propagate = True
-
-
-@pytest.fixture
-def passphrase_file(tmp_path: Path) -> str:
-    path = tmp_path / "passphrase"
-    path.write_text("secret\n")
-    path.chmod(0o600)
-    return str(path)

@@ -8,6 +8,9 @@ import pytest
 
 from carpsidecar.config.schema import ConfigError
 from carpsidecar.config.sources import Config, load
+from tests.support.command import passphrase_file
+
+__all__ = ["passphrase_file"]
 
 WriteFile = Callable[[str], str]
 Refusal = Callable[..., str]
@@ -23,14 +26,6 @@ def write_file(tmp_path: Path) -> WriteFile:
         return str(path)
 
     return write
-
-
-@pytest.fixture
-def passphrase_file(tmp_path: Path) -> str:
-    path = tmp_path / "passphrase"
-    path.write_text("secret\n")
-    path.chmod(0o600)
-    return str(path)
 
 
 @pytest.fixture
