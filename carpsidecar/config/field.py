@@ -41,7 +41,7 @@ def setting(
         repeats: whether its flag may be given several times, and its variable holds a list.
     """
     description = f"{purpose} (default: {fallback})" if fallback else purpose
-    extra = {"remedy": remedy, "fallback": fallback, "metavar": metavar, "repeats": repeats}
+    extra = {"own_remedy": remedy, "fallback": fallback, "own_metavar": metavar, "repeats": repeats}
     return Meta(description=description, extra=extra, **bounds)
 
 
@@ -52,9 +52,9 @@ class Field:
     name: str
     type: Any
     default: Any
-    """None where nothing is given: then `fallback` says in words what holds, if anything does."""
-    fallback: str
     meta: Meta
+    fallback: str
+    """What holds where nothing is given and the default is None, for people."""
     own_remedy: str
     own_metavar: str
     repeats: bool
@@ -143,20 +143,10 @@ def fields_of(struct: type[msgspec.Struct]) -> dict[str, Field]:
     found = {}
     for info in fields(struct):
         kind, meta = get_args(info.type)
-        own = meta.extra
         kinds = [one for one in get_args(kind) if one is not NoneType]
         if len(kinds) < len(get_args(kind)):
             kind = Union[tuple(kinds)]  # noqa: UP007 (of a tuple)
-        found[info.name] = Field(
-            info.name,
-            Annotated[kind, meta],
-            info.default,
-            own["fallback"],
-            meta,
-            own["remedy"],
-            own["metavar"],
-            own["repeats"],
-        )
+        found[info.name] = Field(info.name, Annotated[kind, meta], info.default, meta, **meta.extra)
     return found
 
 

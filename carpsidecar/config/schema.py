@@ -4,6 +4,7 @@ Flags, variables, the file, its JSON Schema, `config check` and the help derive 
 manual and chart with them. A setting has one name everywhere: `advskew`, `--advskew`, `CARP_ADVSKEW`.
 """
 
+from functools import partial
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -20,13 +21,22 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 Texts = str | list[str]
 Advskew = Annotated[int, Meta(ge=0, le=254)]
 
-_COMMAND = "give a command without shell syntax, or a list of its arguments"
-_SHORT_NAME = "give a short name in lower case"
-_SELECTOR = "give a label selector such as app=web"
 _NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?(?!\n)$"
 # What the kernel allows in a name: 15 bytes, no slash, colon or space.
 _INTERFACE_PATTERN = r"^[!-.0-9;-~]{1,15}(?!\n)$"
 _LISTEN_PATTERN = r"^(\[[0-9a-fA-F:.]+\]|[0-9.]+):[0-9]{1,5}(?!\n)$"
+
+# Kinds of settings; an object is one of Kubernetes', by its name.
+_address = partial(setting, metavar="ADDRESS", repeats=True)
+_command = partial(
+    setting, remedy="give a command without shell syntax, or a list of its arguments", metavar="COMMAND"
+)
+_demotion = partial(setting, ge=0, le=ADVSKEW_DEMOTED)
+_file = partial(setting, metavar="FILE", min_length=1)
+_name = partial(setting, remedy="give a short name in lower case", metavar="NAME", pattern=_NAME_PATTERN)
+_object = partial(setting, metavar="NAME", min_length=1)
+_selector = partial(setting, remedy="give a label selector such as app=web", metavar="SELECTOR", min_length=1)
+
 _ELECTION = Settings()
 
 
@@ -35,11 +45,9 @@ class Group(Struct, kw_only=True, frozen=True):
 
     vip: Annotated[
         Texts | None,
-        setting(
+        _address(
             "virtual address; /32 or /128 unless a prefix is given",
             "give an IP address such as 192.0.2.100 or 2001:db8::100",
-            metavar="ADDRESS",
-            repeats=True,
         ),
     ] = None
     interface: Annotated[
@@ -58,12 +66,7 @@ class Group(Struct, kw_only=True, frozen=True):
     ] = None
     passphrase_file: Annotated[
         str | None,
-        setting(
-            "file whose first line is the passphrase",
-            "give the path of a file that only its owner can read",
-            metavar="FILE",
-            min_length=1,
-        ),
+        _file("file whose first line is the passphrase", "give the path of a file that only its owner can read"),
     ] = None
     passphrase_fd: Annotated[
         int | None,
@@ -102,67 +105,36 @@ class Group(Struct, kw_only=True, frozen=True):
     preempt: Annotated[bool, setting("take over from a master that is less preferred")] = _ELECTION.preempt
     source: Annotated[
         Texts | None,
-        setting(
+        _address(
             "this node's address to advertise from, one a family",
             "give an address of this node on the interface",
             fallback="the interface's",
-            metavar="ADDRESS",
-            repeats=True,
         ),
     ] = None
     peer: Annotated[
         Texts | None,
-        setting(
-            "send to these addresses instead of the multicast group",
-            "give the addresses of the other nodes",
-            metavar="ADDRESS",
-            repeats=True,
-        ),
+        _address("send to these addresses instead of the multicast group", "give the addresses of the other nodes"),
     ] = None
     multicast: Annotated[
         Texts | None,
-        setting(
+        _address(
             "multicast group, one a family",
             "give a multicast address such as 239.192.0.18",
             fallback="224.0.0.18 and ff02::12",
-            metavar="ADDRESS",
-            repeats=True,
         ),
     ] = None
     broadcast: Annotated[bool, setting("send in Ethernet broadcasts, as ucarp --nomcast; IPv4 only")] = False
     sync_group: Annotated[
-        str | None,
-        setting(
-            "groups with one name here move together: trouble in one demotes them all",
-            _SHORT_NAME,
-            metavar="NAME",
-            pattern=_NAME_PATTERN,
-        ),
+        str | None, _name("groups with one name here move together: trouble in one demotes them all")
     ] = None
-    on_master: Annotated[
-        Texts | None,
-        setting("command to run after this node became master", _COMMAND, metavar="COMMAND"),
-    ] = None
-    on_backup: Annotated[
-        Texts | None,
-        setting("command to run after this node became backup", _COMMAND, metavar="COMMAND"),
-    ] = None
+    on_master: Annotated[Texts | None, _command("command to run after this node became master")] = None
+    on_backup: Annotated[Texts | None, _command("command to run after this node became backup")] = None
     on_fault: Annotated[
-        Texts | None,
-        setting("command to run when this node can't take part", _COMMAND, fallback="on_backup", metavar="COMMAND"),
+        Texts | None, _command("command to run when this node can't take part", fallback="on_backup")
     ] = None
     hook_timeout_s: Annotated[float, setting("seconds after which a command is ended", gt=0, le=86400)] = 60.0
     ignore_link: Annotated[bool, setting("stay in the election while the link is down")] = False
-    name: Annotated[
-        str | None,
-        setting(
-            "the group's name in logs, status and labels",
-            _SHORT_NAME,
-            fallback="vhid-N",
-            metavar="NAME",
-            pattern=_NAME_PATTERN,
-        ),
-    ] = None
+    name: Annotated[str | None, _name("the group's name in logs, status and labels", fallback="vhid-N")] = None
 
 
 class Engine(Struct, kw_only=True, frozen=True):
@@ -195,47 +167,22 @@ class Reporter(Struct, kw_only=True, frozen=True):
     kubernetes: Annotated[bool, setting("report to Kubernetes, as this pod")] = False
     kubeconfig: Annotated[
         str | None,
-        setting(
+        _file(
             "file that says how to reach Kubernetes",
             "give the path of a kubeconfig file",
             fallback="the pod's service account",
-            metavar="FILE",
-            min_length=1,
         ),
     ] = None
-    pod_name: Annotated[
-        str | None,
-        setting("name of this pod", "give metadata.name by the downward API", metavar="NAME", min_length=1),
-    ] = None
+    pod_name: Annotated[str | None, _object("name of this pod", "give metadata.name by the downward API")] = None
     pod_namespace: Annotated[
-        str | None,
-        setting(
-            "namespace of this pod", "give metadata.namespace by the downward API", metavar="NAME", min_length=1
-        ),
+        str | None, _object("namespace of this pod", "give metadata.namespace by the downward API")
     ] = None
     node_name: Annotated[
-        str | None,
-        setting(
-            "name of this node",
-            "give spec.nodeName by the downward API",
-            fallback="its host name",
-            metavar="NAME",
-            min_length=1,
-        ),
+        str | None, _object("name of this node", "give spec.nodeName by the downward API", fallback="its host name")
     ] = None
-    pod_selector: Annotated[
-        str | None,
-        setting("labels of the pods of our own kind, on all nodes", _SELECTOR, metavar="SELECTOR", min_length=1),
-    ] = None
+    pod_selector: Annotated[str | None, _selector("labels of the pods of our own kind, on all nodes")] = None
     workload_selector: Annotated[
-        str | None,
-        setting(
-            "labels of the pods of this node that carry the role too",
-            _SELECTOR,
-            fallback="none",
-            metavar="SELECTOR",
-            min_length=1,
-        ),
+        str | None, _selector("labels of the pods of this node that carry the role too", fallback="none")
     ] = None
     workload_namespace: Annotated[
         Texts | None,
@@ -248,14 +195,9 @@ class Reporter(Struct, kw_only=True, frozen=True):
         ),
     ] = None
     unready_demotion: Annotated[
-        int,
-        setting(
-            "demotion while another container of this pod, or a workload pod of this node, is not ready",
-            ge=0,
-            le=ADVSKEW_DEMOTED,
-        ),
+        int, _demotion("demotion while another container of this pod, or a workload pod of this node, is not ready")
     ] = 0
-    cordon_demotion: Annotated[int, setting("demotion while this node is cordoned", ge=0, le=ADVSKEW_DEMOTED)] = 0
+    cordon_demotion: Annotated[int, _demotion("demotion while this node is cordoned")] = 0
     advskew_label: Annotated[
         str | None,
         setting(
@@ -274,9 +216,7 @@ class Reporter(Struct, kw_only=True, frozen=True):
 class Check(Struct, kw_only=True, frozen=True):
     """A health check; one of http, tcp and command says what it does."""
 
-    name: Annotated[
-        str, setting("the check's name in logs, metrics and status", _SHORT_NAME, pattern=_NAME_PATTERN)
-    ]
+    name: Annotated[str, _name("the check's name in logs, metrics and status")]
     http: Annotated[
         str | None,
         setting(
@@ -293,12 +233,12 @@ class Check(Struct, kw_only=True, frozen=True):
             pattern=r"^[!-~]+:[0-9]{1,5}(?!\n)$",
         ),
     ] = None
-    command: Annotated[Texts | None, setting("command that ends with exit status 0", _COMMAND)] = None
+    command: Annotated[Texts | None, _command("command that ends with exit status 0")] = None
     interval_s: Annotated[float, setting("seconds from one run to the next", ge=0.1, le=3600)] = 2.0
     timeout_s: Annotated[float, setting("seconds after which a run has failed", gt=0, le=3600)] = 2.0
     rise: Annotated[int, setting("good runs in a row that make it healthy", ge=1, le=1000)] = 2
     fall: Annotated[int, setting("bad runs in a row that make it unhealthy", ge=1, le=1000)] = 3
-    demotion: Annotated[int, setting("demotion while it is unhealthy", ge=0, le=ADVSKEW_DEMOTED)] = ADVSKEW_DEMOTED
+    demotion: Annotated[int, _demotion("demotion while it is unhealthy")] = ADVSKEW_DEMOTED
     group: Annotated[
         str | None,
         setting("the one group that it demotes", "give the name of a group", fallback="all", pattern=_NAME_PATTERN),
