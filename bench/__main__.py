@@ -14,7 +14,7 @@ from bench import page
 from bench.section import Section
 
 _MODULES = {
-    "failover": "bench.table",
+    "failover": "bench.failover_report",
     "floor": "bench.floor",
     "process": "bench.process",
     "packets": "bench.packets",

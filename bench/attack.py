@@ -12,7 +12,7 @@ from ipaddress import IPv4Address
 from itertools import pairwise
 from typing import Literal, TypeVar
 
-from bench.attack_table import ALL, CLAIMS, OF_MASTER, body, plot
+from bench.attack_report import ALL, CLAIMS, OF_MASTER, body, plot
 from bench.engine import VHID, VIP, Engine, became
 from bench.frames import Forge, mixed
 from bench.section import Section
@@ -63,7 +63,7 @@ class Flood:
     @property
     def counted_percent(self) -> tuple[float, float]:
         """Of what was sent; the kernel may have no room for some, and refuses what bears its own address."""
-        return _pair(lambda place: 100 * sum(self.counted[place].values()) / self.sent)
+        return _pair(lambda node: 100 * sum(self.counted[node].values()) / self.sent)
 
     @property
     def grown_kb(self) -> int:
@@ -202,14 +202,14 @@ class _Scene:
         moves, since_s = len(self._watch.changes), time.time()
         argv = [sys.executable, "-m", "bench.flood", str(file), str(rate), str(seconds)]
         process = self._attacker.start(argv)
-        words = process.wait_for("flood: sent", seconds + 30).split()
-        sent, took_s = int(words[2]), float(words[4])
+        fields = process.wait_for("flood: sent", seconds + 30).split()
+        sent, took_s = int(fields[2]), float(fields[4])
         until_s = time.time()
         spent_s = [engine.cpu_s - before for engine, before in zip(self._engines, cpu_s, strict=True)]
         process.wait(10)
         self._watch.wait_until_quiet(max(_CALM_S, 4 * self._interval_s), 60)
         after = [_counted(engine) for engine in self._engines]
-        said = [engine.process.log.removeprefix(log) for engine, log in zip(self._engines, logs, strict=True)]
+        logged = [engine.process.log.removeprefix(log) for engine, log in zip(self._engines, logs, strict=True)]
         at = self._tap.advertised_at(master.node, since_s - 1.5 * self._interval_s, until_s)
         gaps = [later - earlier for earlier, later in pairwise(at)]
         return Flood(
@@ -222,12 +222,12 @@ class _Scene:
             len(self._watch.changes) - moves,
             max(gaps, default=0.0) - self._interval_s,
             len(at),
-            _pair(lambda place: 100 * spent_s[place] / (until_s - since_s)),
+            _pair(lambda node: 100 * spent_s[node] / (until_s - since_s)),
             _pair(memory_kb.__getitem__),
-            _pair(lambda place: self._engines[place].pss_kb),
-            _pair(lambda place: said[place].count("\n")),
-            _pair(lambda place: len(said[place])),
-            _pair(lambda place: dict(after[place] - counted[place])),
+            _pair(lambda node: self._engines[node].pss_kb),
+            _pair(lambda node: logged[node].count("\n")),
+            _pair(lambda node: len(logged[node])),
+            _pair(lambda node: dict(after[node] - counted[node])),
         )
 
 

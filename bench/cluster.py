@@ -12,7 +12,7 @@ from bench.section import Section, table
 
 RESULTS = ROOT / "build" / "cluster.json"
 
-WORDS = """\
+HOW_MEASURED = """\
 Three nodes, each a network namespace with its own containerd and kubelet, on one bridge, with the chart's defaults;
 a client on that bridge asks the address every 2 ms. One run of each; the times of labels and of whole updates
 include what kubectl, the kubelet and the API server take."""
@@ -27,7 +27,7 @@ def section(quick: bool) -> Section:
         (event, ", ".join(f"{name.replace('_', ' ')}: {_shown(name, value)}" for name, value in values.items()))
         for event, values in results.items()
     ]
-    return Section("A real cluster", f"{WORDS}{failed}\n\n{table(('what', 'measured'), rows)}", results)
+    return Section("A real cluster", f"{HOW_MEASURED}{failed}\n\n{table(('what', 'measured'), rows)}", results)
 
 
 def _shown(name: str, value: float) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import median, quantiles
 
-from bench.load import WORDS, Load, loaded
+from bench.load import LABELS, Load, loaded
 from bench.section import Section, duration, table
 from bench.systems import FASTEST
 from carpsidecar.lab.network import Lab
@@ -63,8 +63,8 @@ def measure(load: Load, realtime: bool, seconds: float) -> Floor:
 
 
 def render(floors: Sequence[Floor], seconds: float) -> Section:
-    header = ("", *(f"{WORDS[f.load]}{', real-time' if f.realtime else ''}" for f in floors))
-    rows = [(words, *(str(f.parts[part]) for f in floors)) for part, words in _PARTS.items()]
+    header = ("", *(f"{LABELS[f.load]}{', real-time' if f.realtime else ''}" for f in floors))
+    rows = [(text, *(str(f.parts[part]) for f in floors)) for part, text in _PARTS.items()]
     body = [
         f"Milliseconds: median / 99 % / most, of {seconds / _INTERVAL_S:.0f} each, by the code that the engine"
         " uses: asyncio's timers, one netlink request, the raw socket, and at a takeover advertisement, address and"
@@ -87,11 +87,11 @@ def _sum(floors: Sequence[Floor]) -> list[str]:
     worst = {floor.load: floor.parts["late"].most_s for floor in floors if floor.realtime == FASTEST.realtime}
     busiest = max(worst, key=lambda load: worst[load])
     return [
-        f"With the recommended setting ({FASTEST.words}) a backup waits {duration(most_s)} from the last"
+        f"With the recommended setting ({FASTEST.setting}) a backup waits {duration(most_s)} from the last"
         f" advertisement, which is {duration(least_s)} to {duration(most_s)} from the fault. Timer, way and"
         f" takeover add {1000 * rest_s:.2g} ms with no load (asyncio's timers are whole milliseconds): the rest of"
         " an outage is the waiting. That must be longer than the worst delay of a healthy machine: here a timer was"
-        f" {duration(worst[busiest])} late at most ({WORDS[busiest]}).",
+        f" {duration(worst[busiest])} late at most ({LABELS[busiest]}).",
     ]
 
 

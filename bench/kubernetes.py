@@ -35,8 +35,8 @@ def section(quick: bool) -> Section:
         Result("transition to label in a watch: median", median(took_ms), "ms", _GOAL_MS, note),
         Result("transition to label in a watch: 99 %", quantiles(took_ms, n=100)[-1], "ms", None, note),
     ]
-    words = "One kube-apiserver on one etcd that syncs to disk, on this machine, with nothing else to do."
-    return of_results("Kubernetes", results, words)
+    text = "One kube-apiserver on one etcd that syncs to disk, on this machine, with nothing else to do."
+    return of_results("Kubernetes", results, text)
 
 
 def _transitions(plane: ControlPlane, folder: Path, rounds: int) -> list[float]:

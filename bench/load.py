@@ -11,7 +11,7 @@ from typing import Literal
 
 Load = Literal["idle", "busy", "changing"]
 
-WORDS: dict[Load, str] = {
+LABELS: dict[Load, str] = {
     "idle": "no load",
     "busy": "every processor kept busy",
     "changing": "busy, and namespaces and interfaces come and go",
@@ -52,8 +52,8 @@ def late_by_itself(seconds: float) -> float:
         OSError: there is no real-time priority to watch with.
     """
     argv = [[sys.executable, "-m", "bench.machine_timer", str(n), str(seconds)] for n in range(os.cpu_count() or 1)]
-    timers = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for words in argv]
-    said = [timer.communicate()[0] for timer in timers]
-    if not all(said):
+    timers = [subprocess.Popen(program, stdout=subprocess.PIPE, text=True) for program in argv]
+    printed = [timer.communicate()[0] for timer in timers]
+    if not all(printed):
         raise OSError("no timers with real-time priority")
-    return max(map(float, said))
+    return max(map(float, printed))

@@ -15,8 +15,8 @@ class Result:
 
     def row(self) -> str:
         goal = "" if self.goal is None else f"{self.goal:g}"
-        verdict = "" if self.goal is None else ("yes" if self.value <= self.goal else "NO")
-        return f"| {self.name} | {self.value:.3g} {self.unit} | {goal} | {verdict} | {self.note} |"
+        reached = "" if self.goal is None else ("yes" if self.value <= self.goal else "NO")
+        return f"| {self.name} | {self.value:.3g} {self.unit} | {goal} | {reached} | {self.note} |"
 
 
 HEADER = "| what | measured | goal | reached | note |\n| --- | --- | --- | --- | --- |"

@@ -11,7 +11,7 @@ from typing import Literal
 
 from bench.crowd import Crowd, simulate
 from bench.engine import Engine, Settings, write_config
-from bench.scale_plot import body, plot
+from bench.scale_report import body, plot
 from bench.section import Section
 from carpsidecar.lab.network import Lab
 from carpsidecar.lab.node import Node

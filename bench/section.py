@@ -1,4 +1,4 @@
-"""What a benchmark gives to the page: words, numbers and pictures."""
+"""What a benchmark gives to the page: text, numbers and pictures."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -21,8 +21,8 @@ class Section:
     summary_in: str = "README.md"
 
 
-def image(name: str, words: str, folder: str = "bench") -> str:
-    return f"![{words}]({folder}/{name}.svg)"
+def image(name: str, text: str, folder: str = "bench") -> str:
+    return f"![{text}]({folder}/{name}.svg)"
 
 
 def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -33,10 +33,10 @@ def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return "\n".join([line(header), line(["---"] * len(header)), *map(line, rows)])
 
 
-def of_results(title: str, results: Iterable[Result], words: str = "") -> Section:
+def of_results(title: str, results: Iterable[Result], text: str = "") -> Section:
     """A section of plain numbers beside their goals."""
     results = list(results)
-    body = "\n".join([*([words, ""] if words else []), HEADER, *(result.row() for result in results)])
+    body = "\n".join([*([text, ""] if text else []), HEADER, *(result.row() for result in results)])
     data = [{"name": r.name, "value": r.value, "unit": r.unit, "goal": r.goal, "note": r.note} for r in results]
     return Section(title, body, data)
 

@@ -16,7 +16,7 @@ from statistics import quantiles
 from bench.engine import Engine, Settings, became, write_config
 from bench.load import Load, late_by_itself, loaded
 from bench.section import Section
-from bench.stability_words import body, for_tuning, plot
+from bench.stability_report import body, for_tuning, plot
 from bench.systems import FASTEST, Timing
 from carpsidecar.ipc.messages import GroupCounters
 from carpsidecar.lab.network import Lab
@@ -75,10 +75,10 @@ def section(quick: bool) -> Section:
 
 def render(stability: Stability) -> Section:
     drawing = plot(stability.sweep)
-    words = for_tuning(stability)
+    text = for_tuning(stability)
     return Section(
         *("No false takeovers", body(stability), asdict(stability), {"stability": drawing}),
-        summary=words,
+        summary=text,
         summary_in="docs/tuning.md",
     )
 

@@ -37,7 +37,7 @@ class Timing:
         return self.advbase + self.advskews[0] / 256
 
     @property
-    def words(self) -> str:
+    def setting(self) -> str:
         first, second = self.advskews
         ratio = "" if self.dead_ratio == 3 else f", dead ratio {self.dead_ratio}"
         realtime = ", real-time priority" if self.realtime else ""
@@ -83,7 +83,7 @@ class System:
         """The same with other times; None where it has no advbase and advskew."""
         if self.timing is None:
             return None
-        return replace(self, timing=timing, interval_s=timing.interval_s, setting=timing.words)
+        return replace(self, timing=timing, interval_s=timing.interval_s, setting=timing.setting)
 
 
 def _ours(system: System, node: Node, rank: int, directory: Path) -> Sequence[str]:
@@ -138,7 +138,7 @@ _KEEPALIVED_READY = re.compile("Entering BACKUP STATE")
 
 SYSTEMS = (
     System(
-        *("ucarp", "ucarp", EVERY_SECOND.words, EVERY_SECOND.interval_s),
+        *("ucarp", "ucarp", EVERY_SECOND.setting, EVERY_SECOND.interval_s),
         *(re.compile("Switching to state: BACKUP"), _ucarp, EVERY_SECOND),
     ),
     System(
@@ -150,11 +150,11 @@ SYSTEMS = (
         *(_KEEPALIVED_READY, _keepalived),
     ),
     System(
-        *("ours", "ours at 1 s", EVERY_SECOND.words, EVERY_SECOND.interval_s),
+        *("ours", "ours at 1 s", EVERY_SECOND.setting, EVERY_SECOND.interval_s),
         *(_OURS_READY, _ours, EVERY_SECOND),
     ),
     System(
-        *("ours-fast", "ours, fastest", FASTEST.words, FASTEST.interval_s),
+        *("ours-fast", "ours, fastest", FASTEST.setting, FASTEST.interval_s),
         *(_OURS_READY, _ours, FASTEST),
     ),
 )

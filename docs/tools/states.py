@@ -65,7 +65,7 @@ def _straight(axes: Axes, way: Way, middle: float, label: list[str]) -> None:
         end, y = end + _BOX_WIDTH, middle + _APART
         top = y + 20
     _arrow(axes, [(start, y), (end, y)])
-    _words(axes, (start + end) / 2, top, label)
+    _lines(axes, (start + end) / 2, top, label)
 
 
 def _around(axes: Axes, middle: float, below: float, label: list[str]) -> None:
@@ -73,12 +73,12 @@ def _around(axes: Axes, middle: float, below: float, label: list[str]) -> None:
     bottom = middle + _BOX_HEIGHT / 2
     axes.plot([start, start, end], [bottom, below, below], color=SOFT, linewidth=1.5 * POINTS)
     _arrow(axes, [(end, below), (end, bottom)])
-    _words(axes, (start + end) / 2, below + 20, label)
+    _lines(axes, (start + end) / 2, below + 20, label)
 
 
-def _words(axes: Axes, x: float, top: float, label: Sequence[str]) -> None:
-    for number, words in enumerate(label):
-        axes.text(x, top + number * _LINE, words, ha="center", color=BLUE if words.startswith("→") else INK)
+def _lines(axes: Axes, x: float, top: float, label: Sequence[str]) -> None:
+    for number, text in enumerate(label):
+        axes.text(x, top + number * _LINE, text, ha="center", color=BLUE if text.startswith("→") else INK)
 
 
 def _arrow(axes: Axes, between: Sequence[tuple[float, float]]) -> None:

@@ -122,10 +122,10 @@ def _fault(axes: Axes, panel: Sequence[Cell], cells: Sequence[Cell]) -> None:
             axes.vlines(goal, row - 0.4, row + 0.4, color=INK, linewidth=1.6 * POINTS)
         middle = median(cell.values)
         style: dict[str, Any] = {"weight": "bold"} if cell.system.key.startswith("ours") else {}
-        words = duration(middle, "below 2 ms" if cell.fault.measure == "outage" else "never")
+        text = duration(middle, "below 2 ms" if cell.fault.measure == "outage" else "never")
         if cell.still:
             style = {"weight": "bold", "color": VERMILLION}
-            words = "for ever"
+            text = "for ever"
             ends = (_MOST_S * 1.5, row), (min(cell.values), row)
             axes.annotate("", *ends, arrowprops={"arrowstyle": "-|>", "color": VERMILLION, "lw": 2.2 * POINTS})
         else:
@@ -133,7 +133,7 @@ def _fault(axes: Axes, panel: Sequence[Cell], cells: Sequence[Cell]) -> None:
             axes.plot([min(cell.values), max(cell.values)], [row, row], color=colour)
             axes.plot(middle, row, "o", color=colour)
         style |= {"transform": axes.get_yaxis_transform(), "fontsize": 12.5 * POINTS}
-        axes.text(1.345, row, words, ha="right", va="center_baseline", **style)
+        axes.text(1.345, row, text, ha="right", va="center_baseline", **style)
 
 
 def _systems_at(axes: Axes, cells: Sequence[Cell]) -> None:

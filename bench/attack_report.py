@@ -1,4 +1,4 @@
-"""The floods in words, a table and a picture."""
+"""The floods in text, a table and a picture."""
 
 from collections.abc import Sequence
 from statistics import median
@@ -61,7 +61,7 @@ def body(attack: "Attack") -> str:
             " processors. Times are those at which the kernel of a fourth node saw the advertisements. Pairs are"
             " master / backup.",
             "",
-            *(f"- {words}" for words in _verdicts(attack)),
+            *(f"- {text}" for text in _findings(attack)),
             "",
             image("attack", "How late the master's advertisements were in each flood"),
             "",
@@ -72,7 +72,7 @@ def body(attack: "Attack") -> str:
     )
 
 
-def _verdicts(attack: "Attack") -> list[str]:
+def _findings(attack: "Attack") -> list[str]:
     floods = attack.floods
     moved = [flood for flood in floods if flood.transitions]
     late = [flood for flood in floods if flood.late_max_s > LATE_MAX * flood.interval_s]
@@ -105,8 +105,8 @@ def _counted_least(floods: Sequence["Flood"]) -> float:
     return min(
         percent
         for flood in floods
-        for place, percent in enumerate(flood.counted_percent)
-        if (flood.kind, place) not in _BLIND and flood.kind != ALL
+        for node, percent in enumerate(flood.counted_percent)
+        if (flood.kind, node) not in _BLIND and flood.kind != ALL
     )
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.axes import Axes
 
-from bench.load import WORDS
+from bench.load import LABELS
 from bench.picture import BLUE, GREEN, POINTS, SOFT, VERMILLION, Picture
 from bench.section import duration, image, table
 from bench.systems import FASTEST
@@ -22,7 +22,7 @@ def body(stability: "Stability") -> str:
     trials = stability.sweep
     rows = [
         (
-            _words(_condition(trial)),
+            _label(_condition(trial)),
             f"0, {trial.advskew}, {trial.dead_ratio}",
             duration(trial.interval_s),
             duration(trial.patience_s),
@@ -42,7 +42,7 @@ def body(stability: "Stability") -> str:
             "Nothing is wrong with the master, so every takeover is a false one.",
             "",
             f"- {_of_recommended(stability.recommended)}",
-            *(f"- {verdict}" for verdict in _verdicts(trials)),
+            *(f"- {finding}" for finding in _findings(trials)),
             "",
             image("stability", "False takeovers against the advertisement interval"),
             "",
@@ -64,7 +64,7 @@ def for_tuning(stability: "Stability") -> str:
             image("stability", "False takeovers against the advertisement interval"),
             "",
             f"- {_of_recommended(stability.recommended)}",
-            *(f"- {verdict}" for verdict in _verdicts(stability.sweep)),
+            *(f"- {finding}" for finding in _findings(stability.sweep)),
             "",
             f"{stability.sweep[0].seconds:g} s for each point."
             " All numbers: [benchmark.md](benchmark.md#no-false-takeovers).",
@@ -75,30 +75,30 @@ def for_tuning(stability: "Stability") -> str:
 def _of_recommended(trial: "Trial") -> str:
     minutes = f"{trial.seconds / 60:g} minutes" if trial.seconds >= 60 else f"{trial.seconds:g} s"
     return (
-        f"the recommended setting ({FASTEST.words}), {minutes}, {WORDS[trial.load]}: {trial.takeovers or 'no'}"
+        f"the recommended setting ({FASTEST.setting}), {minutes}, {LABELS[trial.load]}: {trial.takeovers or 'no'}"
         f" false takeover{'' if trial.takeovers == 1 else 's'}; of {trial.advertisements:,} advertisements the"
         f" latest was {duration(trial.late_most_s)} late, and the backup waits {duration(trial.patience_s)};"
         f" the machine itself was {duration(trial.machine_late_most_s)} late"
     )
 
 
-def _verdicts(trials: Sequence["Trial"]) -> list[str]:
+def _findings(trials: Sequence["Trial"]) -> list[str]:
     """For each load the least patience that held, and how late an advertisement was."""
-    verdicts = []
+    findings = []
     for condition in _conditions(trials):
         mine = [trial for trial in trials if _condition(trial) == condition]
         worst = max((trial.patience_s for trial in mine if trial.takeovers), default=0.0)
         held = [trial for trial in mine if trial.patience_s > worst]
         late = max(trial.late_most_s for trial in mine)
         least = min(held, key=lambda trial: trial.patience_s, default=None)
-        verdict = (
+        finding = (
             "no setting held"
             if least is None
             else f"what waits {duration(least.patience_s)} or longer held"
             f" (advskew {least.advskew}, dead ratio {least.dead_ratio})"
         )
-        verdicts.append(f"{_words(condition)}: {verdict}; the latest advertisement was {duration(late)} late")
-    return verdicts
+        findings.append(f"{_label(condition)}: {finding}; the latest advertisement was {duration(late)} late")
+    return findings
 
 
 def plot(trials: Sequence["Trial"]) -> Picture:
@@ -109,7 +109,7 @@ def plot(trials: Sequence["Trial"]) -> Picture:
         *("How often a backup takes over though nothing is wrong",),
         *("In ten minutes, by the time between two advertisements. Lower is better.",),
     )
-    picture.key(80, [(_COLOURS[load], WORDS[load]) for load in dict.fromkeys(load for load, _ in conditions)])
+    picture.key(80, [(_COLOURS[load], LABELS[load]) for load in dict.fromkeys(load for load, _ in conditions)])
     if any(realtime for _, realtime in conditions):
         picture.text(24, 106, "- - -  with real-time priority", colour=SOFT)
     for number, ratio in enumerate(ratios):
@@ -140,9 +140,9 @@ def _panel(
         axes.axvline(FASTEST.interval_s, color=SOFT, linewidth=1.2 * POINTS, linestyle=":")
         style: dict[str, Any] = {"color": SOFT, "fontsize": 11 * POINTS, "ha": "center"}
         axes.text(FASTEST.interval_s, 1.02, "recommended", transform=axes.get_xaxis_transform(), **style)
-    for place, condition in enumerate(conditions):
+    for number, condition in enumerate(conditions):
         # Side by side, so that one does not hide the other.
-        aside = _ASIDE ** (place - len(conditions) // 2)
+        aside = _ASIDE ** (number - len(conditions) // 2)
         points = sorted((t.interval_s * aside, per_ten_minutes(t)) for t in mine if _condition(t) == condition)
         load, realtime = condition
         axes.plot(*zip(*points, strict=True), "--o" if realtime else "-o", color=_COLOURS[load], clip_on=False)
@@ -160,6 +160,6 @@ def _conditions(trials: Sequence["Trial"]) -> list["Condition"]:
     return list(dict.fromkeys(map(_condition, trials)))
 
 
-def _words(condition: "Condition") -> str:
+def _label(condition: "Condition") -> str:
     load, realtime = condition
-    return f"{WORDS[load]}, with real-time priority" if realtime else WORDS[load]
+    return f"{LABELS[load]}, with real-time priority" if realtime else LABELS[load]

@@ -1,9 +1,9 @@
-"""The failover benchmark in words and tables."""
+"""The failover benchmark in text and tables."""
 
 from collections.abc import Callable, Sequence
 from statistics import median
 
-from bench import failover, plots
+from bench import failover, failover_plots
 from bench.failover import Cell, goal_of
 from bench.scene import Path
 from bench.section import Section, duration, image, table
@@ -22,7 +22,10 @@ def section(quick: bool, rounds: int = 0, faults: Sequence[str] = (), systems: S
 
 
 def section_of(cells: Sequence[Cell], rounds: int, others: Sequence[Cell] = ()) -> Section:
-    pictures = {"failover-client": plots.client_view(cells), "failover-outage": plots.outage_by_fault(cells)}
+    pictures = {
+        "failover-client": failover_plots.client_view(cells),
+        "failover-outage": failover_plots.outage_by_fault(cells),
+    }
     body = [
         image("failover-client", "the client's view of one failover"),
         "",
@@ -35,7 +38,7 @@ def section_of(cells: Sequence[Cell], rounds: int, others: Sequence[Cell] = ()) 
         "",
         _results(cells, spread=rounds > 1),
         "",
-        f"'Fastest' is the fastest that [tuning.md](tuning.md) recommends: {FASTEST.words}.",
+        f"'Fastest' is the fastest that [tuning.md](tuning.md) recommends: {FASTEST.setting}.",
         "",
         "What the client notices of the faults in which the machine lives:",
         "",
@@ -61,7 +64,7 @@ def section_of(cells: Sequence[Cell], rounds: int, others: Sequence[Cell] = ()) 
         [
             image("failover-client", "the client's view of one failover", "docs/bench"),
             _results(cells, spread=False),
-            f"Medians; fastest: {FASTEST.words}. The spread, the goals and how it was measured are in"
+            f"Medians; fastest: {FASTEST.setting}. The spread, the goals and how it was measured are in"
             " [docs/benchmark.md](docs/benchmark.md).",
         ]
     )
@@ -84,7 +87,7 @@ def _results(cells: Sequence[Cell], spread: bool) -> str:
     rows = []
     for fault in faults:
         found = [by_key.get((fault.key, system.key)) for system in systems]
-        rows.append([f"{fault.title}: {fault.what}", *(_words(cell, spread) for cell in found)])
+        rows.append([f"{fault.title}: {fault.what}", *(_label(cell, spread) for cell in found)])
     return table(["fault at the master", *(system.label for system in systems)], rows)
 
 
@@ -105,7 +108,7 @@ def _median_outage(cell: Cell | None) -> str:
     return duration(median(outcome.outage_s for outcome in cell.outcomes), _UNSEEN) if cell else "-"
 
 
-def _words(cell: Cell | None, spread: bool) -> str:
+def _label(cell: Cell | None, spread: bool) -> str:
     if cell is None:
         return "-"
     if not cell.outcomes:
@@ -116,8 +119,8 @@ def _words(cell: Cell | None, spread: bool) -> str:
     if cell.fault.measure == "transitions":
         return f"{median(values):g}" + (f" ({min(values):g} to {max(values):g})" if spread else "")
     zero = _UNSEEN if cell.fault.measure == "outage" else "never"
-    said = duration(median(values), zero)
-    return said + (f" ({duration(min(values))} to {duration(max(values))})" if spread and max(values) > 0 else "")
+    shown = duration(median(values), zero)
+    return shown + (f" ({duration(min(values))} to {duration(max(values))})" if spread and max(values) > 0 else "")
 
 
 def _goals(cells: Sequence[Cell]) -> str:
@@ -131,7 +134,7 @@ def _goals(cells: Sequence[Cell]) -> str:
             wanted += ", as keepalived"
         reached = "yes" if not cell.still and median(cell.values) <= goal else "**no**"
         rows.append(
-            [f"{cell.fault.title}: {cell.fault.what}", cell.system.label, wanted, _words(cell, False), reached]
+            [f"{cell.fault.title}: {cell.fault.what}", cell.system.label, wanted, _label(cell, False), reached]
         )
     return table(["fault at the master", "system", "at most", "measured", "reached"], rows)
 
@@ -168,7 +171,7 @@ def _with_other_times(cells: Sequence[Cell]) -> list[str]:
             paths, lambda path: path.advertised_last_s, lambda path: path.advertised_s, timing.patience_s
         )
         rest = _between(paths, lambda path: path.advertised_s, lambda path: path.answered_s)
-        rows.append([timing.words, duration(timing.patience_s), late, rest, _words(cell, spread=True)])
+        rows.append([timing.setting, duration(timing.patience_s), late, rest, _label(cell, spread=True)])
     header = [
         "set to",
         "the backup waits",
@@ -176,13 +179,13 @@ def _with_other_times(cells: Sequence[Cell]) -> list[str]:
         "from its advertisement to the client's answer",
         "outage",
     ]
-    words = (
-        f"The same with other times than those of 'ours, fastest' ({FASTEST.words}): what is left besides the"
+    text = (
+        f"The same with other times than those of 'ours, fastest' ({FASTEST.setting}): what is left besides the"
         " waiting, which is counted from the last advertisement, and so is longer than the outage. What is faster"
-        " than recommended is here to show the floor; how often it fails without a fault is said under 'No false"
+        " than recommended is here to show the floor; how often it fails without a fault is shown under 'No false"
         " takeovers'."
     )
-    return [words, "", table(header, rows), ""]
+    return [text, "", table(header, rows), ""]
 
 
 def _between(paths: Sequence[Path], begin: _When, end: _When, less_s: float = 0.0) -> str:

@@ -1,4 +1,4 @@
-"""What size costs, in words, tables and pictures."""
+"""What size costs, in text, tables and pictures."""
 
 from collections.abc import Callable, Sequence
 from statistics import linear_regression
@@ -75,7 +75,7 @@ def body(scale: "Scale") -> str:
             _HOW_MEASURED,
             "",
             *(f"- {slope}" for slope in _slopes(scale.sizes)),
-            *(f"- {verdict}" for verdict in _verdicts(scale.sizes)),
+            *(f"- {finding}" for finding in _findings(scale.sizes)),
             "",
             image("scale", "Failover, processor time and memory against size"),
             "",
@@ -113,8 +113,8 @@ def _slopes(sizes: Sequence["Size"]) -> list[str]:
 
 def _cost(slope: float, unit: str, digits: int) -> str:
     """Empty where it is nothing: a slope downwards is noise."""
-    said = f"{slope:,.{digits}f}"
-    return f"{said} {unit}" if float(said.replace(",", "")) > 0 else ""
+    shown = f"{slope:,.{digits}f}"
+    return f"{shown} {unit}" if float(shown.replace(",", "")) > 0 else ""
 
 
 def _bend(sizes: Sequence["Size"]) -> str:
@@ -127,7 +127,7 @@ def _bend(sizes: Sequence["Size"]) -> str:
     return "; not a straight line: the last ones cost more than twice as much" if late > 2 * early > 0 else ""
 
 
-def _verdicts(sizes: Sequence["Size"]) -> list[str]:
+def _findings(sizes: Sequence["Size"]) -> list[str]:
     return [
         f"{size.size} {size.axis}: all announced {duration(size.takeover_s)} after a takeover began, and"
         f" {duration(size.handover_s)} after a handover did; {duration(ANNOUNCED_WITHIN_S)} was wanted"
@@ -143,7 +143,7 @@ def plot(scale: "Scale") -> Picture:
         *(60 + len(_COLUMNS) * (_WIDTH + _GAP), 110 + len(axes_of) * step, "Scale", "What size costs"),
         "Failover, processor time and memory by number of groups, addresses and nodes",
     )
-    picture.key(80, [(colour, words) for words, colour, _ in (*_COLUMNS[0][1], *_COLUMNS[1][1])])
+    picture.key(80, [(colour, text) for text, colour, _ in (*_COLUMNS[0][1], *_COLUMNS[1][1])])
     for row, axis in enumerate(axes_of):
         mine = [size for size in scale.sizes if size.axis == axis]
         for column, (unit, series) in enumerate(_COLUMNS):
