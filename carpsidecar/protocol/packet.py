@@ -48,6 +48,10 @@ class Drop(StrEnum):
     CHECKSUM = "checksum"
     DIGEST = "digest"
     REPLAY = "replay"
+    SESSION = "session"
+    """Authentic, but of a sender whose session is not known yet (hardened mode)."""
+    LATE = "late"
+    """Authentic, but later than the network can make it (hardened mode)."""
 
 
 class Advertisement(NamedTuple):

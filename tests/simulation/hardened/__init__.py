@@ -1,0 +1,1 @@
+"""The hardened mode against one who records everything and plays it to anyone at any time, under virtual time."""
