@@ -104,7 +104,7 @@ class Node:
         self.hardened.stalled(local)
         if self.election.state is State.MASTER and local >= self.election.lease_until:
             self._perform(now, self.election.lease_missed(local))
-        self._perform(now, self.election.was_away(local))
+        self._perform(now, self.election.stalled(local))
         self._send_replies(now, self.hardened.take_replies())
 
     def timer(self, now: float) -> None:
