@@ -16,7 +16,7 @@ from carpsidecar.reporter.kubernetes.client import Timing
 from tests.kubernetes.admin import Admin
 from tests.kubernetes.control_plane import ControlPlane, found
 from tests.kubernetes.proxy import Proxy
-from tests.kubernetes.scene import Said, Scene
+from tests.kubernetes.scene import Logs, Scene
 
 _GOAL_MS = 150.0
 _PAUSE_S = 0.1
@@ -41,7 +41,7 @@ def section(quick: bool) -> Section:
 
 def _transitions(plane: ControlPlane, folder: Path, rounds: int) -> list[float]:
     proxy = Proxy(plane.port, plane.authority.issue("proxy"), plane.authority.certificate)
-    scene = Scene(plane, Admin(plane.port, plane.context()), proxy, folder, Said(), port=plane.port)
+    scene = Scene(plane, Admin(plane.port, plane.context()), proxy, folder, Logs(), port=plane.port)
     with closing(scene):
         scene.pod("carp-1")
         running = scene.start(timing=Timing())

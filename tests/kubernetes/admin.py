@@ -24,6 +24,9 @@ class Admin:
         self._port = port
         self._context = context
 
+    def connect(self) -> HTTPSConnection:
+        return HTTPSConnection("127.0.0.1", self._port, context=self._context, timeout=10)
+
     def get(self, path: str, **query: str) -> Object:
         return self._ask("GET", f"{path}?{urlencode(query)}")
 
@@ -70,7 +73,7 @@ class Admin:
         )
 
     def _ask(self, method: str, path: str, body: Object | None = None, kind: str = "application/json") -> Object:
-        connection = HTTPSConnection("127.0.0.1", self._port, context=self._context, timeout=10)
+        connection = self.connect()
         try:
             connection.request(method, path, json.dumps(body) if body else None, {"Content-Type": kind})
             response = connection.getresponse()

@@ -8,7 +8,7 @@ import pytest
 from tests.kubernetes.admin import Admin
 from tests.kubernetes.control_plane import ControlPlane, found
 from tests.kubernetes.proxy import Proxy
-from tests.kubernetes.scene import Said, Scene
+from tests.kubernetes.scene import Logs, Scene
 
 _HERE = Path(__file__).parent
 
@@ -30,6 +30,6 @@ def plane() -> Iterator[ControlPlane]:
 @pytest.fixture
 def scene(plane: ControlPlane, tmp_path: Path) -> Iterator[Scene]:
     proxy = Proxy(plane.port, plane.authority.issue("proxy"), plane.authority.certificate)
-    scene = Scene(plane, Admin(plane.port, plane.context()), proxy, tmp_path, Said())
+    scene = Scene(plane, Admin(plane.port, plane.context()), proxy, tmp_path, Logs())
     yield scene
     scene.close()

@@ -29,6 +29,8 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     hang_s: float = 0.0
     late_s: float = 0.0
+    slow_s: float = 0.0
+    """It is answered as usual, after this."""
     passed_on: bool = False
     watches: bool | None = None
     """Only watches, only others, or both."""
@@ -167,6 +169,9 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         token = self.headers.get("Authorization", "").rpartition(" ")[2]
         fault = self.proxy.fault_for(Seen(self.command, self.path, body.decode(), token))
+        if fault is not None and fault.slow_s:
+            self.proxy.pause(fault.slow_s)
+            fault = None
         if fault is None:
             self._pass_on(body)
         elif fault.status:

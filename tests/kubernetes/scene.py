@@ -29,7 +29,7 @@ WORKLOAD = {"app": "web"}
 _numbers = itertools.count(1)
 
 
-class Said(logging.Handler):
+class Logs(logging.Handler):
     """What was logged, and waiting for it."""
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class Said(logging.Handler):
             return next((line for line in self.lines if text in line), None)
 
         with self._news:
-            assert self._news.wait_for(found, timeout_s), f"{text!r} was not said; what was: {self.lines}"
+            assert self._news.wait_for(found, timeout_s), f"{text!r} was not logged; what was: {self.lines}"
             return found() or ""
 
 
@@ -105,12 +105,12 @@ class Scene:
     """
 
     def __init__(
-        self, plane: ControlPlane, admin: Admin, proxy: Proxy, folder: Path, said: Said, port: int | None = None
+        self, plane: ControlPlane, admin: Admin, proxy: Proxy, folder: Path, logs: Logs, port: int | None = None
     ) -> None:
         self.plane = plane
         self.admin = admin
         self.proxy = proxy
-        self.said = said
+        self.logs = logs
         self._folder = folder
         self._running: list[Running] = []
         self._bindings: list[str] = []
@@ -120,11 +120,11 @@ class Scene:
             str(port or proxy.port),
         )
         self._level = logger.level
-        logger.addHandler(said)
+        logger.addHandler(self.logs)
         logger.setLevel(logging.INFO)
 
     def close(self) -> None:
-        logger.removeHandler(self.said)
+        logger.removeHandler(self.logs)
         logger.setLevel(self._level)
         for running in self._running:
             running.reporter.stop(0.1)

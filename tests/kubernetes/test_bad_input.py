@@ -10,7 +10,7 @@ def test_a_pod_that_is_not_there(scene: Scene) -> None:
     scene.pod("carp-1")
     running = scene.start(scene.settings("carp-7"))
     running.snapshot("master")
-    scene.said.wait(f"there is no pod carp-7 in namespace {scene.namespace}: check pod_name and pod_namespace")
+    scene.logs.wait(f"there is no pod carp-7 in namespace {scene.namespace}: check pod_name and pod_namespace")
     wait_until(lambda: len(running.reporter.cluster()) == 1, "the others are seen all the same")
     scene.pod("carp-7")
     scene.wait_role("carp-7", "master")
@@ -21,7 +21,7 @@ def test_a_namespace_in_which_nothing_is_allowed(scene: Scene) -> None:
     account = scene.account([])
     running = scene.start(account=account)
     running.snapshot("master")
-    scene.said.wait(f"not allowed to list pods in namespace {scene.namespace}")
+    scene.logs.wait(f"not allowed to list pods in namespace {scene.namespace}")
     running.reporter.stop(1.0)
 
 
@@ -29,7 +29,7 @@ def test_a_node_that_is_not_there(scene: Scene) -> None:
     scene.pod("carp-1")
     running = scene.start(scene.settings(node_name="nowhere", cordon_demotion=50))
     running.snapshot("master")
-    scene.said.wait("there is no node nowhere: check node_name")
+    scene.logs.wait("there is no node nowhere: check node_name")
     scene.wait_event("CarpBadSetting", "there is no node nowhere")
     scene.wait_role("carp-1", "master")
 
@@ -39,7 +39,7 @@ def test_a_malformed_pod_selector_leaves_our_own_pod(scene: Scene, selector: str
     scene.pod("carp-1")
     running = scene.start(scene.settings(pod_selector=selector))
     running.snapshot("master")
-    scene.said.wait(f"pod_selector {selector!r} can't be used")
+    scene.logs.wait(f"pod_selector {selector!r} can't be used")
     scene.wait_role("carp-1", "master")
     scene.wait_event("CarpBadSetting", "can't be used")
 
@@ -78,7 +78,7 @@ def test_a_kubeconfig_that_is_not_there(scene: Scene) -> None:
     scene.pod("carp-1")
     running = scene.start(scene.settings(kubeconfig="/nowhere/config"))
     running.snapshot("master")
-    scene.said.wait("no way to the API server")
+    scene.logs.wait("no way to the API server")
     running.reporter.stop(0.5)
 
 
@@ -91,10 +91,10 @@ def test_an_api_server_that_is_not_the_one_whose_certificate_we_know(scene: Scen
     (account / "ca.crt").write_bytes(bad)
     running = scene.start(scene.settings(kubeconfig=str(kubeconfig or "")), account)
     running.snapshot("master")
-    scene.said.wait("TLS: ")
+    scene.logs.wait("TLS: ")
     assert running.stats.failures["unreachable"] >= 1
     # The authority was replaced meanwhile: it is read again.
     (account / "ca.crt").write_bytes(good)
     if kubeconfig is not None:
         scene.kubeconfig(good, (account / "token").read_text())
-    scene.said.wait("not allowed to list pods")
+    scene.logs.wait("not allowed to list pods")

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from carpsidecar.reporter.kubernetes.client import Timing
 from carpsidecar.reporter.kubernetes.rbac import rules
 from tests.kubernetes.proxy import Fault, Seen
 from tests.kubernetes.scene import QUICK, WORKLOAD, Scene, role_of
@@ -50,7 +51,7 @@ def test_a_refusal_is_counted_and_tried_again(scene: Scene, status: int, failure
         wait_until(lambda: fault.struck >= (2 if method == "GET" else 3), "it was tried again")
         scene.wait_role("carp-1", "master")
         assert running.stats.failures[failure] >= 2  # type: ignore[index]
-    assert running.stats.reachable
+    wait_until(lambda: running.stats.reachable, "it answers again")
 
 
 def test_waits_double_and_end_when_there_is_news(scene: Scene) -> None:
@@ -75,7 +76,7 @@ def test_retry_after_is_honoured_even_if_there_is_news(scene: Scene, status: int
     scene.wait_event("CarpBackup")
     scene.proxy.strike(Fault("PATCH", times=1, status=status, headers={"Retry-After": "2"}))
     running.snapshot("master")
-    scene.said.wait(f"HTTP {status}")
+    scene.logs.wait(f"HTTP {status}")
     count = len(statuses(scene))
     for _ in range(20):
         running.snapshot("backup")
@@ -143,7 +144,7 @@ def test_a_write_that_succeeded_without_an_answer_is_not_a_problem(scene: Scene)
     running.reporter.stop(5.0)
     assert len(scene.events()) == 5
     assert scene.proxy.count("POST") <= posts + 1
-    assert "could be written in time" not in " ".join(scene.said.lines)
+    assert "could be written in time" not in " ".join(scene.logs.lines)
 
 
 def test_a_hung_server_is_given_up_and_found_again(scene: Scene) -> None:
@@ -233,7 +234,7 @@ def test_a_token_that_is_rotated_is_read_again(scene: Scene) -> None:
     running.snapshot("master")
     scene.wait_role("carp-1", "master", timeout_s=2)
     assert statuses(scene)[-1].token == new
-    assert old not in " ".join(scene.said.lines)
+    assert old not in " ".join(scene.logs.lines)
 
 
 def test_a_token_that_is_no_good_is_said_without_it_and_replaced_when_there_is_one(scene: Scene) -> None:
@@ -244,13 +245,13 @@ def test_a_token_that_is_no_good_is_said_without_it_and_replaced_when_there_is_o
     scene.rotate(account, "no-good-at-all")
     running = scene.start(settings, account)
     running.snapshot("master")
-    scene.said.wait("HTTP 401")
+    scene.logs.wait("HTTP 401")
     assert running.stats.failures["unauthorized"] >= 1
     (account / "token").unlink()
-    scene.said.wait("Service token file does not exist")
+    scene.logs.wait("Service token file does not exist")
     scene.rotate(account, good)
     scene.wait_role("carp-1", "master")
-    assert not any("no-good-at-all" in line or good in line for line in scene.said.lines)
+    assert not any("no-good-at-all" in line or good in line for line in scene.logs.lines)
 
 
 def test_a_pod_that_is_deleted_is_written_to_no_more(scene: Scene) -> None:
@@ -259,7 +260,7 @@ def test_a_pod_that_is_deleted_is_written_to_no_more(scene: Scene) -> None:
     running.snapshot("backup")
     scene.wait_event("CarpBackup")
     scene.admin.delete(f"{scene.pods}/carp-1")
-    scene.said.wait("was deleted")
+    scene.logs.wait("was deleted")
     before = len(statuses(scene))
     running.snapshot("master")
     scene.pod("carp-2", node="n2")
@@ -293,4 +294,53 @@ def test_stop_ends_in_time_though_the_server_hangs(scene: Scene) -> None:
     started = time.monotonic()
     running.reporter.stop(1.0)
     assert time.monotonic() - started < 2.0
-    scene.said.wait("could be written in time")
+    scene.logs.wait("could be written in time")
+
+
+def test_while_a_role_is_unwritten_waits_end_at_five_seconds(scene: Scene) -> None:
+    scene.pod("carp-1")
+    running = scene.start(timing=replace(QUICK, backoff_max_s=1000.0, urgent_backoff_max_s=0.5))
+    running.snapshot("backup")
+    scene.wait_role("carp-1", "backup")
+    scene.proxy.strike(Fault(status=503))
+    scene.proxy.cut()
+    running.snapshot("master")
+    # Doubled eight times it would be a minute by now.
+    scene.proxy.wait(lambda seen: sum("/status" in one.path or "limit=" in one.path for one in seen) > 12)
+    scene.proxy.relent()
+    scene.wait_role("carp-1", "master", timeout_s=2)
+    assert Timing().urgent_backoff_max_s == 5.0
+
+
+def test_a_write_of_a_role_that_hangs_is_given_up_for_a_new_one(scene: Scene) -> None:
+    scene.pod("carp-1")
+    running = scene.start(timing=replace(QUICK, answer_s=60.0, urgent_answer_s=0.5))
+    running.snapshot("backup")
+    scene.wait_role("carp-1", "backup")
+    hung = scene.proxy.strike(Fault("PATCH", "/status", times=1, hang_s=60.0))
+    running.snapshot("master")
+    wait_until(lambda: hung.struck == 1, "it hangs")
+    scene.wait_role("carp-1", "master", timeout_s=5)
+
+
+def test_a_server_that_is_merely_slow_is_waited_for(scene: Scene) -> None:
+    scene.pod("carp-1")
+    running = scene.start(timing=replace(QUICK, urgent_answer_s=0.2))
+    running.snapshot("backup")
+    scene.wait_role("carp-1", "backup")
+    scene.proxy.strike(Fault("PATCH", "/status", slow_s=0.7))
+    running.snapshot("master")
+    scene.wait_role("carp-1", "master")
+    assert len(statuses(scene)) <= 4
+
+
+def test_an_event_that_hangs_does_not_hold_up_a_role(scene: Scene) -> None:
+    scene.pod("carp-1")
+    running = scene.start(timing=replace(QUICK, answer_s=60.0))
+    running.snapshot("backup")
+    scene.wait_event("CarpBackup")
+    hung = scene.proxy.strike(Fault("POST", "/events", hang_s=60.0))
+    running.snapshot("master")
+    wait_until(lambda: hung.struck == 1, "it hangs")
+    running.snapshot("backup", "while it hangs")
+    scene.wait_pod("carp-1", lambda pod: role_of(pod) == "backup", timeout_s=5)

@@ -38,7 +38,7 @@ def test_the_advskew_follows_the_nodes_label_and_a_bad_one_is_said_and_ignored(s
         running.wait(SetAdvskew(advskew=expected))
     for value in ("255", "ten"):
         scene.wait_event("CarpBadSetting", f"label example.org/skew is '{value}'")
-        scene.said.wait(f"label example.org/skew is '{value}'")
+        scene.logs.wait(f"label example.org/skew is '{value}'")
 
 
 def test_an_annotation_drains_by_hand(scene: Scene) -> None:

@@ -61,12 +61,12 @@ def test_without_one_of_them_something_fails_and_says_which_it_is(scene: Scene, 
     missing = needed.pop(number)
     running = scene.start(settings, scene.account(needed))
     do_all(scene, running)
-    line = scene.said.wait(f"not allowed to {missing}")
+    line = scene.logs.wait(f"not allowed to {missing}")
     where = f"the Role in namespace {missing.namespace}" if missing.namespace else "the ClusterRole"
     assert f'"{missing.verb}" on the resource "{missing.resource}"' in line
     assert f'of the API group "{missing.api_group}" to {where}' in line
     assert running.stats.failures["forbidden"] >= 1
-    others = [rule for rule in needed if f"not allowed to {rule}:" in "\n".join(scene.said.lines)]
+    others = [rule for rule in needed if f"not allowed to {rule}:" in "\n".join(scene.logs.lines)]
     assert others == []
     # As soon as somebody adds it, all is well.
     grant(scene, missing)

@@ -1,11 +1,13 @@
 """What a reporter writes to its own pod, seen by somebody else's eyes."""
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
 
 from carpsidecar.ipc.messages import GroupGone, Notice, Role
+from carpsidecar.reporter.kubernetes.transitions import HANDOVER_S
 from tests.kubernetes.admin import Object
 from tests.kubernetes.scene import Scene, annotation_of, condition_of, role_of
 from tests.support.waits import wait_until
@@ -85,7 +87,7 @@ def test_what_somebody_else_changes_is_put_back_but_not_in_a_fight_without_an_en
     for role in ("backup", None):
         scene.admin.patch(f"{scene.pods}/carp-1", {"metadata": {"labels": {"carp-role": role}}})
         scene.wait_role("carp-1", "master")
-    scene.said.wait("somebody else changed its role")
+    scene.logs.wait("somebody else changed its role")
 
     def fight(rounds: int) -> None:
         for number in range(rounds):
@@ -126,15 +128,16 @@ def test_a_stranger_who_forges_packets_does_not_flood_the_api(scene: Scene) -> N
     running = scene.start()
     running.snapshot("backup")
     scene.wait_event("CarpBackup")
+    running.snapshot("master")
+    scene.wait_event("CarpMaster")
     for number in range(1000):
         for kind in ("conflict", "bad_digest"):
             running.state.receive(
                 Notice(kind=kind, group="web", interface="eth0", peer=f"192.0.2.{number}", text=f"from {number}")
             )
     scene.wait_event("CarpBadDigest")
-    scene.wait_event("CarpConflict")
-    running.snapshot("master")
-    scene.wait_event("CarpMaster")
+    running.snapshot("backup", "after that")
+    scene.wait_event("CarpBackup", "after that")
     assert scene.proxy.count("POST", "/events") + scene.proxy.count("PATCH", "/events") < 15
 
 
@@ -172,3 +175,40 @@ def test_the_last_word_is_that_of_the_engine_that_ends(scene: Scene) -> None:
 
 def reason_is(reason: str) -> Callable[[Object], bool]:
     return lambda pod: annotation_of(pod, "reason") == reason
+
+
+def conflict(peer: str = "02:00:00:00:00:99") -> Notice:
+    text = f"{peer} claims 192.0.2.100"
+    return Notice(
+        kind="conflict",
+        group="web",
+        interface="eth0",
+        peer=peer,
+        text=text,
+    )
+
+
+def test_a_claim_by_a_stranger_is_a_warning(scene: Scene) -> None:
+    scene.pod("carp-1")
+    running = scene.start()
+    running.snapshot("master")
+    running.state.receive(conflict())
+    assert scene.wait_event("CarpConflict", "claims 192.0.2.100")["type"] == "Warning"
+
+
+def test_a_claim_by_a_member_that_took_over_at_the_same_moment_is_none(scene: Scene) -> None:
+    for number in (1, 2):
+        scene.pod(f"carp-{number}", node=f"n{number}")
+    first, second = scene.start(), scene.start(scene.settings("carp-2", node_name="n2"))
+    for running in (first, second):
+        running.snapshot("master", "the master bowed out")
+        running.state.receive(conflict())
+    second.snapshot("backup", "a better master advertises")
+    scene.wait_role("carp-2", "backup")
+    scene.wait_role("carp-1", "master")
+    # What is recorded after it comes after it.
+    time.sleep(HANDOVER_S + 0.5)
+    first.snapshot("backup")
+    scene.wait_event("CarpBackup", "pod carp-1")
+    assert {event["reason"] for event in scene.events()} == {"CarpMaster", "CarpBackup"}
+    assert {event["type"] for event in scene.events()} == {"Normal"}

@@ -54,10 +54,14 @@ class Timing:
     backoff_max_s: float = 30.0
     forbidden_s: float = 10.0
     """How long to wait at least for somebody to add a right."""
-    mark_after_s: float = 0.5
-    """A master that hands over says so itself within this time."""
+    handover_s: float = 0.1
+    """A master that hands over takes its label off itself within this time."""
     settle_s: float = 1.0
     """One that was marked as lost may need this long to learn that it is no master any more."""
+    urgent_answer_s: float = 1.0
+    """For the answer to a write of a role: a hung request is given up for a new one."""
+    urgent_backoff_max_s: float = 5.0
+    """While a role is unwritten."""
 
 
 class ApiError(Exception):
@@ -120,10 +124,11 @@ class Api:
         # Its warnings are about what is counted and logged here.
         logging.getLogger("urllib3").setLevel(logging.CRITICAL)
 
-    def call(self, request: Request) -> bytes:
-        """The whole answer. Raises: ApiError."""
-        response = self._send(request, self._timing.answer_s)
-        deadline = time.monotonic() + self._timing.answer_s
+    def call(self, request: Request, within_s: float | None = None) -> bytes:
+        """The whole answer; `within_s` where another time than usual is given. Raises: ApiError."""
+        within_s = within_s or self._timing.answer_s
+        response = self._send(request, within_s)
+        deadline = time.monotonic() + within_s
         answer = bytearray()
         try:
             for chunk in response.response.stream(1 << 16, decode_content=True):
@@ -174,7 +179,7 @@ class Api:
                 body=request.body,
                 auth_settings=["BearerToken"],
             )
-            timeouts = (self._timing.connect_s, silence_max_s)
+            timeouts = (min(self._timing.connect_s, silence_max_s), silence_max_s)
             response = client.call_api(method, url, headers, body, _request_timeout=timeouts)
         except (ConfigException, OSError, ValueError, TypeError, LookupError) as error:
             raise self._failed(_without_credentials(error)) from None

@@ -23,11 +23,11 @@ from carpsidecar.ipc.messages import (
 from carpsidecar.logs import log
 from carpsidecar.reporter.kubernetes import informers, rbac
 from carpsidecar.reporter.kubernetes.cache import Cache, Key
-from carpsidecar.reporter.kubernetes.client import Api, Timing
+from carpsidecar.reporter.kubernetes.client import Api, ApiError, Timing
 from carpsidecar.reporter.kubernetes.credentials import SERVICE_ACCOUNT
 from carpsidecar.reporter.kubernetes.engine_requests import EngineRequests
 from carpsidecar.reporter.kubernetes.masters import Masters
-from carpsidecar.reporter.kubernetes.objects import read_node, read_pod
+from carpsidecar.reporter.kubernetes.objects import Pod, read_node, read_pod
 from carpsidecar.reporter.kubernetes.pod_status import view
 from carpsidecar.reporter.kubernetes.pods import path_of
 from carpsidecar.reporter.kubernetes.ratelimit import LogLimiter
@@ -47,14 +47,15 @@ _BACK_LOGGED_EVERY_S = 60.0
 _OWN_POD = Item(0, "own pod")
 _KEPT_PODS = Item(1, "workload pods that stay")
 _EVENTS = Item(4, "events")
+_CONFLICTS = Item(5, "conflicts")
+
+
+def _other_nodes(group: str) -> Item:
+    return Item(2, "workload pods of other nodes, group", (group,))
 
 
 def _workload(key: Key) -> Item:
-    return Item(2, "workload pod", key)
-
-
-def _other_masters(group: str) -> Item:
-    return Item(3, "other masters of", (group,))
+    return Item(3, "workload pod", key)
 
 
 class KubernetesReporter:
@@ -79,21 +80,20 @@ class KubernetesReporter:
         self._cache = cache = Cache(settings, lambda: state.engine_alive)
         self._api = api = Api(settings.kubeconfig, stats, timing, self._api_answered, service_account)
         self._recorder = EventRecorder(cache, api, stats, lambda: queue.add(_EVENTS))
-        self._transitions = Transitions(cache, self._recorder)
+        self._transitions = Transitions(cache, self._recorder, lambda: queue.add(_CONFLICTS))
         self._engine_requests = EngineRequests(cache, send, self._recorder)
-        writer = StatusWriter(api, stats, cache.lock)
-        self._masters = Masters(cache, api, stats, writer, timing, self._split_brain)
-        self._workload_pods = WorkloadPods(cache, api, writer)
-        self._worker = Worker(
-            queue,
-            {
-                _OWN_POD.reconciler: OwnPod(cache, writer, self._masters).reconcile,
-                _KEPT_PODS.reconciler: self._find_kept,
-                _workload(("", "")).reconciler: self._workload_pods.reconcile,
-                _other_masters("").reconciler: self._masters.reconcile,
-                _EVENTS.reconciler: self._recorder.reconcile,
-            },
-        )
+        writer = self._writer = StatusWriter(api, stats, cache.lock, timing)
+        masters = self._masters = Masters(cache, stats, writer, timing, self._list_claims, self._split_brain)
+        workloads = self._workload_pods = WorkloadPods(cache, api, writer, masters, timing, self._enqueue_workloads)
+        reconcilers = {
+            _OWN_POD.reconciler: OwnPod(cache, writer, masters).reconcile,
+            _KEPT_PODS.reconciler: workloads.find_kept,
+            _other_nodes("").reconciler: workloads.clear_other_nodes,
+            _workload(("", "")).reconciler: workloads.reconcile,
+            _EVENTS.reconciler: self._recorder.reconcile,
+            _CONFLICTS.reconciler: self._transitions.reconcile,
+        }
+        self._workers = [Worker(queue, reconcilers, urgent) for urgent in (True, False)]
         self._reflectors: list[Reflector[Any]] = []
         self._log_limiter = LogLimiter(_BACK_LOGGED_EVERY_S)
         self._watches_node = False
@@ -115,7 +115,8 @@ class KubernetesReporter:
             self._reflectors.append(reflector)
             self._watch_node()
         reflector.start()
-        self._worker.start()
+        for worker in self._workers:
+            worker.start()
 
     def update(self, message: ToReporter) -> None:
         """Take a message of the engine. Returns at once."""
@@ -155,7 +156,7 @@ class KubernetesReporter:
         self._queue.shut_down()
         for reflector in reflectors:
             reflector.stop()
-        for join in (*(reflector.join for reflector in reflectors), self._worker.join):
+        for join in [*(one.join for one in reflectors), *(one.join for one in self._workers)]:
             join(min(_JOIN_S, max(0.0, deadline - time.monotonic())))
         self._api.close()
 
@@ -178,15 +179,14 @@ class KubernetesReporter:
         self._queue.add(_EVENTS)
         for key in workload_pods:
             self._queue.add(_workload(key))
-        for group in self._cache.suffixes:
-            self._queue.add(_other_masters(group))
+        if self._settings.workload_selector:
+            for group in self._cache.suffixes:
+                self._queue.add(_other_nodes(group))
 
-    def _find_kept(self, key: tuple[str, ...]) -> float | None:
-        self._workload_pods.find_kept(key)
+    def _enqueue_workloads(self) -> None:
         with self._cache.lock:
-            for pod in self._workload_pods.keys:
-                self._queue.add(_workload(pod))
-        return None
+            for key in self._workload_pods.keys:
+                self._queue.add(_workload(key))
 
     def _watch_node(self) -> None:
         """Watch what is on our node, as soon as it is known which that is."""
@@ -207,6 +207,19 @@ class KubernetesReporter:
         self._reflectors += added
         for reflector in added:
             reflector.start()
+
+    def _list_claims(self, label: str) -> list[Pod]:
+        """Raises: ApiError."""
+        selector = self._settings.pod_selector
+        if not selector:
+            return []
+        try:
+            return self._writer.list(self._settings.pod_namespace, {"labelSelector": f"{selector},{label}=master"})
+        except ApiError as error:
+            # A selector that can't be used: the other nodes' pods are not watched either.
+            if error.status != 400:
+                raise
+            return []
 
     def _bad_setting(self, text: str) -> None:
         self._recorder.event("CarpBadSetting", text)

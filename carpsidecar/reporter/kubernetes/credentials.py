@@ -9,7 +9,7 @@ from kubernetes.config.incluster_config import InClusterConfigLoader
 from kubernetes.utils.keepalive import tcp_keepalive_socket_options
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-_CONNECTIONS = 4
+_CONNECTIONS = 5
 """That are kept open: there are no more threads."""
 
 

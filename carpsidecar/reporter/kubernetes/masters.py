@@ -1,175 +1,225 @@
-"""Claims to be master that contradict ours: a dead one's label is marked, a living one's is a split brain.
+"""Claims to be master: at most one pod is labelled so, also where two are masters on the wire.
 
-Where we are master and another pod's older claim still stands, it is marked `unknown`, once. Whoever is marked and
-is master all the same claims again; then both know that there are two, and report it for as long as there are.
+Whoever becomes master takes the label off the others first. A silent master's claim is marked `unknown` at once;
+one that hands over takes its own label off within `handover_s`, or is marked then. A claim that is newer than ours
+gets `settle_s`, in which it mostly turns out to be no contradiction. Whoever is marked and is master all the same
+after that time does not claim again beside one that is alive: its label stays `unknown`, an annotation says that it
+is contested, and both report a split brain until it is over.
 """
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from logging import ERROR, INFO
+from dataclasses import dataclass, field
+from logging import ERROR, INFO, WARNING
 
 from carpsidecar.ipc.messages import GroupSnapshot
 from carpsidecar.logs import log
 from carpsidecar.reporter.kubernetes.cache import Cache
-from carpsidecar.reporter.kubernetes.client import Api, ApiError, Timing
+from carpsidecar.reporter.kubernetes.client import ApiError, Timing
 from carpsidecar.reporter.kubernetes.objects import ANNOTATIONS, ROLE_LABEL, Pod
-from carpsidecar.reporter.kubernetes.pod_status import UNKNOWN, in_rfc3339, unknown
-from carpsidecar.reporter.kubernetes.pods import apply, list_pods
-from carpsidecar.reporter.kubernetes.rbac import workload_namespaces
+from carpsidecar.reporter.kubernetes.pod_status import CONTESTED, UNKNOWN, in_rfc3339, is_alive, unknown
 from carpsidecar.reporter.kubernetes.status_writer import StatusWriter
 from carpsidecar.status.stats import ApiStats
+
+SILENT = "no advertisement from the master"
+"""The engine's reason for a takeover from a master that can't take its own label off."""
 
 Report = Callable[[str, str], None]
 """Takes a group and a text."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Term:
     """Our time as master of a group; `began_at` is on the monotonic clock, as we heard of it."""
 
     since: str
     began_at: float
+    was_silent: bool
+    listed: bool = False
+    """Whether the server was asked for claims, since the cache may be late."""
+    unmarkable: set[str] = field(default_factory=set)
+    """The uids of pods whose mark the server refuses."""
 
 
 class Masters:
-    """The reconciler of the other pods' claims; its keys are groups. Args: report: of a split brain."""
+    """Args:
+    list_claims: the pods that carry this label as master, by the server; raises ApiError.
+    report: of a split brain.
+    """
 
     def __init__(
-        self, cache: Cache, api: Api, stats: ApiStats, writer: StatusWriter, timing: Timing, report: Report
+        self,
+        cache: Cache,
+        stats: ApiStats,
+        writer: StatusWriter,
+        timing: Timing,
+        list_claims: Callable[[str], list[Pod]],
+        report: Report,
     ) -> None:
         self._cache = cache
-        self._api = api
         self._stats = stats
         self._writer = writer
         self._timing = timing
+        self._list_claims = list_claims
         self._report = report
         self._terms: dict[str, _Term] = {}
         self._seen_at: dict[tuple[str, str, str], float] = {}
         """When others' claims were first seen: by uid, group and since when they claim it."""
-        self._marked: set[tuple[str, str]] = set()
-        """By uid and group, in our present term."""
-        self._nodes: set[tuple[str, str]] = set()
-        """By node and group: where workload pods may still carry the label master."""
-        self._stale_since: dict[str, float] = {}
-        """Groups in which our own pod was marked."""
-        self._renewed: set[str] = set()
-        """Groups in which we were marked and claimed again."""
-
-    @property
-    def claim_is_stale(self) -> bool:
-        """Whether another master marked our own pod, and we have not claimed again yet."""
-        return bool(self._stale_since)
+        self._marked_at: dict[str, float] = {}
+        """When our own pod was first seen to be marked, by group."""
 
     def observe(self, now: float) -> None:
         """With the lock held: something in the cache has changed."""
-        groups = [group for group in self._cache.groups if group.role == "master"]
-        self._begin_and_end_terms(groups, now)
-        claims = {group.group: self._claims_of_others(group.group) for group in groups}
+        cache = self._cache
+        masters = [group for group in cache.groups if group.role == "master"]
+        self._terms = {group.group: self._term(group, now) for group in masters}
         self._seen_at = {
             claim: self._seen_at.get(claim, now)
-            for name, suffix in self._cache.suffixes.items()
+            for name, suffix in cache.suffixes.items()
             for claim in ((pod.uid, name, _since(pod, suffix)) for pod in self._claims_of_others(name))
         }
-        own = self._cache.own
-        stale = {name for name in claims if own is not None and self._cache.role_of(own, name) == UNKNOWN}
-        self._stale_since = {name: self._stale_since.get(name, now) for name in stale}
-        self._renewed &= {name for name, pods in claims.items() if pods}
-        for name, pods in claims.items():
-            rivals = [pod for pod in pods if name in self._renewed or (pod.uid, name) in self._marked]
+        own = cache.own
+        marked = [name for name in self._terms if own is not None and cache.role_of(own, name) == UNKNOWN]
+        self._marked_at = {name: self._marked_at.get(name, now) for name in marked}
+        for name in self._terms:
+            rivals = [pod for pod in cache.others if self._is_contested(pod, name)]
+            if self._settled(name, now):
+                rivals += self._claims_of_others(name)
             self._split(name, rivals)
-        for name in self._stats.split_brain - claims.keys():
+        for name in self._stats.split_brain - self._terms.keys():
             self._split(name, [])
 
-    def renew_claim(self, now: float) -> float:
-        """With the lock held: seconds until our own marked pod may claim again.
+    def settle_in_s(self, now: float) -> float:
+        """With the lock held: seconds until our own marked pod may be written; infinite while the engine is silent.
 
-        If that is now, whoever else claims is a rival from now on.
+        A machine that slept must first learn whether it still is master.
         """
-        wait_s = max(self._stale_since.values()) + self._timing.settle_s - now
-        if wait_s <= 0:
-            self._renewed |= {name for name in self._stale_since if self._claims_of_others(name)}
-            self.observe(now)
-        return wait_s
+        if self._marked_at and not self._cache.engine_alive():
+            return float("inf")
+        return max((at + self._timing.settle_s - now for at in self._marked_at.values()), default=0.0)
 
-    def reconcile(self, key: tuple[str, ...]) -> float | None:
-        """Raises: ApiError."""
-        [name] = key
-        cache = self._cache
+    def contested(self, now: float) -> dict[str, str]:
+        """With the lock held: the groups in which we do not claim beside another, with who it is."""
+        return {
+            name: f"{', '.join(_who(pod) for pod in pods)} claims it too"
+            for name in self._terms
+            if self._settled(name, now) and (pods := [pod for pod in self._claims_of_others(name) if is_alive(pod)])
+        }
+
+    def clear_claims(self) -> tuple[float | None, bool]:
+        """Take the label off those that must not have it beside us, before we have it or since.
+
+        Returns: seconds after which to come again, None when it is done; and whether a claim of ours waits for it.
+
+        Raises: ApiError.
+        """
         while True:
-            with cache.lock:
-                term, own = self._terms.get(name), cache.own
-                if term is None or own is None or cache.stopping or not self._own_claims(own, name, term):
-                    return None
-                pods = [pod for pod in self._claims_of_others(name) if self._is_to_be_marked(pod, name, term)]
-                nodes = sorted(node for node, group in self._nodes if group == name)
-                if not pods and not nodes:
-                    return None
-                if (wait_s := term.began_at + self._timing.mark_after_s - time.monotonic()) > 0:
-                    return wait_s
-                suffix, reason = cache.suffixes[name], f"{own.name} on {own.node} became master"
-            if pods:
-                self._mark(pods[0], name, suffix, reason)
+            with self._cache.lock:
+                now, own = time.monotonic(), self._cache.own
+                if own is None or self._cache.stopping:
+                    return None, False
+                due = [
+                    (self._due_at(pod, name, term), name, pod)
+                    for name, term in self._terms.items()
+                    for pod in self._claims_of_others(name)
+                    if pod.uid not in term.unmarkable and not (name in self._marked_at and is_alive(pod))
+                ]
+                due_at, name, pod = min(due, key=lambda one: one[0], default=(now, "", own))
+                if due_at > now:
+                    return due_at - now, not all(self.has_claimed(own, one[1]) for one in due)
+                unlisted = None if due else self._unlisted(own)
+            if due:
+                self._mark(pod, name, own)
+            elif unlisted is not None:
+                self._list(*unlisted)
             else:
-                self._mark_workloads(nodes[0], suffix, reason)
-                with cache.lock:
-                    self._nodes.discard((nodes[0], name))
+                return None, False
 
-    def _mark(self, pod: Pod, name: str, suffix: str, reason: str) -> None:
+    def has_claimed(self, own: Pod, name: str) -> bool:
+        """With the lock held: whether our label of this term is written."""
+        term = self._terms.get(name)
+        return (
+            term is not None
+            and self._cache.role_of(own, name) == "master"
+            and _since(own, self._cache.suffixes[name]) == term.since
+        )
+
+    def hands_over(self, name: str, now: float) -> bool:
+        """Whether the former master may yet take its labels off itself."""
+        with self._cache.lock:
+            term = self._terms.get(name)
+            return term is not None and not term.was_silent and now < term.began_at + self._timing.handover_s
+
+    def _unlisted(self, own: Pod) -> tuple[_Term, str] | None:
+        """A term whose claim is to be written, and its label."""
+        for name, term in self._terms.items():
+            if not term.listed and name not in self._marked_at and not self.has_claimed(own, name):
+                return term, ROLE_LABEL + self._cache.suffixes[name]
+        return None
+
+    def _list(self, term: _Term, label: str) -> None:
+        """Raises: ApiError."""
+        pods = self._list_claims(label)
+        with self._cache.lock:
+            for pod in pods:
+                self._cache.carp_pods.put(pod)
+            term.listed = True
+            self.observe(time.monotonic())
+
+    def _mark(self, pod: Pod, name: str, own: Pod) -> None:
+        """Raises: ApiError."""
+        with self._cache.lock:
+            term = self._terms.get(name)
+            if term is None:
+                return
+            desired = unknown(pod, self._cache.suffixes[name], f"{_who(own)} became master", time.time())
         try:
-            after = self._writer.write(self._cache.carp_pods, pod, unknown(pod, suffix, reason, time.time()))
+            after = self._writer.write(self._cache.carp_pods, pod, desired)
+        except ApiError as error:
+            patience_is_over = time.monotonic() > term.began_at + self._timing.settle_s
+            if error.failure == "conflict" or error.of_all or not patience_is_over:
+                raise
+            # Better two labels than none.
+            term.unmarkable.add(pod.uid)
+            log(WARNING, "mark_failed", f"{_who(pod)} claims master, too, and can't be marked: {error}", group=name)
+        else:
+            if after is not None:
+                log(INFO, "marked_unknown", f"{_who(pod)} claimed master, too: it is marked", group=name)
         finally:
             with self._cache.lock:
                 self.observe(time.monotonic())
-        if after is None:
-            return
-        log(INFO, "marked_unknown", f"{pod.name} on {pod.node} claimed master, too: it is marked", group=name)
-        with self._cache.lock:
-            self._marked.add((pod.uid, name))
-            if pod.node and pod.node != self._cache.node_name:
-                self._nodes.add((pod.node, name))
 
-    def _mark_workloads(self, node: str, suffix: str, reason: str) -> None:
-        settings = self._cache.settings
-        query = {
-            "labelSelector": f"{settings.workload_selector},{ROLE_LABEL}{suffix}=master",
-            "fieldSelector": f"spec.nodeName={node}",
-        }
-        for namespace in workload_namespaces(settings):
-            for pod in list_pods(self._api, namespace, query):
-                try:
-                    apply(self._api, self._stats, pod, unknown(pod, suffix, reason, time.time()))
-                except ApiError as error:
-                    # One that has just changed is written by its own node's reporter.
-                    if error.status not in (404, 409):
-                        raise
+    def _term(self, group: GroupSnapshot, now: float) -> _Term:
+        since = in_rfc3339(group.since_s)
+        before = self._terms.get(group.group)
+        if before is not None and before.since == since:
+            return before
+        return _Term(since, now, was_silent=group.reason == SILENT)
 
-    def _begin_and_end_terms(self, groups: list[GroupSnapshot], now: float) -> None:
-        terms: dict[str, _Term] = {}
-        for group in groups:
-            since = in_rfc3339(group.since_s)
-            before = self._terms.get(group.group)
-            terms[group.group] = before if before is not None and before.since == since else _Term(since, now)
-            if terms[group.group] is not before:
-                self._marked = {(uid, name) for uid, name in self._marked if name != group.group}
-        self._terms = terms
-        uids = {pod.uid for pod in self._cache.carp_pods}
-        self._marked = {(uid, name) for uid, name in self._marked if uid in uids and name in terms}
-        self._nodes.difference_update([(node, name) for node, name in self._nodes if name not in terms])
-
-    def _is_to_be_marked(self, pod: Pod, name: str, term: _Term) -> bool:
-        if (pod.uid, name) in self._marked:
-            return False
+    def _due_at(self, pod: Pod, name: str, term: _Term) -> float:
+        """When this claim may be marked."""
         since = _since(pod, self._cache.suffixes[name])
-        seen_at = self._seen_at.get((pod.uid, name, since), float("inf"))
-        # Clocks of two nodes may differ; what was seen before our own term began is older all the same.
-        return seen_at < term.began_at or (since, pod.name) < (term.since, self._cache.settings.pod_name)
+        seen_at = self._seen_at.get((pod.uid, name, since), term.began_at)
+        if seen_at < term.began_at:
+            # Clocks of two nodes may differ; what was seen before our term began is older all the same.
+            return term.began_at if term.was_silent else term.began_at + self._timing.handover_s
+        if (since, pod.name) < (term.since, self._cache.settings.pod_name):
+            return seen_at if term.was_silent else seen_at + self._timing.handover_s
+        return seen_at + self._timing.settle_s
+
+    def _settled(self, name: str, now: float) -> bool:
+        """Whether our own pod was marked so long ago that we know better, and are master."""
+        marked_at = self._marked_at.get(name)
+        return marked_at is not None and now >= marked_at + self._timing.settle_s and self._cache.engine_alive()
 
     def _claims_of_others(self, name: str) -> list[Pod]:
         return [pod for pod in self._cache.others if self._cache.role_of(pod, name) == "master"]
 
-    def _own_claims(self, own: Pod, name: str, term: _Term) -> bool:
-        return self._cache.role_of(own, name) == "master" and _since(own, self._cache.suffixes[name]) == term.since
+    def _is_contested(self, pod: Pod, name: str) -> bool:
+        return (
+            self._cache.role_of(pod, name) == UNKNOWN
+            and f"{ANNOTATIONS}{CONTESTED}{self._cache.suffixes[name]}" in pod.annotations
+        )
 
     def _split(self, name: str, rivals: list[Pod]) -> None:
         if not rivals and name in self._stats.split_brain:
@@ -177,10 +227,14 @@ class Masters:
             log(INFO, "split_brain_over", "there is one master again", group=name)
         elif rivals and name not in self._stats.split_brain:
             self._stats.split_brain = self._stats.split_brain | {name}
-            whom = ", ".join(sorted(f"{pod.name} on {pod.node}" for pod in rivals))
+            whom = ", ".join(sorted(map(_who, rivals)))
             text = f"two masters: {whom} claims it too. Do the nodes hear each other, with one passphrase?"
             log(ERROR, "split_brain", text, group=name)
             self._report(name, text)
+
+
+def _who(pod: Pod) -> str:
+    return f"{pod.name} on {pod.node}"
 
 
 def _since(pod: Pod, suffix: str) -> str:

@@ -13,8 +13,10 @@ from carpsidecar.reporter.kubernetes.objects import ANNOTATIONS, ELECTED, ROLE_L
 from carpsidecar.status.model import PodView
 
 UNKNOWN = "unknown"
+_NOTHING: Mapping[str, str] = {}
 _TEXT_MAX = 1000
-_OWN_ANNOTATIONS = ("since", "reason", "addresses")
+CONTESTED = "contested"
+_OWN_ANNOTATIONS = ("since", "reason", "addresses", CONTESTED)
 
 
 @dataclass(frozen=True)
@@ -43,23 +45,30 @@ def observed(pod: Pod) -> PodStatus:
     )
 
 
-def desired_of_own_pod(groups: Sequence[GroupSnapshot]) -> PodStatus:
-    status = desired_of_workload_pod(groups)
+def desired_of_own_pod(groups: Sequence[GroupSnapshot], contested: Mapping[str, str] = _NOTHING) -> PodStatus:
+    """Args: contested: the groups in which we are master and do not claim it, with the reason."""
+    status = desired_of_workload_pod(groups, contested)
     annotations = {}
     for group, suffix in zip(groups, suffixes(group.group for group in groups).values(), strict=True):
         annotations[f"{ANNOTATIONS}since{suffix}"] = in_rfc3339(group.since_s)
         annotations[f"{ANNOTATIONS}reason{suffix}"] = reason_of(group)
         annotations[f"{ANNOTATIONS}addresses{suffix}"] = ",".join(group.addresses)
+        if group.group in contested:
+            annotations[f"{ANNOTATIONS}{CONTESTED}{suffix}"] = contested[group.group]
     return PodStatus(status.labels, annotations, status.conditions, status.since)
 
 
-def desired_of_workload_pod(groups: Sequence[GroupSnapshot]) -> PodStatus:
+def desired_of_workload_pod(groups: Sequence[GroupSnapshot], contested: Mapping[str, str] = _NOTHING) -> PodStatus:
     """Of one on this node."""
     labels, conditions, since = {}, {}, {}
     for group, suffix in zip(groups, suffixes(group.group for group in groups).values(), strict=True):
-        labels[ROLE_LABEL + suffix] = group.role
-        status = "True" if group.role == "master" else "False"
-        conditions[ELECTED + suffix] = Condition(status, group.role.capitalize(), reason_of(group))
+        if group.group in contested:
+            labels[ROLE_LABEL + suffix] = UNKNOWN
+            conditions[ELECTED + suffix] = Condition("Unknown", "Contested", contested[group.group])
+        else:
+            labels[ROLE_LABEL + suffix] = group.role
+            status = "True" if group.role == "master" else "False"
+            conditions[ELECTED + suffix] = Condition(status, group.role.capitalize(), reason_of(group))
         since[ELECTED + suffix] = in_rfc3339(group.since_s)
     return PodStatus(labels, {}, conditions, since)
 
@@ -133,11 +142,12 @@ def view(pod: Pod, suffixes: Mapping[str, str]) -> PodView:
         reason=pod.annotations.get(f"{ANNOTATIONS}reason", ""),
         since=pod.annotations.get(f"{ANNOTATIONS}since", ""),
         ready=pod.ready,
-        alive=_is_alive(pod),
+        alive=is_alive(pod),
     )
 
 
-def _is_alive(pod: Pod) -> bool:
+def is_alive(pod: Pod) -> bool:
+    """As far as Kubernetes knows, and no new master marked it."""
     if pod.phase != "Running" or UNKNOWN in pod.labels.values():
         return False
     # Where a node is lost, Kubernetes takes back the pod's readiness and leaves that of its containers.

@@ -1,17 +1,21 @@
-"""The reconcilers of our own pod and of this node's workload pods."""
+"""The reconcilers of our own pod and of the workload pods."""
 
 import time
+from collections.abc import Callable
+from logging import INFO, WARNING
 
 from carpsidecar.ipc.messages import KubernetesSettings
+from carpsidecar.logs import log
 from carpsidecar.reporter.kubernetes.cache import Cache, Key, PodStore
-from carpsidecar.reporter.kubernetes.client import Api, ApiError
+from carpsidecar.reporter.kubernetes.client import Api, ApiError, Timing
 from carpsidecar.reporter.kubernetes.masters import Masters
-from carpsidecar.reporter.kubernetes.objects import Pod
+from carpsidecar.reporter.kubernetes.objects import ROLE_LABEL, Pod
 from carpsidecar.reporter.kubernetes.pod_status import (
     NO_STATUS,
     PodStatus,
     desired_of_own_pod,
     desired_of_workload_pod,
+    unknown,
 )
 from carpsidecar.reporter.kubernetes.pods import list_pods
 from carpsidecar.reporter.kubernetes.rbac import workload_namespaces
@@ -26,29 +30,42 @@ class OwnPod:
 
     def reconcile(self, _: tuple[str, ...]) -> float | None:
         """Raises: ApiError."""
+        wait_s, claim_waits = self._masters.clear_claims()
+        if claim_waits:
+            return wait_s
         with self._cache.lock:
-            pod, groups = self._cache.own, self._cache.groups
+            pod, groups, now = self._cache.own, self._cache.groups, time.monotonic()
             if pod is None or not groups:
                 return None
-            if self._masters.claim_is_stale:
-                # Another master marked ours; a machine that slept must first learn whether it still is one.
-                if not self._cache.engine_alive():
-                    return None
-                if (wait_s := self._masters.renew_claim(time.monotonic())) > 0:
-                    return wait_s
+            if (settle_in_s := self._masters.settle_in_s(now)) > 0:
+                return settle_in_s if settle_in_s < float("inf") else None
             successor = self._cache.successor
             is_last = self._cache.stopping and successor is not None and successor.kubernetes is None
-            desired = NO_STATUS if is_last else desired_of_own_pod(groups)
-        return self._writer.keep(self._cache.carp_pods, pod, desired)
+            desired = NO_STATUS if is_last else desired_of_own_pod(groups, self._masters.contested(now))
+        put_back_in_s = self._writer.keep(self._cache.carp_pods, pod, desired)
+        return min((wait for wait in (wait_s, put_back_in_s) if wait is not None), default=None)
 
 
 class WorkloadPods:
-    """Their keys are their namespace and name."""
+    """Their keys are their namespace and name. Args: enqueue_all: called when all may be written anew."""
 
-    def __init__(self, cache: Cache, api: Api, writer: StatusWriter) -> None:
+    def __init__(
+        self,
+        cache: Cache,
+        api: Api,
+        writer: StatusWriter,
+        masters: Masters,
+        timing: Timing,
+        enqueue_all: Callable[[], None],
+    ) -> None:
         self._cache = cache
         self._api = api
         self._writer = writer
+        self._masters = masters
+        self._timing = timing
+        self._enqueue_all = enqueue_all
+        self._cleared: dict[str, float] = {}
+        """By group: since when we are master where no other node's workload pod is labelled so any more."""
 
     @property
     def keys(self) -> set[Key]:
@@ -73,6 +90,34 @@ class WorkloadPods:
             requeue_after_s = wait_s if requeue_after_s is None else requeue_after_s
         return requeue_after_s
 
+    def clear_other_nodes(self, key: tuple[str, ...]) -> float | None:
+        """Once we claim a group: take its label off the workload pods of other nodes, before ours get it.
+
+        Raises: ApiError.
+        """
+        [name] = key
+        with self._cache.lock:
+            group = next((group for group in self._cache.groups if group.group == name), None)
+            own, node, settings = self._cache.own, self._cache.node_name, self._cache.settings
+            if group is None or own is None or not self._masters.has_claimed(own, name):
+                self._cleared.pop(name, None)
+                return None
+            if self._cleared.get(name) == group.since_s or self._cache.stopping:
+                return None
+            suffix = self._cache.suffixes[name]
+        reason = f"{own.name} on {node} became master"
+        query = {"labelSelector": f"{settings.workload_selector},{ROLE_LABEL}{suffix}=master"}
+        for namespace in workload_namespaces(settings):
+            others = [pod for pod in self._writer.list(namespace, query) if pod.node != node]
+            if others and self._masters.hands_over(name, time.monotonic()):
+                return self._timing.handover_s / 2
+            for pod in others:
+                self._mark(pod, name, suffix, reason)
+        with self._cache.lock:
+            self._cleared[name] = group.since_s
+        self._enqueue_all()
+        return None
+
     def find_kept(self, _: tuple[str, ...]) -> float | None:
         """Which of this node's workload pods the next reporter selects too, and so stay as they are.
 
@@ -83,13 +128,11 @@ class WorkloadPods:
             settings = successor.kubernetes if successor is not None else None
             if settings is None or self._cache.kept is not None:
                 return None
-            if _selects(settings) == _selects(self._cache.settings):
-                self._cache.kept = frozenset(pod.key for pod in self._cache.workloads)
-                return None
+            same = _selects(settings) == _selects(self._cache.settings)
+            kept = {pod.key for pod in self._cache.workloads} if same else set()
             node = self._cache.node_name
-        kept: set[Key] = set()
         query = {"labelSelector": settings.workload_selector, "fieldSelector": f"spec.nodeName={node}"}
-        for namespace in workload_namespaces(settings):
+        for namespace in () if same else workload_namespaces(settings):
             try:
                 kept |= {pod.key for pod in list_pods(self._api, namespace, query)}
             except ApiError as error:
@@ -98,10 +141,29 @@ class WorkloadPods:
                     raise
         with self._cache.lock:
             self._cache.kept = frozenset(kept)
+        self._enqueue_all()
         return None
 
+    def _mark(self, pod: Pod, name: str, suffix: str, reason: str) -> None:
+        """Raises: ApiError: where the server is away."""
+        try:
+            self._writer.write_uncached(pod, unknown(pod, suffix, reason, time.time()))
+        except ApiError as error:
+            if error.of_all:
+                raise
+            # One that has just changed is written by its own node's reporter.
+            if error.status not in (404, 409):
+                log(WARNING, "mark_failed", f"pod {pod.namespace}/{pod.name} can't be marked: {error}", group=name)
+        else:
+            log(
+                INFO,
+                "marked_unknown",
+                f"pod {pod.namespace}/{pod.name} on {pod.node} was labelled master: it is marked",
+                group=name,
+            )
+
     def _desired(self, store: PodStore, pod: Pod) -> PodStatus | None:
-        """None where it is not ours to change; before the engine's first message nothing is known."""
+        """None where it is not ours to change, or not yet; before the engine's first message nothing is known."""
         cache = self._cache
         if cache.carp_pods.get(pod.key) is not None:
             return None
@@ -112,7 +174,11 @@ class WorkloadPods:
             return NO_STATUS
         if pod.finished or store is cache.deselected:
             return NO_STATUS
-        return desired_of_workload_pod(cache.groups) if cache.groups else None
+        contested = self._masters.contested(time.monotonic())
+        claims = [group for group in cache.groups if group.role == "master" and group.group not in contested]
+        if not cache.groups or any(self._cleared.get(group.group) != group.since_s for group in claims):
+            return None
+        return desired_of_workload_pod(cache.groups, contested)
 
 
 def _selects(settings: KubernetesSettings) -> tuple[str, frozenset[str]]:

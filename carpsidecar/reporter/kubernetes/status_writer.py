@@ -2,14 +2,16 @@
 
 import threading
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from logging import WARNING
 
 from carpsidecar.logs import log
 from carpsidecar.reporter.kubernetes.cache import PodStore
-from carpsidecar.reporter.kubernetes.client import Api, ApiError
+from carpsidecar.reporter.kubernetes.client import Api, ApiError, Timing
 from carpsidecar.reporter.kubernetes.objects import Pod
 from carpsidecar.reporter.kubernetes.pod_status import PodStatus, observed
-from carpsidecar.reporter.kubernetes.pods import apply, get_pod
+from carpsidecar.reporter.kubernetes.pods import apply, get_pod, list_pods
 from carpsidecar.reporter.kubernetes.ratelimit import TokenBucket
 from carpsidecar.status.stats import ApiStats
 
@@ -23,10 +25,13 @@ class StatusWriter:
     Args: lock: the cache's; whoever calls does not hold it.
     """
 
-    def __init__(self, api: Api, stats: ApiStats, lock: threading.RLock) -> None:
+    def __init__(self, api: Api, stats: ApiStats, lock: threading.RLock, timing: Timing) -> None:
         self._api = api
         self._stats = stats
         self._lock = lock
+        self._timing = timing
+        self._patience_s = timing.urgent_answer_s
+        """A request that hangs is given up for a new one, soon; later where the server is merely slow."""
         self._written: dict[str, tuple[PodStatus, TokenBucket]] = {}
         """By the pod's uid: what was written last, and how often it may be put back."""
 
@@ -56,11 +61,11 @@ class StatusWriter:
         after: Pod | None = None
         conflict: ApiError | None = None
         try:
-            after = apply(self._api, self._stats, pod, desired)
+            after = self.write_uncached(pod, desired)
         except ApiError as error:
             if error.status == 409:
                 conflict = error
-                after = get_pod(self._api, pod.namespace, pod.name)
+                after = get_pod(self._api, pod.namespace, pod.name, self._patience_s)
             elif error.status != 404:
                 raise
         with self._lock:
@@ -71,6 +76,26 @@ class StatusWriter:
         if after is not None and conflict is not None:
             raise conflict
         return after
+
+    def write_uncached(self, pod: Pod, desired: PodStatus) -> Pod:
+        """The pod as it is then. Raises: ApiError."""
+        with self._patience():
+            return apply(self._api, self._stats, pod, desired, self._patience_s)
+
+    def list(self, namespace: str, query: Mapping[str, str]) -> list[Pod]:
+        """By the server. Raises: ApiError."""
+        with self._patience():
+            return list_pods(self._api, namespace, query, self._patience_s)
+
+    @contextmanager
+    def _patience(self) -> Iterator[None]:
+        try:
+            yield
+        except ApiError as error:
+            if error.failure == "timeout":
+                self._patience_s = min(2 * self._patience_s, self._timing.answer_s)
+            raise
+        self._patience_s = self._timing.urgent_answer_s
 
     def forget(self, pod: Pod) -> None:
         self._written.pop(pod.uid, None)

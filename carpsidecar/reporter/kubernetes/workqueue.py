@@ -17,12 +17,20 @@ _BACKOFFS_MAX = 4096
 _FIRST_RETRY_S = 0.05
 
 
+URGENT = 3
+"""The last priority of items that write roles."""
+
+
 class Item(NamedTuple):
     """Items of a lower priority number are handed out first."""
 
     priority: int
     reconciler: str
     key: tuple[str, ...] = ()
+
+    @property
+    def is_urgent(self) -> bool:
+        return self.priority <= URGENT
 
     def __str__(self) -> str:
         return " ".join((self.reconciler, "/".join(self.key))).rstrip()
@@ -61,7 +69,9 @@ class WorkQueue:
         with self._changed:
             now = time.monotonic()
             at_least_s = max(error.retry_after_s, self._timing.forbidden_s if error.status == 403 else 0.0)
+            max_s = self._backoff_max_s(item)
             if error.of_all:
+                self._server.max_s = max_s
                 was_added = item in self._ready
                 self._ready[item] = None
                 self._server.failed(now, at_least_s)
@@ -73,7 +83,7 @@ class WorkQueue:
             else:
                 if len(self._backoffs) >= _BACKOFFS_MAX:
                     self._backoffs.clear()
-                backoff = self._backoffs.setdefault(item, Backoff(_FIRST_RETRY_S, self._timing.backoff_max_s))
+                backoff = self._backoffs.setdefault(item, Backoff(_FIRST_RETRY_S, max_s))
                 backoff.failed(now, at_least_s)
                 self._waiting[item] = backoff.due_at
             self._changed.notify_all()
@@ -101,15 +111,15 @@ class WorkQueue:
                     self._ready[item] = None
             self._changed.notify_all()
 
-    def get(self) -> Item | None:
-        """Wait for the next one; None after `shut_down`. Whoever takes it calls `done`."""
+    def get(self, urgent: bool) -> Item | None:
+        """Wait for the next one of this kind; None after `shut_down`. Whoever takes it calls `done`."""
         with self._changed:
             while not self._shut_down:
                 now = time.monotonic()
                 for item in [item for item, due_at in self._waiting.items() if due_at <= now]:
                     del self._waiting[item]
                     self._ready[item] = None
-                ready = [item for item in self._ready if item not in self._processing]
+                ready = [item for item in self._ready if item.is_urgent is urgent and item not in self._processing]
                 if ready and self._server.due_at <= now:
                     item = min(ready, key=lambda item: item.priority)
                     del self._ready[item]
@@ -133,6 +143,11 @@ class WorkQueue:
                 self._changed.wait(deadline - now)
             return True
 
+    def _backoff_max_s(self, item: Item) -> float:
+        """While a role is unwritten, less than usual."""
+        urgent = item.is_urgent or any(item.is_urgent for item in self._ready)
+        return self._timing.urgent_backoff_max_s if urgent else self._timing.backoff_max_s
+
     def _is_busy(self, now: float) -> bool:
         soon = (item in self._backoffs or due_at <= now for item, due_at in self._waiting.items())
         return bool(self._ready or self._processing) or any(soon)
@@ -151,13 +166,14 @@ Takes an item's key. Returns the seconds after which to come again; None: when s
 
 
 class Worker:
-    """The thread that writes."""
+    """A thread that writes. Args: urgent: roles; else what must not hold them up."""
 
-    def __init__(self, queue: WorkQueue, reconcilers: Mapping[str, Reconcile]) -> None:
+    def __init__(self, queue: WorkQueue, reconcilers: Mapping[str, Reconcile], urgent: bool) -> None:
         self._queue = queue
         self._reconcilers = reconcilers
+        self._urgent = urgent
         self._log_limiter = LogLimiter()
-        self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="roles" if urgent else "events", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -167,7 +183,7 @@ class Worker:
             self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        while (item := self._queue.get()) is not None:
+        while (item := self._queue.get(self._urgent)) is not None:
             try:
                 requeue_after_s = self._reconcilers[item.reconciler](item.key)
             except ApiError as error:

@@ -1,21 +1,23 @@
-"""Which pod is marked, when, and what is a split brain: with a fake server."""
+"""Which claims are marked, when, and what is a split brain: with a fake server."""
 
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
+from carpsidecar.protocol.effects import Reason
 from carpsidecar.reporter.kubernetes.cache import Cache, PodStore
-from carpsidecar.reporter.kubernetes.client import Timing
-from carpsidecar.reporter.kubernetes.masters import Masters
+from carpsidecar.reporter.kubernetes.client import ApiError, Timing
+from carpsidecar.reporter.kubernetes.masters import SILENT, Masters
 from carpsidecar.reporter.kubernetes.objects import Pod
 from carpsidecar.reporter.kubernetes.pod_status import PodStatus, in_rfc3339
 from carpsidecar.reporter.kubernetes.status_writer import StatusWriter
 from carpsidecar.status.stats import ApiStats
 from tests.support.builders import snapshot
-from tests.unit.reporter.kubernetes.samples import NO_API, SETTINGS, pod
+from tests.unit.reporter.kubernetes.samples import SETTINGS, pod
 
 T = 1_800_000_000.0
+BOWED_OUT = "the master bowed out"
 
 
 class FakeWriter(StatusWriter):
@@ -23,8 +25,11 @@ class FakeWriter(StatusWriter):
 
     def __init__(self) -> None:
         self.written: list[str] = []
+        self.error: ApiError | None = None
 
     def write(self, store: PodStore, pod: Pod, desired: PodStatus) -> Pod:
+        if self.error is not None:
+            raise self.error
         self.written.append(pod.name)
         after = replace(
             pod,
@@ -38,145 +43,237 @@ class FakeWriter(StatusWriter):
 
 
 class Fixture:
-    """Time is what the tests make it."""
+    """Our pod is carp-1. Time is what the tests make it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.cache = Cache(SETTINGS, lambda: True)
+        self.engine_alive = True
+        self.cache = Cache(SETTINGS, lambda: self.engine_alive)
         self.stats = ApiStats()
+        self.listed: list[Pod] = []
+        """What the server answers when it is asked for claims."""
         self.reported: list[tuple[str, str]] = []
         self.writer = FakeWriter()
         self.masters = Masters(
             self.cache,
-            NO_API,
             self.stats,
             self.writer,
             Timing(),
+            lambda label: self.listed,
             lambda group, text: self.reported.append((group, text)),
         )
         self.version = 100
         self.now = 0.0
         monkeypatch.setattr("carpsidecar.reporter.kubernetes.masters.time.monotonic", lambda: self.now)
 
-    def see(self, name: str, role: str, since_s: float, now: float) -> None:
+    def see(self, name: str, role: str, since_s: float, now: float, *, contested: bool = False) -> None:
         self.version += 10
-        labels, annotations = {"carp-role": role}, {"carpsidecar.io/since": in_rfc3339(since_s)}
+        annotations = {"carpsidecar.io/since": in_rfc3339(since_s)}
+        if contested:
+            annotations["carpsidecar.io/contested"] = "carp-1 on n1 claims it too"
         seen = pod(
-            name=name, uid=name, version=str(self.version), labels=labels, annotations=annotations, node=name
+            name=name,
+            uid=name,
+            version=str(self.version),
+            labels={"carp-role": role},
+            annotations=annotations,
+            node=name,
+            ready=True,
         )
         self.cache.carp_pods.put(seen)
         self.masters.observe(now)
 
-    def become(self, role: str, since_s: float, now: float) -> None:
-        self.cache.set_group(snapshot(role=role, since_s=since_s))
+    def become(self, role: str, since_s: float, now: float, reason: str = SILENT) -> None:
+        self.cache.set_group(snapshot(role=role, since_s=since_s, reason=reason))
         self.masters.observe(now)
 
-    def marked(self, now: float) -> list[str]:
-        """The pods that are marked by then, from the last time on."""
+    def cleared(self, now: float) -> tuple[list[str], float | None, bool]:
+        """The pods that are marked by then; when to come again, rounded; and whether our claim waits for it."""
         self.now = now
         self.writer.written.clear()
-        self.masters.reconcile(("web",))
-        return list(self.writer.written)
+        wait_s, waits = self.masters.clear_claims()
+        return list(self.writer.written), None if wait_s is None else round(wait_s, 3), waits
 
 
 @pytest.fixture
 def web(monkeypatch: pytest.MonkeyPatch) -> Fixture:
-    return Fixture(monkeypatch)
+    fixture = Fixture(monkeypatch)
+    fixture.become("backup", T - 100, 1.0)
+    fixture.see("carp-1", "backup", T - 100, 1.0)
+    return fixture
 
 
-def we_are_master(web: Fixture, now: float = 10.0) -> None:
-    web.become("master", T, now)
-    web.see("carp-1", "master", T, now)
+def test_the_reason_for_a_silent_takeover_is_the_engines() -> None:
+    assert Reason.MASTER_SILENT == SILENT
 
 
-def test_an_older_claim_is_marked_after_a_moment_and_once(web: Fixture) -> None:
-    we_are_master(web)
-    web.see("carp-2", "master", T - 60, 10.0)
-    assert web.marked(10.1) == []
-    assert web.marked(10.6) == ["carp-2"]
-    assert web.marked(11.0) == []
-    web.see("carp-2", "master", T - 60, 12.0)
-    assert web.marked(20.0) == []
-    assert web.stats.split_brain == {"web"}
-    assert len(web.reported) == 1
-
-
-def test_none_is_marked_before_our_own_label_is_master(web: Fixture) -> None:
+def test_a_silent_masters_claim_is_marked_at_once_and_before_ours_is_written(web: Fixture) -> None:
+    web.see("carp-2", "master", T - 60, 5.0)
     web.become("master", T, 10.0)
-    web.see("carp-2", "master", T - 60, 10.0)
-    web.see("carp-1", "backup", T - 30, 10.0)
-    assert web.marked(20.0) == []
-    web.see("carp-1", "master", T, 20.0)
-    assert web.marked(20.0) == ["carp-2"]
+    assert web.cleared(10.0) == (["carp-2"], None, False)
+    assert web.cleared(10.1) == ([], None, False)
+
+
+def test_the_server_is_asked_before_we_claim_since_a_watch_may_be_late(web: Fixture) -> None:
+    late = pod(
+        name="carp-2",
+        uid="carp-2",
+        version="500",
+        labels={"carp-role": "master"},
+        annotations={"carpsidecar.io/since": in_rfc3339(T - 1)},
+    )
+    web.listed = [late]
+    web.become("master", T, 10.0)
+    assert web.cleared(10.0) == (["carp-2"], None, False)
+
+
+def test_one_that_bowed_out_may_take_its_label_off_itself(web: Fixture) -> None:
+    web.see("carp-2", "master", T - 60, 5.0)
+    web.become("master", T, 10.0, BOWED_OUT)
+    assert web.cleared(10.0) == ([], 0.1, True)
+    web.see("carp-2", "backup", T, 10.05)
+    assert web.cleared(10.05) == ([], None, False)
+
+
+def test_one_that_bowed_out_and_does_not_is_marked_after_a_moment(web: Fixture) -> None:
+    web.see("carp-2", "master", T - 60, 5.0)
+    web.become("master", T, 10.0, BOWED_OUT)
+    assert web.cleared(10.1) == (["carp-2"], None, False)
 
 
 @pytest.mark.parametrize("role", ["backup", "fault", "init", "unknown"])
 def test_only_a_claim_is_marked(web: Fixture, role: str) -> None:
-    we_are_master(web)
-    web.see("carp-2", role, T - 60, 10.0)
-    assert web.marked(20.0) == []
+    web.see("carp-2", role, T - 60, 5.0)
+    web.become("master", T, 10.0)
+    assert web.cleared(20.0) == ([], None, False)
 
 
-def test_a_newer_claim_is_left_alone_unless_it_was_there_before(web: Fixture) -> None:
-    we_are_master(web)
-    web.see("carp-2", "master", T + 60, 10.0)
-    assert web.marked(20.0) == []
-    web.become("backup", T + 70, 21.0)
-    web.become("master", T + 30, 22.0)
-    web.see("carp-1", "master", T + 30, 22.0)
-    assert web.marked(30.0) == ["carp-2"]
+def test_a_claim_that_was_there_before_is_older_whatever_its_clock_says(web: Fixture) -> None:
+    web.see("carp-2", "master", T + 3600, 5.0)
+    web.become("master", T, 10.0)
+    assert web.cleared(10.0) == (["carp-2"], None, False)
+
+
+def test_a_newer_claim_gets_a_second_to_turn_out_to_be_none(web: Fixture) -> None:
+    web.become("master", T, 10.0)
+    web.see("carp-2", "master", T + 1, 10.5)
+    assert web.cleared(10.5) == ([], 1.0, True)
+    web.see("carp-2", "backup", T + 2, 10.6)
+    assert web.cleared(10.6) == ([], None, False)
+
+
+def test_one_that_keeps_its_newer_claim_is_marked(web: Fixture) -> None:
+    web.become("master", T, 10.0)
+    web.see("carp-2", "master", T + 1, 10.5)
+    assert web.cleared(11.6) == (["carp-2"], None, False)
+
+
+def test_once_ours_is_written_no_claim_waits(web: Fixture) -> None:
+    web.become("master", T, 10.0)
+    web.see("carp-1", "master", T, 10.1)
+    web.see("carp-2", "master", T + 1, 10.5)
+    assert web.cleared(10.5) == ([], 1.0, False)
 
 
 def test_of_two_claims_of_one_moment_one_is_the_older(web: Fixture) -> None:
-    we_are_master(web)
+    web.become("master", T, 10.0, BOWED_OUT)
     web.see("carp-0", "master", T, 10.0)
     web.see("carp-2", "master", T, 10.0)
-    assert web.marked(20.0) == ["carp-0"]
-    assert web.marked(20.0) == []
+    assert web.cleared(10.2) == (["carp-0"], 0.8, True)
+
+
+def test_one_that_can_not_be_marked_does_not_keep_us_from_claiming_for_ever(web: Fixture) -> None:
+    web.see("carp-2", "master", T - 60, 5.0)
+    web.become("master", T, 10.0)
+    web.writer.error = ApiError("other", "a webhook says no", 422)
+    with pytest.raises(ApiError):
+        web.cleared(10.5)
+    assert web.cleared(11.5) == ([], None, False)
+
+
+def test_while_the_server_is_away_nothing_is_claimed(web: Fixture) -> None:
+    web.see("carp-2", "master", T - 60, 5.0)
+    web.become("master", T, 10.0)
+    web.writer.error = ApiError("unreachable", "no")
+    with pytest.raises(ApiError):
+        web.cleared(100.0)
+
+
+def we_are_marked(web: Fixture) -> None:
+    """Another took over, and we are master all the same."""
+    web.become("master", T, 10.0)
+    web.see("carp-1", "master", T, 10.0)
+    web.see("carp-2", "master", T + 60, 11.0)
+    web.see("carp-1", "unknown", T, 12.0)
+
+
+def test_one_that_is_marked_waits_until_it_knows_better(web: Fixture) -> None:
+    we_are_marked(web)
+    assert web.masters.settle_in_s(12.1) == pytest.approx(0.9)
+    assert web.masters.contested(12.1) == {}
+    assert web.stats.split_brain == set()
+
+
+def test_one_that_is_marked_and_silent_itself_writes_nothing(web: Fixture) -> None:
+    we_are_marked(web)
+    web.engine_alive = False
+    assert web.masters.settle_in_s(100.0) == float("inf")
+
+
+def test_one_that_is_marked_and_is_master_all_the_same_does_not_claim_beside_the_other(web: Fixture) -> None:
+    we_are_marked(web)
+    assert web.masters.contested(13.1) == {"web": "carp-2 on carp-2 claims it too"}
+    assert web.cleared(13.1) == ([], None, False)
+    web.masters.observe(13.1)
+    assert web.stats.split_brain == {"web"}
+    assert len(web.reported) == 1
 
 
 def end_by_backup(web: Fixture) -> None:
-    web.become("backup", T + 10, 30.0)
+    web.become("backup", T + 70, 14.0)
 
 
 def end_by_its_own_label(web: Fixture) -> None:
-    web.see("carp-2", "backup", T + 10, 30.0)
+    web.see("carp-2", "backup", T + 70, 14.0)
 
 
 def end_by_deletion(web: Fixture) -> None:
     (other,) = web.cache.others
     web.cache.carp_pods.remove(other)
-    web.masters.observe(30.0)
+    web.masters.observe(14.0)
 
 
 @pytest.mark.parametrize("end", [end_by_backup, end_by_its_own_label, end_by_deletion])
 def test_a_split_brain_ends_when_either_gives_way(web: Fixture, end: Callable[[Fixture], None]) -> None:
-    we_are_master(web)
-    web.see("carp-2", "master", T - 60, 10.0)
-    assert web.marked(10.6) == ["carp-2"]
-    web.see("carp-2", "master", T - 60, 12.0)
-    assert web.stats.split_brain == {"web"}
+    we_are_marked(web)
+    web.masters.observe(13.1)
     end(web)
     assert web.stats.split_brain == set()
+    assert web.masters.contested(14.1) == {}
 
 
-def test_one_that_is_marked_claims_again_after_a_moment_and_knows_that_there_are_two(web: Fixture) -> None:
-    we_are_master(web)
-    web.see("carp-2", "master", T + 60, 11.0)
-    web.see("carp-1", "unknown", T, 12.0)
-    assert web.masters.claim_is_stale
-    assert web.masters.renew_claim(12.1) == pytest.approx(0.9)
+def test_the_other_learns_of_it_by_the_annotation(web: Fixture) -> None:
+    web.become("master", T, 10.0)
+    web.see("carp-1", "master", T, 10.0)
+    web.see("carp-2", "unknown", T - 60, 11.0)
     assert web.stats.split_brain == set()
-    web.masters.renew_claim(13.0)
+    web.see("carp-2", "unknown", T - 60, 12.0, contested=True)
     assert web.stats.split_brain == {"web"}
-    web.see("carp-1", "master", T, 13.1)
-    assert not web.masters.claim_is_stale
-    assert web.stats.split_brain == {"web"}
-    web.see("carp-2", "backup", T + 70, 14.0)
+    web.see("carp-2", "backup", T + 60, 13.0)
     assert web.stats.split_brain == set()
+
+
+def test_one_that_is_marked_takes_the_label_off_one_that_is_dead_by_then(web: Fixture) -> None:
+    we_are_marked(web)
+    (other,) = web.cache.others
+    web.cache.carp_pods.put(replace(other, version="1000", ready=False, containers_ready=True))
+    web.masters.observe(60.0)
+    assert web.masters.contested(60.0) == {}
+    assert web.cleared(60.0) == (["carp-2"], None, False)
 
 
 def test_one_whose_label_somebody_sets_to_unknown_where_there_is_no_other_has_no_split_brain(web: Fixture) -> None:
-    we_are_master(web)
+    web.become("master", T, 10.0)
     web.see("carp-1", "unknown", T, 12.0)
-    web.masters.renew_claim(13.0)
+    web.masters.observe(13.0)
+    assert web.masters.contested(13.0) == {}
     assert web.stats.split_brain == set()

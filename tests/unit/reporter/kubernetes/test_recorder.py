@@ -22,7 +22,7 @@ class FakeApi(Api):
         self.error: ApiError | None = None
         self.meanwhile: Callable[[], None] = lambda: None
 
-    def call(self, request: Request) -> bytes:
+    def call(self, request: Request, within_s: float | None = None) -> bytes:
         error, self.error = self.error, None
         self.meanwhile()
         if error is not None:

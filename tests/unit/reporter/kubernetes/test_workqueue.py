@@ -47,7 +47,9 @@ class Fixture:
         self.attempts: list[tuple[str, int]] = []
         self.first, self.second = Target("first", self.attempts), Target("second", self.attempts)
         self.queue = WorkQueue(timing)
-        self.worker = Worker(self.queue, {"first": self.first.reconcile, "second": self.second.reconcile})
+        self.worker = Worker(
+            self.queue, {"first": self.first.reconcile, "second": self.second.reconcile}, urgent=True
+        )
 
     def start(self) -> None:
         self.worker.start()
