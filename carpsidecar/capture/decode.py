@@ -10,6 +10,8 @@ from ipaddress import IPv4Address, IPv6Address
 from carpsidecar.capture.datagram import Datagram, datagram_of
 from carpsidecar.capture.pcap import Frame
 from carpsidecar.linux.frames import internet_checksum
+from carpsidecar.protocol import hardened_packet
+from carpsidecar.protocol.hardened_packet import KINDS, HardenedPacket
 from carpsidecar.protocol.packet import (
     CARP_AUTHLEN,
     CARP_PROTOCOL,
@@ -50,7 +52,7 @@ class Packet:
 
     frame: Frame
     datagram: Datagram
-    message: Advertisement | Vrrp | None
+    message: Advertisement | HardenedPacket | Vrrp | None
     problems: tuple[str, ...] = ()
 
     @property
@@ -71,13 +73,16 @@ def decode(frame: Frame) -> Packet | None:
     if datagram is None:
         return None
     problems = [] if datagram.ttl == CARP_TTL else [f"ttl {datagram.ttl}, not {CARP_TTL}"]
-    message: Advertisement | Vrrp | None
+    message: Advertisement | HardenedPacket | Vrrp | None
     if datagram.fragment:
         return Packet(frame, datagram, None, (*problems, "a fragment"))
     if len(datagram.payload) < datagram.length:
         missing = datagram.length - len(datagram.payload)
         return Packet(frame, datagram, None, (*problems, f"{missing} bytes are not in the capture"))
-    if _looks_like_carp(datagram):
+    if datagram.payload and datagram.payload[0] in KINDS:
+        message = hardened_packet.unpack(datagram.payload)
+        problems += _hardened_problems(datagram, message)
+    elif _looks_like_carp(datagram):
         message = unpack(datagram.payload[:CARP_SIZE])
         problems += _carp_problems(datagram, message)
     elif (vrrp := _vrrp(datagram)) is not None:
@@ -112,6 +117,12 @@ def _carp_problems(datagram: Datagram, message: Advertisement) -> list[str]:
     if internet_checksum(datagram.payload[:CARP_SIZE]):
         problems.append(_checksum_problem(message.checksum, datagram.payload[:CARP_SIZE]))
     return problems
+
+
+def _hardened_problems(datagram: Datagram, message: HardenedPacket | None) -> list[str]:
+    if message is None:
+        return [f"length {datagram.length}: not what the packet says of itself"]
+    return ["vhid 0"] if message.vhid == 0 else []
 
 
 def _vrrp(datagram: Datagram) -> Vrrp | None:

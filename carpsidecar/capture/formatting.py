@@ -5,6 +5,7 @@ from typing import Any
 
 from carpsidecar.capture.decode import Packet, Vrrp
 from carpsidecar.capture.verify import DigestStatus
+from carpsidecar.protocol.hardened_packet import NONE, HardenedPacket, Kind, Role, unpack_details
 from carpsidecar.protocol.packet import Advertisement
 from carpsidecar.protocol.timing import TICKS_PER_S, interval_ticks
 
@@ -43,6 +44,8 @@ def record_of(packet: Packet, digest: DigestStatus) -> dict[str, Any]:
     message = packet.message
     if isinstance(message, Vrrp):
         record |= _vrrp_record(message, packet.is_bow_out)
+    elif isinstance(message, HardenedPacket):
+        record |= _hardened_record(message, packet, digest)
     elif message is not None:
         record |= _carp_record(message, packet.is_bow_out, digest)
     else:
@@ -50,7 +53,7 @@ def record_of(packet: Packet, digest: DigestStatus) -> dict[str, Any]:
     return record | {"problems": list(packet.problems)}
 
 
-def interval_s(message: Advertisement) -> float:
+def interval_s(message: Advertisement | HardenedPacket) -> float:
     return interval_ticks(message.advbase, message.advskew) / TICKS_PER_S
 
 
@@ -60,6 +63,8 @@ def _what(packet: Packet, digest: DigestStatus) -> str:
         return f"protocol 112, {packet.datagram.length} bytes"
     if isinstance(message, Vrrp):
         return _vrrp_line(message)
+    if isinstance(message, HardenedPacket):
+        return _hardened_line(message, packet, digest)
     mode = {2: "", 3: " hardened"}.get(message.version >> 4, "")
     parts = [f"CARP {message.version >> 4}{mode} vhid {message.vhid}"]
     parts.append(f"advbase {message.advbase} advskew {message.advskew}")
@@ -68,6 +73,26 @@ def _what(packet: Packet, digest: DigestStatus) -> str:
         parts.append(f"demotion {message.demotion}")
     parts.append(f"counter {int.from_bytes(message.counter, 'big')} digest {digest}")
     return " ".join(parts)
+
+
+def _hardened_line(message: HardenedPacket, packet: Packet, digest: DigestStatus) -> str:
+    parts = [f"CARP 3 hardened vhid {message.vhid} {_name(Kind, message.kind)} of a {_name(Role, message.role)}"]
+    if message.kind == Kind.ADVERTISEMENT:
+        parts.append(f"advbase {message.advbase} advskew {message.advskew}")
+        parts.append("bow-out" if packet.is_bow_out else f"every {interval_s(message):.3f} s")
+    parts.append(f"session {message.session.hex()} at {message.time_us / 1e6:.6f} s")
+    for verb, nonce in (("asks", message.asked), ("answers", message.answered)):
+        if nonce != NONE:
+            parts.append(f"{verb} {nonce.hex()}")
+    details = unpack_details(message.details) if message.details else None
+    if details is not None:
+        parts.append(f"name {details.name} addresses {' '.join(map(str, details.addresses)) or 'none'}")
+    parts.append(f"fingerprint {message.fingerprint.hex()} key {message.key_id.hex()} digest {digest}")
+    return " ".join(parts)
+
+
+def _name(names: type[Kind] | type[Role], number: int) -> str:
+    return names(number).name.lower() if number in list(names) else str(number)
 
 
 def _vrrp_line(message: Vrrp) -> str:
@@ -96,6 +121,38 @@ def _carp_record(message: Advertisement, bow_out: bool, digest: DigestStatus) ->
         "bow_out": bow_out,
         "digest": str(digest),
     }
+
+
+def _hardened_record(message: HardenedPacket, packet: Packet, digest: DigestStatus) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "protocol": "carp",
+        "version": message.kind >> 4,
+        "type": message.kind & 15,
+        "kind": _name(Kind, message.kind),
+        "role": _name(Role, message.role),
+        "role_age_s": message.role_age_s,
+        "vhid": message.vhid,
+        "advbase": message.advbase,
+        "advskew": message.advskew,
+        "interval_s": interval_s(message),
+        "bow_out": packet.is_bow_out,
+        "session": message.session.hex(),
+        "session_time_us": message.time_us,
+        "key_id": message.key_id.hex(),
+        "fingerprint": message.fingerprint.hex(),
+        "digest": str(digest),
+    }
+    for name, nonce in (("asks", message.asked), ("answers", message.answered), ("target", message.target)):
+        if nonce != NONE:
+            record[name] = nonce.hex()
+    details = unpack_details(message.details) if message.details else None
+    if details is not None:
+        record |= {
+            "name": details.name,
+            "software": details.version,
+            "addresses": list(map(str, details.addresses)),
+        }
+    return record
 
 
 def _vrrp_record(message: Vrrp, bow_out: bool) -> dict[str, Any]:

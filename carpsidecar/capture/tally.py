@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from carpsidecar.capture.decode import Packet, Vrrp
 from carpsidecar.capture.verify import DigestStatus
+from carpsidecar.protocol.hardened_packet import HardenedPacket
 
 SPEAKERS_MAX = 1024
 SHOWN_MAX = 32
@@ -23,6 +24,8 @@ class Tally:
         message = packet.message
         if isinstance(message, Vrrp):
             kind, number = "VRRP", f"VRRP {message.version} vrid {message.vrid}"
+        elif isinstance(message, HardenedPacket):
+            kind, number = "CARP", f"CARP 3 hardened vhid {message.vhid} digest {digest}"
         elif message is not None:
             kind, number = "CARP", f"CARP {message.version >> 4} vhid {message.vhid} digest {digest}"
         else:

@@ -12,6 +12,8 @@ from carpsidecar.protocol.auth import (
     HardenedAuth,
     digests_equal,
 )
+from carpsidecar.protocol.hardened_packet import HardenedPacket
+from carpsidecar.protocol.keys import KeyRing
 from carpsidecar.protocol.packet import (
     HEADER_SIZE,
     VERSION_COMPATIBLE,
@@ -32,6 +34,7 @@ class Verifier:
 
     def __init__(self, passphrase: bytes, addresses: Collection[IPAddress]) -> None:
         self._passphrase = passphrase
+        self._keys = KeyRing([passphrase])
         self._addresses = tuple(addresses)
         # At most one a vhid and mode.
         self._made: dict[tuple[int, int], Authenticator | None] = {}
@@ -47,12 +50,18 @@ class Verifier:
         digest = made.digest(datagram.payload[:HEADER_SIZE], datagram.source, message.counter)
         return DigestStatus.OK if digests_equal(digest, message.digest) else DigestStatus.BAD
 
+    def check_hardened(self, datagram: Datagram) -> DigestStatus:
+        """The addresses do not matter to it: their fingerprint is in the packet."""
+        return DigestStatus.OK if self._keys.verify(datagram.payload, datagram.source) else DigestStatus.BAD
+
 
 def digest_status(packet: Packet, verifier: Verifier | None) -> DigestStatus:
     """Of any packet; UNVERIFIED where there is no verifier, or no digest."""
-    if verifier is None or not isinstance(packet.message, Advertisement):
-        return DigestStatus.UNVERIFIED
-    return verifier.check(packet.message, packet.datagram)
+    if verifier is not None and isinstance(packet.message, Advertisement):
+        return verifier.check(packet.message, packet.datagram)
+    if verifier is not None and isinstance(packet.message, HardenedPacket):
+        return verifier.check_hardened(packet.datagram)
+    return DigestStatus.UNVERIFIED
 
 
 def authenticator(

@@ -23,7 +23,8 @@ from carpsidecar.linux.carp_socket import CarpSocket
 from carpsidecar.linux.claims import ClaimWatch
 from carpsidecar.linux.netlink import IPAddress, Link
 from carpsidecar.linux.sniffer import Sniffer
-from carpsidecar.protocol.packet import Advertisement
+from carpsidecar.protocol.hardened_packet import HardenedPacket
+from carpsidecar.protocol.packet import VERSION_HARDENED, Advertisement
 
 SENDERS_MAX = 1024
 _DELIVERED_MAX = 16 * SENDERS_MAX
@@ -191,6 +192,8 @@ class Listener:
             return
         if isinstance(message, Vrrp):
             kind, version, number = "vrrp", message.version, message.vrid
+        elif isinstance(message, HardenedPacket):
+            kind, version, number = "carp", VERSION_HARDENED, message.vhid
         else:
             kind, version, number = "carp", message.version, message.vhid
         key = (source, kind, version, number, packet.datagram.outgoing)

@@ -12,6 +12,10 @@ from carpsidecar.capture.formatting import line_of, record_of
 from carpsidecar.capture.pcap import Frame, LinkType
 from carpsidecar.capture.tally import Tally
 from carpsidecar.capture.verify import DigestStatus, Verifier, digest_status
+from carpsidecar.protocol.freshness import Reply
+from carpsidecar.protocol.hardened import Claim, Hardened
+from carpsidecar.protocol.hardened_packet import NONE, Kind, Role
+from carpsidecar.protocol.keys import KeyRing
 from carpsidecar.protocol.packet import Advertisement
 from tests.unit.capture.packets import (
     MAC,
@@ -142,11 +146,61 @@ def test_the_record_has_every_field() -> None:
     }  # fmt: skip
 
 
+def hardened(kind: Kind = Kind.ADVERTISEMENT, answered: bytes = NONE, role: Role = Role.MASTER) -> bytes:
+    """A packet of a group of ours, in the hardened mode."""
+    group = Hardened(
+        0.0, 4242, KeyRing([b"secret"]), [ip_address("10.99.0.100")], lambda size: b"\x01" * size, "n1", "1.0"
+    )
+    claim, source = Claim(role, 1, 100, since_s=0.0), ip_address("10.99.0.11")
+    if kind is Kind.ADVERTISEMENT:
+        return group.advertisement(12.5, source, claim)
+    return group.reply(12.5, source, claim, Reply(None, asked=b"\xab" * 8, answered=answered))
+
+
+@pytest.mark.parametrize(
+    ("payload", "said"),
+    [
+        (hardened(), "CARP 3 hardened vhid 4242 advertisement of a master advbase 1 advskew 100 every 1.391 s"),
+        (hardened(), "session 0101010101010101 at 12.500000 s fingerprint"),
+        (hardened(Kind.SOLICITATION, role=Role.INIT), "solicitation of a init session"),
+        (hardened(Kind.ANSWER, b"\xcd" * 8, Role.BACKUP), "answer of a backup session"),
+        (
+            hardened(Kind.ANSWER, b"\xcd" * 8),
+            "asks abababababababab answers cdcdcdcdcdcdcdcd name n1 addresses 10.99.0.100",
+        ),
+        (hardened()[:-1], "BAD: length 91: not what the packet says of itself"),
+    ],
+)
+def test_what_a_line_says_of_the_hardened_mode(payload: bytes, said: str) -> None:
+    assert said in line(ethernet(ipv4(payload)))
+
+
+def test_a_hardened_packet_is_verified_whatever_the_addresses_are() -> None:
+    good, forged = ethernet(ipv4(hardened())), ethernet(ipv4(hardened()[:-1] + b"!"))
+    other_source = ethernet(ipv4(hardened(), source="10.99.0.12"))
+    verifier = Verifier(b"secret", [])
+
+    digests = [digest_status(decoded(data), verifier) for data in (good, forged, other_source)]
+    assert digests == [DigestStatus.OK, DigestStatus.BAD, DigestStatus.BAD]
+    assert digest_status(decoded(good), Verifier(b"other", [])) is DigestStatus.BAD
+    assert digest_status(decoded(good), None) is DigestStatus.UNVERIFIED
+
+
+def test_the_record_of_a_hardened_packet() -> None:
+    record = record_of(decoded(ethernet(ipv4(hardened(Kind.ANSWER, b"\xcd" * 8)))), DigestStatus.OK)
+
+    names = ("kind", "role", "vhid", "session_time_us", "asks", "answers", "name", "addresses", "digest")
+    assert [record[name] for name in names] == [
+        "advertisement", "master", 4242, 12_500_000, "ab" * 8, "cd" * 8, "n1", ["10.99.0.100"], "ok"
+    ]  # fmt: skip
+
+
 links = st.sampled_from(list(LinkType))
 SEEDS = [
     *(ethernet(ipv4(payload)) for payload in (carp(), vrrp2("10.99.0.100"), carp(b0=0x31))),
     ethernet(ipv6(carp(), extensions=HOP_BY_HOP), 5),
     ethernet(ipv6(vrrp3("fe80::1", source="fe80::b", destination="ff02::12"))),
+    ethernet(ipv4(hardened(Kind.ANSWER, b"\xcd" * 8))),
 ]
 
 
