@@ -38,9 +38,9 @@ def run(
         process.wait()
         raise
     if process.returncode:
-        said = (err + out).strip() or "nothing"
+        output = (err + out).strip() or "nothing"
         where = f" in {namespace}" if namespace else ""
-        raise LabError(f"{' '.join(argv)}{where}: exit status {process.returncode}, it said: {said}\n{stdin}")
+        raise LabError(f"{' '.join(argv)}{where}: exit status {process.returncode}, its output: {output}\n{stdin}")
     return out
 
 

@@ -91,7 +91,7 @@ class Demo:
         outcomes = []
         for number, step in enumerate(STEPS, 1):
             outcome = self._perform(step, f"{number}/{len(STEPS)}")
-            self.screen.say(str(outcome))
+            self.screen.write(str(outcome))
             outcomes.append(outcome)
         return outcomes
 
@@ -198,7 +198,7 @@ def _play(daemon: DaemonCommand) -> list[Outcome]:
             for machine in machines:
                 if machine.daemon.returncode is not None:
                     print(
-                        f"{machine.name}: {machine.daemon} has ended; it said:\n{machine.daemon.log}",
+                        f"{machine.name}: {machine.daemon} has ended; its log:\n{machine.daemon.log}",
                         file=sys.stderr,
                     )
             raise

@@ -1,4 +1,4 @@
-"""Who holds an address, as the nodes' kernels tell it: nobody asks the daemons."""
+"""Who holds an address, as the kernels of the nodes have it; the daemons are not asked."""
 
 import os
 import selectors
@@ -78,7 +78,7 @@ class HolderWatch:
         return sum(overlap.duration_s for overlap in self.overlaps(since))
 
     def wait_until(self, wanted: Callable[[set[str]], bool], timeout_s: float, what: str) -> None:
-        """Wait until `wanted` is true of the set of holders; `what` is said in the error if it never is."""
+        """Wait until `wanted` is true of the set of holders; `what` stands in the error if it never is."""
         self._wait(lambda: wanted(self._holders()), timeout_s, what)
 
     def wait_for_holder(self, node: str | None, timeout_s: float) -> None:

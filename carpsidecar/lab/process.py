@@ -1,4 +1,4 @@
-"""A program that runs in a node: its log, its signals, and waiting for what it says by the kernel's events."""
+"""A program that runs in a node: its log, its signals, and waiting for what it logs, by the kernel's events."""
 
 import contextlib
 import ctypes
@@ -66,7 +66,7 @@ class Process:
             log.seek(after)
             unfinished = b""
             while True:
-                # Asked before reading: a program's last words are there before its end.
+                # Asked before reading: a program's last lines are there before its end.
                 ended = bool(select.select([end], [], [], 0)[0])
                 *lines, unfinished = (unfinished + log.read()).split(b"\n")
                 for line in lines + [unfinished] * ended:
@@ -74,11 +74,11 @@ class Process:
                     if pattern.search(text):
                         return text
                 if ended:
-                    raise LabError(f"{self} ended before it said {pattern.pattern!r}{self._last_words()}")
+                    raise LabError(f"{self} ended before it logged {pattern.pattern!r}{self._last_lines()}")
                 ready, _, _ = select.select([changes, end], [], [], max(0.0, deadline - time.monotonic()))
                 if not ready:
                     raise TimeoutError(
-                        f"{self} did not say {pattern.pattern!r} in {timeout_s} s{self._last_words()}"
+                        f"{self} did not log {pattern.pattern!r} in {timeout_s} s{self._last_lines()}"
                     )
                 if changes in ready:
                     os.read(changes, 65536)
@@ -88,7 +88,7 @@ class Process:
         try:
             return self._popen.wait(timeout_s)
         except subprocess.TimeoutExpired:
-            raise TimeoutError(f"{self} did not end in {timeout_s} s{self._last_words()}") from None
+            raise TimeoutError(f"{self} did not end in {timeout_s} s{self._last_lines()}") from None
 
     def stop(self) -> int:
         """TERM, as systemd and the kubelet do it, and wait; the exit status."""
@@ -115,8 +115,8 @@ class Process:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
 
-    def _last_words(self) -> str:
-        return "; its last words:\n" + "\n".join(self.log.splitlines()[-15:])
+    def _last_lines(self) -> str:
+        return "; its last lines:\n" + "\n".join(self.log.splitlines()[-15:])
 
     def __str__(self) -> str:
         return f"`{' '.join(self.argv)}` (pid {self.pid}, exit status {self.returncode})"

@@ -25,7 +25,7 @@ class Screen:
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._redraw_until_closed, daemon=True)
 
-    def say(self, text: str) -> None:
+    def write(self, text: str) -> None:
         """A line that stays."""
         with self._lock:
             self._erase()

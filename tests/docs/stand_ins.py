@@ -68,6 +68,6 @@ def install(machine: Machine, shared: Path) -> None:
     """`shared` is a folder that all hosts see."""
     for name, script in STAND_INS.items():
         path = f"/usr/local/sbin/{name}"
-        lines = ["#!/bin/sh", f'told="$(hostname): {name} $*"', script.replace("{shared}", str(shared))]
-        machine.write(path, "\n".join([*lines, f'echo "$told" >>{shared}/log', ""]))
+        lines = ["#!/bin/sh", f'line="$(hostname): {name} $*"', script.replace("{shared}", str(shared))]
+        machine.write(path, "\n".join([*lines, f'echo "$line" >>{shared}/log', ""]))
         machine.run(f"chmod 755 {path}")

@@ -60,7 +60,7 @@ def test_they_lead_to_where_the_manual_is_served(rendered: Select) -> None:
 
 def test_the_page_of_the_metrics_asks_for_the_same_as_the_chart() -> None:
     threshold = re.search(r"flappingThreshold: (\d+)", (SOURCE / "charts/carpsidecar/values.yaml").read_text())
-    asked = re.search(r"Does it flap\?.*> (\d+)`", (DOCS / "metrics.md").read_text())
+    expression = re.search(r"Does it flap\?.*> (\d+)`", (DOCS / "metrics.md").read_text())
     assert threshold
-    assert asked
-    assert asked[1] == threshold[1]
+    assert expression
+    assert expression[1] == threshold[1]

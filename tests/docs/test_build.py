@@ -48,7 +48,7 @@ def test_it_builds_without_a_warning_and_with_every_page(site: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "text", "said"),
+    ("page", "text", "error"),
     [
         ("wrong.md", "# A page that is not in the navigation\n", "- wrong.md"),
         ("index.md", "\n[nowhere](nowhere.md)\n", "'nowhere.md'"),
@@ -56,7 +56,7 @@ def test_it_builds_without_a_warning_and_with_every_page(site: Path) -> None:
         ("index.md", "\n[out of the manual, to nothing](../nothing.py)\n", "nothing.py'"),
     ],
 )
-def test_what_is_wrong_stops_the_build(page: str, text: str, said: str, tmp_path: Path) -> None:
+def test_what_is_wrong_stops_the_build(page: str, text: str, error: str, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(SOURCE / "docs", copy / "docs", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(SOURCE / "mkdocs.yml", copy)
@@ -75,7 +75,7 @@ def test_what_is_wrong_stops_the_build(page: str, text: str, said: str, tmp_path
         file.write(text)
     built = build(copy, tmp_path / "site")
     assert built.returncode != 0
-    assert said in built.stderr
+    assert error in built.stderr
 
 
 @pytest.mark.parametrize("page", [*pages(), "CONTRIBUTING.md", "SECURITY.md"])
@@ -90,13 +90,13 @@ def test_links_to_files_of_the_repository_lead_somewhere(page: str) -> None:
 
 
 def test_nothing_in_it_asks_another_machine(site: Path) -> None:
-    asked = [
+    requested = [
         (str(path.relative_to(site)), address)
         for path in [*site.rglob("*.html"), *site.rglob("*.css"), *site.rglob("*.svg")]
         for address in _fetched(path)
         if urlsplit(address).netloc
     ]
-    assert not asked
+    assert not requested
     # Its script would come from elsewhere, when a page has such a drawing.
     assert not [path for path in site.rglob("*.html") if 'class="mermaid"' in path.read_text()]
 

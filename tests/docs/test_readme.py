@@ -1,4 +1,4 @@
-"""README.md: its commands, on two hosts. Its blocks have no titles, so it is said here where each one runs."""
+"""README.md: its commands, on two hosts. Its blocks have no titles, so it stands here where each one runs."""
 
 import importlib.metadata
 import re
@@ -67,5 +67,5 @@ def test_a_file(lab: Lab) -> None:
     engine = first.start(run)
     engine.wait_for("FLUSHED", SOON_S)
     engine.wait_for("outside: became master", SOON_S)
-    said = first.run("carpsidecar status")
-    assert re.search(r"outside +master .* 192.0.2.100 \+2", said), said
+    shown = first.run("carpsidecar status")
+    assert re.search(r"outside +master .* 192.0.2.100 \+2", shown), shown

@@ -107,9 +107,9 @@ def test_the_exit_statuses_of_every_command_are_listed() -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_and_the_list_have_the_same_exit_statuses(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     main([command, "--help"])
-    said = re.search(r"exit status:((?:.|\n  )*)", capsys.readouterr().out, re.IGNORECASE)
-    assert said, f"{command} --help does not say its exit statuses"
-    assert {int(status) for status in re.findall(r"(?:^|; |, or |\n) *(\d)\b", said[1])} == statuses(command)
+    listed = re.search(r"exit status:((?:.|\n  )*)", capsys.readouterr().out, re.IGNORECASE)
+    assert listed, f"{command} --help does not list its exit statuses"
+    assert {int(status) for status in re.findall(r"(?:^|; |, or |\n) *(\d)\b", listed[1])} == statuses(command)
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS.keys() - {"ucarp", "version", "demo"}))

@@ -63,7 +63,7 @@ def test_each_block_runs_where_the_page_says(runner: Runner) -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "said"),
+    ("page", "error"),
     [
         ('```sh title="on first"\nfalse\n```\n', "exit status 1"),
         ('```sh title="on first"\nfalse\ntrue\n```\n', "exit status 1"),
@@ -73,6 +73,6 @@ def test_each_block_runs_where_the_page_says(runner: Runner) -> None:
         ('```python title="on first"\npass\n```\n', "can't tell what it is"),
     ],
 )
-def test_what_goes_wrong_is_noticed(runner: Runner, page: str, said: str) -> None:
-    with pytest.raises(AssertionError, match=said):
+def test_what_goes_wrong_is_noticed(runner: Runner, page: str, error: str) -> None:
+    with pytest.raises(AssertionError, match=error):
         run(runner, page)

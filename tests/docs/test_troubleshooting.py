@@ -57,7 +57,7 @@ def test_the_exit_statuses_are_those_of_status() -> None:
     listed = {row["exit status"] for row in rows(PAGE, "exit status", "what it says")}
     reference = rows("reference/exit-status.md", "command", "status")
     assert listed | {"2"} == {row["status"] for row in reference if row["command"] == "`status`"}
-    told = {
+    shown = {
         number for row in rows(PAGE, "symptom") for number in re.findall(r"exit status (\d)", row["`status` says"])
     }
-    assert told <= listed
+    assert shown <= listed

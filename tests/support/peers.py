@@ -1,6 +1,6 @@
 """The machines of one segment and what runs on them: ours, the drop-in and Debian's ucarp, and keepalived.
 
-All three speakers of CARP are started alike, stop and die alike, and tell of each transition in their logs.
+All three speakers of CARP are started alike, stop and die alike, and log each transition.
 """
 
 import os
@@ -45,7 +45,7 @@ _COMPLAINT = re.compile(r"bad (digest|version|ttl|ip checksum|checksum|length|au
 
 
 class Member:
-    """A speaker of CARP on its machine. It may end and be started again; `log` is what all its lives said."""
+    """A speaker of CARP on its machine. It may end and be started again; `log` is that of all its lives."""
 
     def __init__(self, kind: Kind, node: Node, argv: Sequence[str]) -> None:
         self.kind = kind
@@ -70,16 +70,16 @@ class Member:
 
     @property
     def complaints(self) -> list[str]:
-        """What it said about packets that it could not accept."""
+        """What it logged about packets that it could not accept."""
         return [line for line in self.log.splitlines() if _COMPLAINT.search(line)]
 
     def start(self) -> None:
         self._lives.append(self.node.start(self._argv))
 
     def wait_for_role(self, role: str, timeout_s: float, after: int = 0) -> str:
-        """The line in which this life said that it took the role."""
-        said = re.compile(rf"(?:became|Switching to state:) {role}", re.IGNORECASE)
-        return self.process.wait_for(said, timeout_s, after)
+        """The line by which this life took the role."""
+        line = re.compile(rf"(?:became|Switching to state:) {role}", re.IGNORECASE)
+        return self.process.wait_for(line, timeout_s, after)
 
 
 class Segment:
@@ -142,7 +142,7 @@ class Segment:
     def expect_peace(self, holder: Member, for_s: float = DISCOVERED_S) -> None:
         """This member alone holds the address, and from now on nothing changes for so long."""
         self.watch.wait_until(lambda holders: holders == {holder.name}, SOON_S, f"{holder.name} alone")
-        # The kernel is heard before the log, where a speaker says what it did there.
+        # The kernel is heard before the log, where a speaker notes what it did there.
         self.watch.wait_until_quiet(SAID_S, SOON_S)
         changes = len(self.watch.changes)
         transitions = [member.transitions for member in self.members]
@@ -173,7 +173,7 @@ def segment(*names: str, vip: str = VIP) -> Iterator[Segment]:
             try:
                 yield made
             except BaseException as error:
-                # The lab's files are gone when pytest tells of it.
+                # The lab's files are gone when pytest reports it.
                 for member in made.members:
                     error.add_note(f"--- {member.kind} on {member.name}:\n" + member.log[-3000:])
                 raise

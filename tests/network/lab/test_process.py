@@ -45,7 +45,7 @@ def test_only_what_is_said_after_a_point_counts_if_so_wished(node: Node) -> None
 def test_waiting_for_what_is_never_said_ends_with_the_last_words(node: Node) -> None:
     process = node.start(["sh", "-c", "echo something else; sleep 1000"])
     process.wait_for("else", SOON_S)
-    with pytest.raises(TimeoutError, match=r"did not say 'master' in 0\.1 s.*\n.*something else"):
+    with pytest.raises(TimeoutError, match=r"did not log 'master' in 0\.1 s.*\n.*something else"):
         process.wait_for("master", 0.1)
     process.kill()
 
@@ -53,7 +53,7 @@ def test_waiting_for_what_is_never_said_ends_with_the_last_words(node: Node) -> 
 def test_waiting_for_a_program_that_has_ended_does_not_last(node: Node) -> None:
     process = node.start(["sh", "-c", "echo bad flag; printf unfinished; exit 3"])
     begin = time.monotonic()
-    with pytest.raises(LabError, match=r"(?s)exit status 3.*ended before it said 'ready'.*bad flag"):
+    with pytest.raises(LabError, match=r"(?s)exit status 3.*ended before it logged 'ready'.*bad flag"):
         process.wait_for("ready", 60)
     assert time.monotonic() - begin < 30
     assert process.wait(SOON_S) == 3
@@ -99,5 +99,5 @@ def test_environment_and_log_file_are_the_callers(node: Node, tmp_path: Path) ->
 
 def test_a_command_that_fails_tells_why(node: Node) -> None:
     assert node.shell("echo $((6 * 7))") == "42\n"
-    with pytest.raises(LabError, match="exit status 4, it said: oh no"):
+    with pytest.raises(LabError, match="exit status 4, its output: oh no"):
         node.shell("echo oh no >&2; exit 4")

@@ -33,45 +33,45 @@ going = threading.Event()
 thread = threading.Thread(target=going.wait, daemon=True)
 thread.start()
 locked = bytearray(1 << 20)
-told = {"refused": realtime.take()}
+found = {"refused": realtime.take()}
 keep_only((), bounding=False)
-told["locked"] = memory_kb("VmLck")
-told["policies"] = [policy(0), policy(thread.native_id)]
+found["locked"] = memory_kb("VmLck")
+found["policies"] = [policy(0), policy(thread.native_id)]
 # By mmap, by brk, and by mremap of what is locked.
 grown = [bytearray(1 << 20) for _ in range(64)], [bytes(100_000) for _ in range(200)], locked.extend(bytes(8 << 20))
-later = threading.Thread(target=lambda: told.update(later=policy(0)))
+later = threading.Thread(target=lambda: found.update(later=policy(0)))
 later.start(); later.join()
-told["stack"] = -memory_kb("VmStk")
+found["stack"] = -memory_kb("VmStk")
 sys.setrecursionlimit(10_000)
 descend(1_000)
-told["stack"] += memory_kb("VmStk")
-told["child"] = subprocess.run(["chrt", "-p", "0"], capture_output=True, text=True).stdout
-told["priority_limit"] = resource.getrlimit(resource.RLIMIT_RTPRIO)
+found["stack"] += memory_kb("VmStk")
+found["child"] = subprocess.run(["chrt", "-p", "0"], capture_output=True, text=True).stdout
+found["priority_limit"] = resource.getrlimit(resource.RLIMIT_RTPRIO)
 going.set()
-print(json.dumps(told))
+print(json.dumps(found))
 """
 WITHOUT = ("setpriv", "--bounding-set")
 
 
 def take(*by: str) -> dict[str, Any]:
-    """What the program tells when it is started by this command."""
+    """What the program prints when it is started by this command."""
     ended = subprocess.run(
         [*by, sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=60, check=False
     )
     assert (ended.returncode, ended.stderr) == (0, "")
-    told: dict[str, Any] = json.loads(ended.stdout)
-    assert told["stack"] > 500
-    return told
+    found: dict[str, Any] = json.loads(ended.stdout)
+    assert found["stack"] > 500
+    return found
 
 
-def expect_both(told: dict[str, Any]) -> None:
-    """That memory and stack could grow afterwards shows in that it told anything."""
-    assert told["refused"] == {}
-    assert told["policies"] == [[REALTIME, 1]] * 2
-    assert told["later"][1] == 0
-    assert "SCHED_OTHER" in told["child"]
-    assert told["priority_limit"] == [0, 0]
-    assert told["locked"] > 10_000
+def expect_both(found: dict[str, Any]) -> None:
+    """That memory and stack could grow afterwards shows in that it printed anything."""
+    assert found["refused"] == {}
+    assert found["policies"] == [[REALTIME, 1]] * 2
+    assert found["later"][1] == 0
+    assert "SCHED_OTHER" in found["child"]
+    assert found["priority_limit"] == [0, 0]
+    assert found["locked"] > 10_000
 
 
 @needs_realtime
@@ -87,14 +87,14 @@ def test_two_limits_are_enough_as_in_a_systemd_unit() -> None:
 
 @pytest.mark.parametrize("kept", ["", ",+ipc_lock"])
 def test_without_the_right_to_priority_it_says_how_to_give_it(kept: str) -> None:
-    told = take("prlimit", "--rtprio=0", *WITHOUT, f"-all{kept}")
-    assert told["policies"] == [[0, 0]] * 2
-    assert told["refused"]["real-time priority"].startswith("needs CAP_SYS_NICE: give it to the container")
-    assert ("locked memory" in told["refused"]) != bool(kept)
+    found = take("prlimit", "--rtprio=0", *WITHOUT, f"-all{kept}")
+    assert found["policies"] == [[0, 0]] * 2
+    assert found["refused"]["real-time priority"].startswith("needs CAP_SYS_NICE: give it to the container")
+    assert ("locked memory" in found["refused"]) != bool(kept)
 
 
 @pytest.mark.parametrize("limit", ["0", "65536"])
 def test_without_the_right_to_lock_memory_it_says_how_to_give_it(limit: str) -> None:
-    told = take("prlimit", f"--memlock={limit}:{limit}", *WITHOUT, "-all")
-    assert told["locked"] == 0
-    assert told["refused"]["locked memory"].startswith("needs CAP_IPC_LOCK: give it to the container")
+    found = take("prlimit", f"--memlock={limit}:{limit}", *WITHOUT, "-all")
+    assert found["locked"] == 0
+    assert found["refused"]["locked memory"].startswith("needs CAP_IPC_LOCK: give it to the container")

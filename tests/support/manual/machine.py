@@ -61,10 +61,10 @@ class Machine:
             timeout=_COMMAND_S,
             env=_environment(),
         )
-        said = ended.stdout + ended.stderr
+        output = ended.stdout + ended.stderr
         if check and ended.returncode:
-            raise AssertionError(f"{self.name}: {command}\nexit status {ended.returncode}, it said:\n{said}")
-        return said
+            raise AssertionError(f"{self.name}: {command}\nexit status {ended.returncode}, its output:\n{output}")
+        return output
 
     def start(self, command: str) -> Process:
         """Start a shell command that goes on, as in a terminal of its own."""
