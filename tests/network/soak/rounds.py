@@ -101,7 +101,9 @@ class Soak:
         for outage in outages:
             in_vain_s = _asked_in_vain_s(outage, asked)
             if in_vain_s > ALLOWANCE_S:
-                yield Violation(outage.start, f"no answer for {in_vain_s:.3f} s in a network at peace")
+                yield Violation(
+                    outage.start, f"no answer for {in_vain_s:.3f} s in a network at peace: {_end(outage, asked)}"
+                )
         holders = facts.holders(since)
         wrong = next((q for q in asked if q.answered_by and q.answered_by not in holders), None)
         if wrong:
@@ -124,6 +126,13 @@ def _asked_in_vain_s(outage: Outage, asked: list[Question]) -> float:
     """The outage without the time in which the client, for want of a processor, asked nothing."""
     times = [*(q.sent_at for q in asked if outage.start <= q.sent_at < outage.end), outage.end]
     return sum(min(later - earlier, 2 * _PROBE_EVERY_S) for earlier, later in itertools.pairwise(times))
+
+
+def _end(outage: Outage, asked: list[Question]) -> str:
+    """What became of the questions: those that wait for ARP are answered late, those that go astray never."""
+    unanswered = [q for q in asked if outage.start <= q.sent_at < outage.end]
+    late = [q for q in unanswered if q.answered_at is not None]
+    return f"{len(unanswered)} questions, of which {len(late)} were answered later"
 
 
 def _longest_s(outages: list[Outage]) -> float:
