@@ -27,7 +27,7 @@ def folder() -> Path:
 
 
 def reason(group: str) -> str | None:
-    """Why it is drained, in the operator's words, which may be none; None where it is not.
+    """Why it is drained, as the operator gave it, which may be empty; None where it is not drained.
 
     Raises:
         OSError: there is something, and it is no file with a line of text. It is best taken for a drain: an address
@@ -88,7 +88,7 @@ def remove(group: str) -> None:
 
 
 def _settle(where: Path) -> None:
-    """On the disk, before anybody is told."""
+    """On the disk, before it is reported."""
     descriptor = os.open(where, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _EPILOG = """\
 exit status:
   0    done
-  1    refused, or not done in time, or nobody answers
+  1    refused, or not done in time, or no engine replies
   2    the command line can't be used
 
 examples:
@@ -59,7 +59,7 @@ def parser(verb: "CommandName") -> Parser:
     made = Parser(prog=program, description=description, epilog=epilog)
     add_group(made, "only this group (default: all of this machine)")
     made.add_argument("--reason", metavar="TEXT", default="", type=_reason, help="shown in status, logs and events")
-    made.add_argument("--control", metavar="SOCKET", help="ask this socket only")
+    made.add_argument("--control", metavar="SOCKET", help="use this socket only")
     return made
 
 
@@ -80,7 +80,7 @@ def main(argv: Sequence[str], verb: "CommandName") -> int:
     """Send it to the engines, and print a line a group."""
     from pathlib import Path
 
-    from carpsidecar.status.client import NobodyAnswers, ask
+    from carpsidecar.status.client import NoEngine, send
     from carpsidecar.status.formatting import plain
     from carpsidecar.status.query import no_such_group
     from carpsidecar.status.requests import Done, Request
@@ -89,20 +89,20 @@ def main(argv: Sequence[str], verb: "CommandName") -> int:
     given = arguments.read(argv)
     request = Request(type=verb, group=group_of(given, arguments), reason=given["reason"])
     try:
-        asked = ask(request, Path(given["control"]) if given["control"] is not None else None)
-    except NobodyAnswers as error:
+        replies = send(request, Path(given["control"]) if given["control"] is not None else None)
+    except NoEngine as error:
         complain(str(error), arguments.prog)
         return FAILED
-    answers = [heard.answer for heard in asked.heard if isinstance(heard.answer, Done)]
+    answers = [reply.answer for reply in replies.replies if isinstance(reply.answer, Done)]
     if not answers:
-        complain(no_such_group(asked), arguments.prog)
-    for one in asked.unreachable:
+        complain(no_such_group(replies), arguments.prog)
+    for one in replies.unreachable:
         complain(f"{one.socket}: {one.why}", arguments.prog)
     results = [result for answer in answers for result in answer.results]
     for result in results:
         line = plain(f"{result.group}: {result.text}")
         print(line, file=sys.stdout if result.done else sys.stderr)
-    return 0 if answers and not asked.unreachable and all(result.done for result in results) else FAILED
+    return 0 if answers and not replies.unreachable and all(result.done for result in results) else FAILED
 
 
 def _reason(text: str) -> str:

@@ -1,7 +1,7 @@
 """`carpsidecar one-master NAMESPACE SELECTOR GROUPS [SECONDS]`: what `helm test` runs, in a pod of its own.
 
-Waits until Kubernetes' API shows exactly one elected pod a group among those that match the selector, and says what
-it sees. Exit status 1 if that is not so within the seconds (60).
+Waits until Kubernetes' API shows exactly one elected pod a group among those that match the selector, and prints
+what it finds. Exit status 1 if that is not so within the seconds (60).
 """
 
 import time
@@ -22,7 +22,7 @@ def main(argv: Sequence[str]) -> int:
         return MISUSED
     until = time.monotonic() + patience_s
     while True:
-        seen, problems = _look(namespace, selector, wanted)
+        seen, problems = _query(namespace, selector, wanted)
         if not problems or time.monotonic() >= until:
             break
         time.sleep(PAUSE_S)
@@ -36,8 +36,8 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _look(namespace: str, selector: str, wanted: int) -> tuple[list[str], list[str]]:
-    """What each pod says, and what is not as it should be."""
+def _query(namespace: str, selector: str, wanted: int) -> tuple[list[str], list[str]]:
+    """The roles of each pod, and what is not as it should be."""
     # Here, since only this command needs them.
     from carpsidecar.reporter.kubernetes.client import Api, ApiError, Request, Timing
     from carpsidecar.reporter.kubernetes.credentials import SERVICE_ACCOUNT
@@ -55,7 +55,7 @@ def _look(namespace: str, selector: str, wanted: int) -> tuple[list[str], list[s
     pods = [pod for pod in pods if not pod.leaving]
     if not pods:
         return [], [f"no pods match {selector} in {namespace}: may they use the hosts' network there?"]
-    seen = [f"{pod.name} on {pod.node}: {_roles(pod.labels) or 'has not said its role'}" for pod in pods]
+    seen = [f"{pod.name} on {pod.node}: {_roles(pod.labels) or 'no role yet'}" for pod in pods]
     problems = []
     masters: dict[str, list[str]] = {}
     for pod in pods:

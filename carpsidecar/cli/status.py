@@ -21,12 +21,12 @@ _WIDTH = 80
 """Of the lines, where there is no terminal."""
 _DESCRIPTION = """\
 Show each group that a carpsidecar of this machine serves: role, since when and why, addresses and whether the
-kernel has them, master, peers and counters. It asks the control sockets in /run/carpsidecar.
+kernel has them, master, peers and counters. It queries the control sockets in /run/carpsidecar.
 """
 _EPILOG = """\
 exit status:
   0    all well
-  1    nobody answers
+  1    no engine replies
   2    the command line can't be used
   3    a group has no master: none is heard, and none is here
   4    a fault: a group is in fault, the engine is silent, or the kernel lacks an address of a master
@@ -43,7 +43,7 @@ def parser() -> Parser:
     add_group(made, "only this group, and all that is known of it")
     made.add_argument("--json", action="store_true", help="print one JSON object (with --watch, one a line)")
     made.add_argument("--watch", action="store_true", help="show it again each second, until Ctrl-C")
-    made.add_argument("--control", metavar="SOCKET", help="ask this socket only")
+    made.add_argument("--control", metavar="SOCKET", help="use this socket only")
     return made
 
 
@@ -80,13 +80,13 @@ def _watch(given: dict[str, Any]) -> int:
 
 
 def _query(given: dict[str, Any]) -> "tuple[StatusDocument, str]":
-    """What there is; and why there is nothing, in words."""
+    """What there is; and why there is nothing."""
     from carpsidecar.status.model import StatusDocument
-    from carpsidecar.status.query import Nothing, query
+    from carpsidecar.status.query import NoStatus, query
 
     try:
         return query(given["group"], given["control"]), ""
-    except Nothing as error:
+    except NoStatus as error:
         return StatusDocument(exit_status=1, engines=[], unreachable=error.unreachable), str(error)
 
 

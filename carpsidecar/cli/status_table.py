@@ -13,7 +13,7 @@ _NARROWEST = 60
 _NO_BREAK = "\u2423"
 """A space at which a line does not end."""
 _BOW_OUT_S = 255
-"""Nobody advertises so slowly, but for telling that he leaves."""
+"""An interval that is advertised by a bow-out only."""
 _HEAD = ("GROUP", "ROLE", "FOR", "INTERFACE", "MASTER", "ADDRESSES")
 
 

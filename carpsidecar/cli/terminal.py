@@ -14,7 +14,7 @@ _HOME, _END_OF_LINE, _END_OF_SCREEN = "\x1b[H", "\x1b[K", "\x1b[J"
 
 
 def takes_colour() -> bool:
-    """Whether stdout shows them, and nobody minds: https://no-color.org."""
+    """Whether stdout is a terminal whose user wants them (no-color.org)."""
     return sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
 
 

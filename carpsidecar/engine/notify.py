@@ -7,7 +7,7 @@ import time
 
 
 class Notifier:
-    """Silent where nobody listens: without NOTIFY_SOCKET every call does nothing."""
+    """Without NOTIFY_SOCKET every call does nothing."""
 
     def __init__(self) -> None:
         address = os.environ.get("NOTIFY_SOCKET", "")

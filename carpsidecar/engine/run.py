@@ -108,7 +108,7 @@ class _Run:
             if listening is not None:
                 listening()
             self._notifier.ready()
-            # What is loaded by now lives as long as the process: the collector need not look at it again.
+            # What is loaded by now lives as long as the process: the collector need not visit it again.
             gc.collect()
             gc.freeze()
             # Last, so that the election need not wait for it.
@@ -126,7 +126,7 @@ class _Run:
         if self._config.reporter is None or self._config.reporter.kubernetes is None:
             self._engine.start(self._config)
             return
-        # A pod that ends is started again, ever later and without a word: one that stays can say what is wrong.
+        # A pod that ends is started again, ever later and unexplained: one that stays can report what is wrong.
         try:
             self._engine.reload(self._config)
         except (ConfigError, StartError) as error:
@@ -265,7 +265,7 @@ class _Run:
         if self._reporter is not None:
             for heartbeat in self._engine.heartbeats(self._reporter.bad_messages):
                 self._reporter.send(heartbeat)
-        # With a thousand groups it takes long, and whoever asks all the time is not to keep us busy with it.
+        # With a thousand groups it takes long, and requests without end are not to keep us busy with it.
         ended = self._loop.time()
         self._no_heartbeat_before = max(begun + HEARTBEAT_GAP_MIN_S, ended + HEARTBEAT_REST * (ended - begun))
 

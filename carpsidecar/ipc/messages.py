@@ -114,7 +114,7 @@ class GroupGone(Struct, tag_field="type", tag="gone", kw_only=True, frozen=True)
 
 
 class Notice(Struct, tag_field="type", tag="notice", kw_only=True, frozen=True):
-    """Something that somebody should look at; the engine limits the rate."""
+    """Something that needs attention; the engine limits the rate."""
 
     version: int = VERSION
     kind: Literal["conflict", "bad_digest"]
@@ -134,7 +134,7 @@ class Check(Struct, kw_only=True, frozen=True):
     name: str
     kind: Literal["http", "tcp", "command"]
     target: list[str]
-    """A URL; `host:port`; or the words of a command line."""
+    """A URL; `host:port`; or a command line, split."""
     interval_s: float
     timeout_s: float
     rise: int

@@ -1,4 +1,4 @@
-"""The reporter's process: it lives as long as the engine, and starts what its settings ask for."""
+"""The reporter's process: it lives as long as the engine, and starts what its settings name."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from carpsidecar.reporter.http.server import HttpServer
 
 SETTINGS_WITHIN_S = 10.0
-LAST_WORDS_S = 4.0
+LAST_WRITES_S = 4.0
 """Less than the engine waits for us."""
 LISTEN_AGAIN_S = 2.0
 
@@ -93,7 +93,7 @@ async def _report(link: _Link, settings: ReporterSettings, engine_pid: int) -> N
             from carpsidecar.reporter.kubernetes import KubernetesReporter
 
             kubernetes = KubernetesReporter(settings.kubernetes, state, stats.api, send)
-            parts.push_async_callback(asyncio.to_thread, kubernetes.stop, LAST_WORDS_S)
+            parts.push_async_callback(asyncio.to_thread, kubernetes.stop, LAST_WRITES_S)
             kubernetes.start()
         if settings.checks:
             from carpsidecar.reporter.health.checks import HealthChecks
@@ -122,14 +122,14 @@ async def _report(link: _Link, settings: ReporterSettings, engine_pid: int) -> N
 
 async def _listen(server: "HttpServer", address: str) -> None:
     """On the hosts' network the port may be in use for a moment, by the pod that this one replaces."""
-    said = ""
+    logged = ""
     while True:
         try:
             await server.start()
         except OSError as error:
-            if said != in_words(error):
-                said = in_words(error)
-                log(ERROR, "http_failed", f"http: can't listen on {address}: {said}; tried again")
+            if logged != in_words(error):
+                logged = in_words(error)
+                log(ERROR, "http_failed", f"http: can't listen on {address}: {logged}; tried again")
             await asyncio.sleep(LISTEN_AGAIN_S)
         else:
             return

@@ -1,1 +1,1 @@
-"""The control socket: what is said over it, and its clients. The other end: `carpsidecar.reporter.control`."""
+"""What a node knows: one model of it, what builds it, and the clients of the control socket that serves it."""

@@ -1,4 +1,4 @@
-"""Asking the control sockets of this machine."""
+"""A client of the control sockets of this machine."""
 
 import socket
 from collections.abc import Sequence
@@ -19,20 +19,20 @@ _CHUNK = 1 << 16
 _answers: msgspec.json.Decoder[Answer] = msgspec.json.Decoder(Answer)
 
 
-class NobodyAnswers(Exception):
-    """One line that says where somebody was looked for, and what to do."""
+class NoEngine(Exception):
+    """No engine replies: one line that says where it was looked for, and what to do."""
 
     def __init__(self, text: str, unreachable: Sequence[Unreachable] = ()) -> None:
         super().__init__(text)
         self.unreachable = list(unreachable)
 
 
-class CannotAsk(Exception):
+class NoReply(Exception):
     """Why one socket gives no answer."""
 
 
 @dataclass(frozen=True)
-class Heard:
+class Reply:
     """An answer. `pid` is the reporter's process, as this process namespace counts it; 0: it is not in it."""
 
     socket: Path
@@ -41,27 +41,27 @@ class Heard:
 
 
 @dataclass(frozen=True)
-class Asked:
-    heard: list[Heard] = field(default_factory=list)
+class Replies:
+    replies: list[Reply] = field(default_factory=list)
     unreachable: list[Unreachable] = field(default_factory=list)
 
 
-def ask(request: Request, control: Path | None) -> Asked:
-    """Put the request to this socket, or to all there are.
+def send(request: Request, control: Path | None) -> Replies:
+    """Send the request to this socket, or to all there are.
 
     Raises:
-        NobodyAnswers: there is none, or none may be spoken to, or none answers.
+        NoEngine: there is none, or none may be spoken to, or none answers.
     """
-    asked = Asked()
+    replies = Replies()
     timeout_s = STATUS_TIME_S if request.type == "status" else COMMAND_TIME_S
     for path in _sockets(control):
         try:
-            asked.heard.append(_ask(path, request, timeout_s))
-        except CannotAsk as error:
-            asked.unreachable.append(Unreachable(socket=str(path), why=str(error)))
-    if not asked.heard:
-        raise NobodyAnswers(_nobody(control, asked.unreachable), asked.unreachable)
-    return asked
+            replies.replies.append(_send(path, request, timeout_s))
+        except NoReply as error:
+            replies.unreachable.append(Unreachable(socket=str(path), why=str(error)))
+    if not replies.replies:
+        raise NoEngine(_no_engine(control, replies.unreachable), replies.unreachable)
+    return replies
 
 
 def _sockets(control: Path | None) -> list[Path]:
@@ -70,12 +70,12 @@ def _sockets(control: Path | None) -> list[Path]:
     try:
         return paths.sockets()
     except OSError as error:
-        raise NobodyAnswers(
+        raise NoEngine(
             f"{error.filename} can't be read ({error.strerror}): ask as root, or as a member of its group"
         ) from None
 
 
-def _nobody(control: Path | None, unreachable: list[Unreachable]) -> str:
+def _no_engine(control: Path | None, unreachable: list[Unreachable]) -> str:
     where = str(control or paths.runtime_directory())
     why = f" ({unreachable[0].why})" if unreachable else ""
     if any("denied" in one.why for one in unreachable):
@@ -86,8 +86,8 @@ def _nobody(control: Path | None, unreachable: list[Unreachable]) -> str:
     )
 
 
-def _ask(path: Path, request: Request, timeout_s: float) -> Heard:
-    """Raises: CannotAsk."""
+def _send(path: Path, request: Request, timeout_s: float) -> Reply:
+    """Raises: NoReply."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout_s)
         try:
@@ -96,24 +96,24 @@ def _ask(path: Path, request: Request, timeout_s: float) -> Heard:
             connection.sendall(msgspec.json.encode(request) + b"\n")
             answer = _answers.decode(_read(connection))
         except TimeoutError:
-            raise CannotAsk(f"no answer within {timeout_s:g} s") from None
+            raise NoReply(f"no answer within {timeout_s:g} s") from None
         except ConnectionRefusedError:
-            raise CannotAsk("nobody listens there any more") from None
+            raise NoReply("no process listens there any more") from None
         except OSError as error:
             # Python's own words for a path that is too long have no number.
-            raise CannotAsk(error.strerror or str(error)) from None
+            raise NoReply(error.strerror or str(error)) from None
         except (msgspec.MsgspecError, UnicodeDecodeError):
-            raise CannotAsk("the answer can't be read: is it of another version?") from None
-    return Heard(path, answer, pid)
+            raise NoReply("the answer can't be read: is it of another version?") from None
+    return Reply(path, answer, pid)
 
 
 def _read(connection: socket.socket) -> bytes:
-    """Raises: CannotAsk, OSError."""
+    """Raises: NoReply, OSError."""
     answer = bytearray()
     while chunk := connection.recv(_CHUNK):
         answer += chunk
         if len(answer) > ANSWER_SIZE_MAX:
-            raise CannotAsk("the answer has no end")
+            raise NoReply("the answer has no end")
     if not answer:
-        raise CannotAsk("it hung up without an answer")
+        raise NoReply("it hung up without an answer")
     return bytes(answer)

@@ -1,4 +1,4 @@
-"""What this machine's kernel has of what the engines say: their links and addresses, and where the two differ."""
+"""The engines' links and addresses as this machine's kernel has them, and where the two differ."""
 
 from collections.abc import Iterable
 from contextlib import closing
@@ -8,23 +8,23 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from carpsidecar.linux.netlink import HeldAddress, Link, Netlink
-from carpsidecar.status.client import Heard
+from carpsidecar.status.client import Reply
 from carpsidecar.status.model import GroupStatus, KernelView, NodeStatus
 
 
-def with_kernel_view(heard: Iterable[Heard]) -> list[NodeStatus]:
+def with_kernel_view(replies: Iterable[Reply]) -> list[NodeStatus]:
     """The answers to `status`, each group with what the kernel has of it and what does not fit.
 
     An engine in another network namespace is left as it is.
 
     Raises:
-        OSError: the kernel does not tell.
+        OSError: the kernel does not list its links and addresses.
     """
     with closing(Netlink()) as netlink:
         links = {link.name: link for link in netlink.links()}
         addresses = netlink.addresses()
     engines = []
-    for one in heard:
+    for one in replies:
         assert isinstance(one.answer, NodeStatus)
         engine = one.answer
         if _is_in_our_network(one.pid):
@@ -34,7 +34,7 @@ def with_kernel_view(heard: Iterable[Heard]) -> list[NodeStatus]:
 
 
 def _is_in_our_network(pid: int) -> bool:
-    """The reporter's network namespace is the engine's. One that may not be looked at counts as ours."""
+    """The reporter's network namespace is the engine's. One that may not be read counts as ours."""
     try:
         return Path(f"/proc/{pid}/ns/net").readlink() == Path("/proc/self/ns/net").readlink()
     except OSError:

@@ -37,7 +37,7 @@ class GroupStatus(GroupState, kw_only=True, frozen=True):
     split_brain: bool = False
     """Whether Kubernetes' API shows two masters of it."""
     kernel: KernelView | None = None
-    """Null where it was not asked, or could not be: another network namespace."""
+    """Null where it was not queried, or could not be: another network namespace."""
     problems: list[str] = field(default_factory=list)
     """What does not fit together, such as a master whose address the kernel does not have."""
 
@@ -104,7 +104,7 @@ class NodeStatus(Struct, tag_field="type", tag="status", kw_only=True, frozen=Tr
 
 
 class Unreachable(Struct, kw_only=True, frozen=True):
-    """A control socket on which nobody answers."""
+    """A control socket on which no engine replies."""
 
     socket: str
     why: str
@@ -116,7 +116,7 @@ class StatusDocument(Struct, kw_only=True, frozen=True):
     version: Literal[1] = VERSION
     """As of `NodeStatus`."""
     exit_status: Literal[0, 1, 3, 4]
-    """0: all well; 1: nobody answers; 3: a group has no master; 4: a fault."""
+    """0: all well; 1: no engine replies; 3: a group has no master; 4: a fault."""
     engines: list[NodeStatus]
     unreachable: list[Unreachable]
 

@@ -33,11 +33,11 @@ class Done(Struct, tag_field="type", tag="done", kw_only=True, frozen=True):
 
 
 class Refused(Struct, tag_field="type", tag="error", kw_only=True, frozen=True):
-    """The request can't be read, or asks for what is not there."""
+    """The request can't be read, or is about what is not there."""
 
     text: str
     groups: list[str] | None = None
-    """Those that are there, where an unknown one was asked for."""
+    """Those that are there, where an unknown one was given."""
 
 
 Answer = NodeStatus | Done | Refused

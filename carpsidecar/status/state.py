@@ -72,7 +72,7 @@ class State:
         self._subscribers.append(called)
 
     def engine_gone(self, now_s: float) -> None:
-        """Nobody holds the addresses any more: a group that did not say so was left by a dying engine."""
+        """The addresses are held no more: a group that did not report so was left by a dying engine."""
         for snapshot in list(self.groups.values()):
             if snapshot.role != "init":
                 self.receive(

@@ -1,1 +1,1 @@
-"""The control socket: `carpsidecar status` and the commands of whoever is on call."""
+"""The control socket: `carpsidecar status` and an operator's commands."""

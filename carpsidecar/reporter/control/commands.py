@@ -13,7 +13,7 @@ from carpsidecar.status.state import State
 
 DONE_WITHIN_S = 3.0
 SUCCESSOR_WITHIN_S = 1.0
-"""How long somebody who wants to know who is master now waits for that master's first advertisement."""
+"""How long to wait for the first advertisement of the next master."""
 
 
 class NotDone(Exception):
@@ -31,7 +31,7 @@ class Commands:
         groups = self._state.groups
         names = list(groups) if request.group is None else [request.group]
         if not names:
-            return Refused(text="the engine has no group yet: ask again when it has started")
+            return Refused(text="the engine has no group yet: try again when it has started")
         follow = {
             "step-down": self._step_down,
             "promote": self._promote,
@@ -108,10 +108,10 @@ class Commands:
         return SetDemotion(cause=drained.CAUSE, amount=amount, group=name, bow_out=amount > 0, text=reason)
 
     async def _store(self, name: str, otherwise: str, change: Callable[..., None], *arguments: str) -> str:
-        """Change its file, and those of the groups that move with it. What to say where that fails."""
+        """Change its file, and those of the groups that move with it. What failed; empty where nothing did."""
         try:
             for bound in self._bound_to(name):
-                # The disk may hang, and nobody else is to wait for it.
+                # The disk may hang, and nothing else is to wait for it.
                 await asyncio.to_thread(change, bound, *arguments)
         except OSError as error:
             text = f"{drained.folder()} can't be written ({in_words(error)}): it {otherwise}"

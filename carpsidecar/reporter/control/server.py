@@ -45,7 +45,7 @@ class ControlServer:
         self._serving: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Listen; where that can't be, say so and do without."""
+        """Listen; where that can't be, log it and do without."""
         try:
             listening = self._listen()
         except OSError as error:
@@ -120,7 +120,7 @@ class ControlServer:
             return await self._command(request, writer)
         except Exception as error:
             log(ERROR, "bug", f"unexpected, please report it: control {request.type}: {error!r}")
-            return Refused(text="unexpected: the log says more")
+            return Refused(text="unexpected: see the log")
 
     async def _command(self, request: Request, writer: asyncio.StreamWriter) -> Answer:
         assert request.type != "status"

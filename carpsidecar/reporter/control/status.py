@@ -1,4 +1,4 @@
-"""The answer to `status`: what the engine reported last, after it was asked to report once more."""
+"""The answer to `status`: what the engine reported last, after it was requested to report once more."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ ANSWERS_WITHIN_S = 0.2
 
 
 class FreshStatus:
-    """Several who ask at the same time get one heartbeat of the engine."""
+    """Several requests at the same time get one heartbeat of the engine."""
 
     def __init__(self, state: State, engine: Engine, builder: StatusBuilder) -> None:
         self._state = state

@@ -1,4 +1,4 @@
-"""One run of a check, by its kind. None is good; a text says what was bad."""
+"""One run of a check, by its kind. None is good; a text is what was bad."""
 
 import asyncio
 import contextlib
@@ -70,7 +70,7 @@ async def _http(url: str, lookup: Lookup) -> str | None:
 
 
 async def _status(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, target: str) -> int:
-    """Ask, and read no further than the head of the answer."""
+    """Send the request, and read no further than the head of the answer."""
     connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_ANSWER_SIZE_MAX)
     headers = [
         ("Host", host),

@@ -1,4 +1,4 @@
-"""Runs the checks, each at its interval, and demotes while one of them says that this node can't serve.
+"""Runs the checks, each at its interval, and demotes while one of them finds that this node can't serve.
 
 Until a check has decided for the first time its service counts as healthy: a node that has just started is not
 demoted for what is starting beside it.

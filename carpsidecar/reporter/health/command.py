@@ -18,8 +18,8 @@ _READ_SIZE = 1 << 16
 class Command:
     """Call it to run it. While a run can't even be killed, as on a file system that hangs, there is no other."""
 
-    def __init__(self, words: Sequence[str]) -> None:
-        self._words = words
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self._arguments = arguments
         self._former: subprocess.Popen[bytes] | None = None
 
     async def __call__(self) -> str | None:
@@ -28,7 +28,7 @@ class Command:
             return "the last run of it hangs, and can't be killed"
         try:
             process = subprocess.Popen(
-                self._words,
+                self._arguments,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -36,9 +36,11 @@ class Command:
                 start_new_session=True,
             )
         except OSError as error:
-            return f"{self._words[0]} can't be run ({in_words(error)}): check its path, and that it is executable"
+            return (
+                f"{self._arguments[0]} can't be run ({in_words(error)}): check its path, and that it is executable"
+            )
         except ValueError as error:
-            return f"{self._words[0]!r} can't be run: {error}"
+            return f"{self._arguments[0]!r} can't be run: {error}"
         self._former = process
         assert process.stdout is not None
         with process.stdout, _Output(process.stdout.fileno()) as output:
@@ -48,7 +50,7 @@ class Command:
                 _kill(process)
             output.read()
         if output.first_line:
-            log(DEBUG, "check_output", f"{self._words[0]} said: {output.first_line}")
+            log(DEBUG, "check_output", f"{self._arguments[0]} printed: {output.first_line}")
         status = process.wait()
         if status == 0:
             return None
@@ -66,11 +68,11 @@ async def _exit_of(process: subprocess.Popen[bytes]) -> None:
     ended: asyncio.Future[None] = loop.create_future()
     descriptor = end_of(process.pid)
 
-    def tell() -> None:
+    def notify() -> None:
         loop.remove_reader(descriptor)
         ended.set_result(None)
 
-    loop.add_reader(descriptor, tell)
+    loop.add_reader(descriptor, notify)
     try:
         await ended
     finally:

@@ -6,7 +6,7 @@ import socket
 
 
 class Lookup:
-    """Asks again each time, but not while an answer is still awaited."""
+    """Resolves again each time, but not while an answer is still awaited."""
 
     def __init__(self) -> None:
         self._asking: asyncio.Future[list[str]] | None = None
@@ -23,7 +23,7 @@ class Lookup:
             pass
         if self._asking is None or self._asking.done():
             self._asking = asyncio.ensure_future(_ask(host))
-        # Whoever gives up waiting leaves the question to the next run.
+        # Whoever gives up waiting leaves the query to the next run.
         return await asyncio.shield(self._asking)
 
 

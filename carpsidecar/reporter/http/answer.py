@@ -1,4 +1,4 @@
-"""What is asked, and what is answered: what the parts of the server hand each other."""
+"""Requests and answers, as the parts of the server hand them to each other."""
 
 from dataclasses import dataclass
 from http import HTTPStatus

@@ -25,7 +25,7 @@ ANSWER_TIME_S = 10.0
 IDLE_TIME_S = 75.0
 """Between two requests: longer than most intervals at which metrics are fetched."""
 _FAREWELL_TIME_S = 1.0
-"""For the client to read why we hang up, before it is told that what else it sends is not taken."""
+"""For the client to read why we hang up, before it learns that what else it sends is not taken."""
 
 _SECURITY = (
     ("X-Content-Type-Options", "nosniff"),
@@ -66,7 +66,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        # So that we are told whenever the client does not take at once what it is sent.
+        # So that we learn whenever the client does not take at once what it is sent.
         self._transport.set_write_buffer_limits(high=0)
         self._wait(REQUEST_TIME_S, self.abort)
         self._opened(self)
@@ -86,7 +86,7 @@ class Connection(asyncio.Protocol):
         self._read_request()
 
     def eof_received(self) -> bool:
-        """The client says no more, but may still be taking its answer: True keeps the connection for that."""
+        """The client sends no more, but may still be taking its answer: True keeps the connection for that."""
         self._client_left = True
         return self._sending
 
@@ -130,7 +130,7 @@ class Connection(asyncio.Protocol):
             return self._handle(Request(host, target.path, target.query))
         except Exception as error:
             log(ERROR, "bug", f"unexpected, please report it: HTTP {target.path}: {error!r}")
-            return in_text(HTTPStatus.INTERNAL_SERVER_ERROR, "unexpected: the log says more")
+            return in_text(HTTPStatus.INTERNAL_SERVER_ERROR, "unexpected: see the log")
 
     def _refuse(self, status: HTTPStatus, why: str) -> None:
         self._send(in_text(status, why), last=True)
@@ -177,7 +177,7 @@ class Connection(asyncio.Protocol):
             self._read_request()
 
     def _leave(self) -> None:
-        """Hang up; but closed with something unread, the client would be told of that instead of our answer."""
+        """Hang up; but closed with something unread, the client would see that instead of our answer."""
         if not self._sending:
             self._wait(_FAREWELL_TIME_S, self.abort)
         self._transport.resume_reading()

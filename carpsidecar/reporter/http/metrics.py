@@ -141,7 +141,7 @@ _COUNTERS = (
         "Valid advertisements of the group that were heard.",
         "advertisements_received",
     ),
-    ("carp_lease_renewals", "Times that the kernel was told to hold the addresses.", "lease_renewals"),
+    ("carp_lease_renewals", "Times that the lease of the addresses was renewed in the kernel.", "lease_renewals"),
     ("carp_lease_misses", "Times that the lease ran out before it was renewed.", "lease_misses"),
     ("carp_addresses_put_back", "Addresses that somebody removed from the master, put back.", "addresses_put_back"),
     ("carp_foreign_claims", "ARP and NDP claims of the group's addresses by other machines.", "foreign_claims"),

@@ -20,18 +20,18 @@ def healthz(state: State) -> Answer:
 
 
 def readyz(state: State, request: Request) -> Answer:
-    """Whether every group, or the one that is asked for, takes part in its election."""
+    """Whether every group, or the one in the query, takes part in its election."""
     return _all_are(_TAKING_PART, state, request)
 
 
 def readyz_master(state: State, request: Request) -> Answer:
-    """Whether every group, or the one that is asked for, is master."""
+    """Whether every group, or the one in the query, is master."""
     return _all_are(("master",), state, request)
 
 
 def _all_are(roles: Iterable[str], state: State, request: Request) -> Answer:
     try:
-        groups = _asked_for(state, request.query)
+        groups = _queried(state, request.query)
     except ValueError as error:
         return in_text(HTTPStatus.BAD_REQUEST, str(error))
     except LookupError as error:
@@ -45,7 +45,7 @@ def _all_are(roles: Iterable[str], state: State, request: Request) -> Answer:
     return in_text(HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE, *lines)
 
 
-def _asked_for(state: State, query: str) -> list[GroupSnapshot]:
+def _queried(state: State, query: str) -> list[GroupSnapshot]:
     """
     Raises:
         ValueError: the query can't be read.

@@ -1,11 +1,11 @@
-"""What takes time to make, made no more often than its cost allows, however often it is asked for."""
+"""What takes time to make, made no more often than its cost allows, however often it is requested."""
 
 import time
 from collections.abc import Callable
 
 FRESH_S = 0.1
 REST = 10
-"""After each making comes a rest of so many times as long as it took, so that asking can't take up the loop."""
+"""After each making comes a rest of so many times as long as it took, so that requests can't take up the loop."""
 
 
 class Rested:

@@ -14,9 +14,9 @@ import pytest
 
 from carpsidecar.cli import main
 from carpsidecar.status import client
-from carpsidecar.status.client import Asked, NobodyAnswers, ask
+from carpsidecar.status.client import NoEngine, Replies, send
 from carpsidecar.status.model import schema
-from carpsidecar.status.query import Nothing, query
+from carpsidecar.status.query import NoStatus, query
 from carpsidecar.status.requests import Request
 from tests.unit.status.builders import backup, engine, group
 
@@ -74,8 +74,8 @@ def of(*groups: Any) -> bytes:
 
 
 def nobody(control: Path | None = None) -> str:
-    with pytest.raises(NobodyAnswers) as raised:
-        ask(STATUS, control)
+    with pytest.raises(NoEngine) as raised:
+        send(STATUS, control)
     return str(raised.value)
 
 
@@ -93,15 +93,15 @@ def test_every_engine_is_asked_also_those_of_systemds_units(answering: Answering
     answering("7.sock", of(backup()))
     answering("carpsidecar@one/8.sock", of(group()))
     (runtime / "notes").touch()
-    asked = ask(STATUS, None)
-    assert [heard.socket.name for heard in asked.heard] == ["7.sock", "8.sock"]
-    assert {heard.pid for heard in asked.heard} == {os.getpid()}
+    replies = send(STATUS, None)
+    assert [reply.socket.name for reply in replies.replies] == ["7.sock", "8.sock"]
+    assert {reply.pid for reply in replies.replies} == {os.getpid()}
 
 
 def test_one_may_be_named(answering: Answering) -> None:
     answering("7.sock", of(backup()))
     named = answering("8.sock", of(group()))
-    assert [heard.socket for heard in ask(STATUS, named).heard] == [named]
+    assert [reply.socket for reply in send(STATUS, named).replies] == [named]
 
 
 @pytest.mark.parametrize(
@@ -122,15 +122,15 @@ def test_a_bad_answer_is_none(
     path = answering("7.sock", answer)
     assert f"({why})" in nobody(path)
     answering("8.sock", of(group()))
-    asked = ask(STATUS, None)
-    assert len(asked.heard) == 1
-    assert [(one.socket, one.why) for one in asked.unreachable] == [(str(path), why)]
+    replies = send(STATUS, None)
+    assert len(replies.replies) == 1
+    assert [(one.socket, one.why) for one in replies.unreachable] == [(str(path), why)]
 
 
 def test_a_socket_that_was_left_over_and_a_path_that_is_none(runtime: Path) -> None:
     with socket.socket(socket.AF_UNIX) as former:
         former.bind(str(runtime / "7.sock"))
-    assert "(nobody listens there any more)" in nobody()
+    assert "(no process listens there any more)" in nobody()
     assert "(No such file or directory)" in nobody(runtime / "none")
     assert "(AF_UNIX path too long)" in nobody(runtime / ("x" * 200))
 
@@ -192,21 +192,21 @@ def test_a_bad_command_line(arguments: list[str], capsys: pytest.CaptureFixture[
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_what_moved_between_two_questions_is_no_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_moved_between_two_queries_is_no_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     views = [engine(group(problems=["master, but ..."])), engine(group())]
-    monkeypatch.setattr("carpsidecar.status.query.ask", lambda *given: Asked())
+    monkeypatch.setattr("carpsidecar.status.query.send", lambda *given: Replies())
     monkeypatch.setattr("carpsidecar.status.query.with_kernel_view", lambda heard: [views.pop(0)])
     assert query(None, None).engines == [engine(group())]
     assert views == []
 
 
-def test_a_kernel_that_does_not_tell_is_an_error(monkeypatch: pytest.MonkeyPatch, answering: Answering) -> None:
+def test_a_kernel_that_does_not_answer_is_an_error(monkeypatch: pytest.MonkeyPatch, answering: Answering) -> None:
     def refuse(heard: object) -> None:
         raise OSError(1, "Operation not permitted")
 
     answering("7.sock", of(group()))
     monkeypatch.setattr("carpsidecar.status.query.with_kernel_view", refuse)
-    with pytest.raises(Nothing, match="the kernel does not tell its addresses: Operation not permitted"):
+    with pytest.raises(NoStatus, match="the kernel does not list its addresses: Operation not permitted"):
         query(None, None)
 
 

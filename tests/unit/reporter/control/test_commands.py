@@ -142,7 +142,7 @@ def test_no_group_yet_is_an_error(tmp_path: Path) -> None:
     answer = asyncio.run(run())
     assert (answer["type"], answer["text"]) == (
         "error",
-        "the engine has no group yet: ask again when it has started",
+        "the engine has no group yet: try again when it has started",
     )
 
 

@@ -102,7 +102,7 @@ def test_a_bug_is_told_and_logged_and_the_next_one_is_served(
         async with served(tmp_path) as control:
             with monkeypatch.context() as broken:
                 broken.setattr("carpsidecar.reporter.control.status.FreshStatus.make", lambda *given: 1 / 0)
-                assert (await control.ask(type="status"))["text"] == "unexpected: the log says more"
+                assert (await control.ask(type="status"))["text"] == "unexpected: see the log"
             assert (await control.ask(type="status"))["type"] == "status"
 
     asyncio.run(run())

@@ -274,7 +274,7 @@ def test_when_its_time_is_up_it_is_killed_with_its_children(tmp_path: Path) -> N
         took_s = time.monotonic() - begun
         child = int(note.read_text())
         await until(lambda: not running(child))
-        command._words = ["true"]
+        command._arguments = ["true"]
         async with asyncio.timeout(SOON_S):
             # The next run reaps it, as soon as it is dead: on a busy machine its child may die first.
             while await command() is not None:
