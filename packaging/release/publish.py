@@ -20,9 +20,8 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 import build
+import yaml
 
 CHART = build.SOURCE / "charts" / "carpsidecar"
 WORK = build.SOURCE / "build" / "publish"
