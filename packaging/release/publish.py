@@ -20,8 +20,9 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-import build
 import yaml
+
+import build
 
 CHART = build.SOURCE / "charts" / "carpsidecar"
 WORK = build.SOURCE / "build" / "publish"
