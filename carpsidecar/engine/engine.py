@@ -10,11 +10,11 @@ from logging import INFO, WARNING
 from carpsidecar.config.group import GroupConfig
 from carpsidecar.config.schema import ConfigError
 from carpsidecar.config.sources import Config
+from carpsidecar.engine.addresses import Renewer
 from carpsidecar.engine.commands import Commands
-from carpsidecar.engine.group import Group
+from carpsidecar.engine.group import Group, Host
 from carpsidecar.engine.hooks import HookRunner
 from carpsidecar.engine.interface import Interface
-from carpsidecar.engine.renewer import Renewer
 from carpsidecar.engine.report import counters, drops, snapshot, status_line
 from carpsidecar.engine.settings import keeps_state
 from carpsidecar.engine.startup import (
@@ -30,8 +30,8 @@ from carpsidecar.ipc.messages import GroupCommand, GroupGone, GroupSnapshot, Hea
 from carpsidecar.linux.monitor import AddressAdded, AddressRemoved, LinkChanged, LinkGone, Monitor, Overrun
 from carpsidecar.linux.netlink import Link, Netlink
 from carpsidecar.logs import in_words, log
+from carpsidecar.member.sync_groups import siblings
 from carpsidecar.protocol.packet import IPAddress
-from carpsidecar.protocol.timing import ADVSKEW_DEMOTED
 
 _HEARTBEAT_GROUPS = 25
 """In one message, which is limited: a group that saw everything and everybody takes some 4 kB."""
@@ -48,6 +48,15 @@ class Engine:
         self._netlink = Netlink()
         self._renewer = Renewer(loop)
         self._monitor = Monitor()
+        self._host = Host(
+            loop,
+            self._netlink,
+            self._renewer,
+            virtual=self._virtual_addresses,
+            changed=self._changed,
+            degraded=self._degraded,
+            notice=tell,
+        )
         self._links: dict[int, Link] = {}
         self._interfaces: dict[str, Interface] = {}
         self._groups: dict[str, Group] = {}
@@ -138,6 +147,7 @@ class Engine:
             self._commands.apply_to(group)
         for group in groups:
             group.start()
+            self._settle_degraded(group)
 
     def _create(self, config: GroupConfig) -> Group:
         assert config.interface is not None
@@ -150,17 +160,7 @@ class Engine:
                 interface = self._interfaces.setdefault(
                     config.interface, Interface(self._loop, config.interface, self._tell)
                 )
-                group = Group(
-                    self._loop,
-                    self._netlink,
-                    interface,
-                    config,
-                    self._renewer,
-                    self._virtual_addresses,
-                    self._changed,
-                    self._tell,
-                    former,
-                )
+                group = Group(self._host, interface, config, former)
                 undo.callback(self._let_go_of_interface, group)
                 interface.add(group)
                 if interface.link is None:
@@ -181,6 +181,7 @@ class Engine:
         group.close()
         self._let_go_of_interface(group)
         del self._groups[group.config.name]
+        self._degraded(group)
         self._locks.pop(group.config.name).close()
         if not group.hooks.idle:
             self._leaving[group.config.name] = group.hooks.runner
@@ -238,7 +239,7 @@ class Engine:
             except OSError as error:
                 # It may be gone again already; then the next event says so.
                 log(WARNING, "interface_failed", f"{interface.name}: {in_words(error)}", interface=interface.name)
-            for group in list(interface.groups.values()):
+            for group in [group for group in self._groups.values() if group.interface is interface]:
                 group.surroundings_changed()
 
     def _addresses_removed(self, index: int, addresses: set[IPAddress]) -> None:
@@ -247,21 +248,23 @@ class Engine:
                 group.addresses_removed(addresses)
 
     def _virtual_addresses(self) -> set[IPAddress]:
-        return {ip for group in self._groups.values() for ip in group.holding.ips}
+        return {ip for group in self._groups.values() for ip in group.ips}
 
     # The groups.
 
     def _changed(self, group: Group) -> None:
-        if not group.started:
-            return
-        self._tell(snapshot(group))
-        sync_group = group.config.sync_group
-        if sync_group is None or self._stopping:
-            return
-        amount = ADVSKEW_DEMOTED if group.in_need else 0
-        for other in self._groups.values():
-            if other is not group and other.config.sync_group == sync_group:
-                other.demote(f"sync:{group.config.name}", amount, bow_out=True)
+        if group.started:
+            self._tell(snapshot(group))
+
+    def _degraded(self, group: Group) -> None:
+        if not self._stopping:
+            for sibling in siblings(group, self._groups.values()):
+                self._settle_degraded(sibling)
+
+    def _settle_degraded(self, group: Group) -> None:
+        """Have it know which of the groups that move with it can't serve."""
+        moving = siblings(group, self._groups.values())
+        group.siblings_degraded([other.config.name for other in moving if other.started and other.member.degraded])
 
     def handle(self, command: GroupCommand) -> Result:
         """Of the reporter. What it changed has been reported when this returns."""
@@ -307,7 +310,4 @@ class Engine:
         named = self._groups.get(name)
         if named is None:
             return []
-        sync_group = named.config.sync_group
-        return [
-            g for g in self._groups.values() if g is named or (sync_group and g.config.sync_group == sync_group)
-        ]
+        return [named, *siblings(named, self._groups.values())]

@@ -1,4 +1,4 @@
-"""One network interface as the groups on it see it: its link, its sockets, what it hears and says.
+"""One network interface as the groups on it see it: its link, its sockets, what is received and sent.
 
 The interface may be away, come back with another index, go down and up: sockets live and die with its link, and the
 groups are told whether they can take part.
@@ -7,12 +7,12 @@ groups are told whether they can take part.
 import asyncio
 import errno
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from logging import INFO, WARNING
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from carpsidecar.config.group import Destination, Family
+from carpsidecar.config.group import Destination, Family, GroupConfig
 from carpsidecar.engine.throttle import Throttle
 from carpsidecar.ipc.messages import Notice
 from carpsidecar.linux.announce import Announcer
@@ -20,12 +20,10 @@ from carpsidecar.linux.carp_socket import CarpSocket, StrangerSocket
 from carpsidecar.linux.claims import ClaimWatch
 from carpsidecar.linux.netlink import Link
 from carpsidecar.logs import log
-from carpsidecar.protocol.packet import Drop, IPAddress
+from carpsidecar.protocol.auth import Authenticator
+from carpsidecar.protocol.packet import Advertisement, Drop, IPAddress
 from carpsidecar.protocol.receiver import Receiver
 from carpsidecar.protocol.timetable import REFRESH_GAP_MIN_S
-
-if TYPE_CHECKING:
-    from carpsidecar.engine.group import Group
 
 _RECEIVE_LIMIT = 64
 _SAMPLE_LIMIT = 256
@@ -45,13 +43,33 @@ _WHAT_TO_CHECK = {
 }
 
 
+class Listener(Protocol):
+    """Whoever receives what is for one vhid: a group."""
+
+    @property
+    def config(self) -> GroupConfig: ...
+    @property
+    def authenticator(self) -> Authenticator: ...
+    @property
+    def sources(self) -> Collection[IPAddress]: ...
+    @property
+    def ips(self) -> Collection[IPAddress]: ...
+    @property
+    def is_master(self) -> bool: ...
+
+    def heard(self, now: float, advertisement: Advertisement, source: IPAddress) -> None: ...
+    def heard_unauthentic(self, advbase: int, advskew: int, source: IPAddress) -> None: ...
+    def claimed(self, address: IPAddress, mac: bytes) -> None: ...
+    def share_refreshes(self, gap_min_s: float) -> None: ...
+
+
 class Interface:
-    """Sockets and what is heard on them, shared by all groups of one interface."""
+    """Sockets and what is received on them, shared by all groups of one interface."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, name: str, notice: Callable[[Notice], None]) -> None:
         self.name = name
         self.link: Link | None = None
-        self.groups: dict[int, Group] = {}
+        self.groups: dict[int, Listener] = {}
         self.receiver = Receiver()
         self.unread = 0
         """Packets of protocol 112 that were not CARP, while there was no sample to tell what they were."""
@@ -75,14 +93,14 @@ class Interface:
     def up(self) -> bool:
         return self.link is not None and self.link.up
 
-    def add(self, group: "Group") -> None:
+    def add(self, group: Listener) -> None:
         """Raises: OSError where a socket that the group needs can't be opened."""
-        self.receiver.add(group.config.vhid, group.transmitter.authenticator)
+        self.receiver.add(group.config.vhid, group.authenticator)
         self.groups[group.config.vhid] = group
         self._share_refreshes()
         self.open_missing()
 
-    def remove(self, group: "Group") -> None:
+    def remove(self, group: Listener) -> None:
         self.receiver.remove(group.config.vhid)
         del self.groups[group.config.vhid]
         self._share_refreshes()
@@ -91,7 +109,7 @@ class Interface:
     def _share_refreshes(self) -> None:
         """All groups of an interface together refresh no more often than one alone would."""
         for group in self.groups.values():
-            group.election.refresh_gap_min_s = len(self.groups) * REFRESH_GAP_MIN_S
+            group.share_refreshes(len(self.groups) * REFRESH_GAP_MIN_S)
 
     def open_missing(self) -> None:
         """Open what a group needs since its destination changed.
@@ -140,14 +158,15 @@ class Interface:
             return
         targets = [ip for ip in destination.peers or destination.multicast if ip.version == source.version]
         failure: OSError | None = None
+        sent = False
         for target in targets:
             try:
                 sock.send(payload, source, target)
             except OSError as error:
                 failure = error
             else:
-                targets = []
-        if targets and failure is not None:
+                sent = True
+        if failure is not None and not sent:
             raise failure
 
     def announce(self, addresses: list[IPAddress]) -> None:
@@ -157,7 +176,7 @@ class Interface:
 
     def sources_changed(self) -> None:
         """A group sends from another address now."""
-        self._own = {ip for group in self.groups.values() for ip in group.transmitter.sources.values()}
+        self._own = {ip for group in self.groups.values() for ip in group.sources}
 
     def watch_claims(self) -> None:
         """Watch for foreign claims of all addresses that our masters hold, as soon as there is nothing more urgent.
@@ -174,7 +193,7 @@ class Interface:
             return
         # Its interface may be gone meanwhile, and then netlink says so.
         with suppress(OSError):
-            self._claims.watch(ip for group in self.groups.values() if group.is_master for ip in group.holding.ips)
+            self._claims.watch(ip for group in self.groups.values() if group.is_master for ip in group.ips)
 
     def sample_strangers(self) -> None:
         """Count what was protocol 112 but not CARP since the last time; once a second is enough.
@@ -250,7 +269,7 @@ class Interface:
         if isinstance(result, Drop):
             if result is Drop.DIGEST:
                 # The vhid is known, else the digest would not have been looked at.
-                self.groups[payload[1]].heard_doubtful(payload[5], payload[2], source)
+                self.groups[payload[1]].heard_unauthentic(payload[5], payload[2], source)
             self._explain(result, payload, source)
         else:
             self.groups[result.vhid].heard(self._loop.time(), result, source)
@@ -302,5 +321,5 @@ class Interface:
             self._loop.call_later(_CLAIM_FLOOD_PAUSE_S, self._heed_claims, watch)
         for claim in claims:
             for group in self.groups.values():
-                if claim.address in group.holding.ips:
-                    group.claims.heard(claim.address, claim.mac)
+                if claim.address in group.ips:
+                    group.claimed(claim.address, claim.mac)

@@ -11,28 +11,28 @@ from carpsidecar.protocol.packet import Drop
 
 def status_line(group: Group) -> str:
     """`MASTER on eth0 id 42`, as ucarp says it, and why."""
-    return f"{group.role.upper()} on {group.interface.name} id {group.config.vhid} ({group.reason})"
+    return f"{group.member.role.upper()} on {group.interface.name} id {group.config.vhid} ({group.member.reason})"
 
 
 def snapshot(group: Group) -> GroupSnapshot:
-    settings = group.election.settings
+    member, settings = group.member, group.member.election.settings
     return GroupSnapshot(
         group=group.config.name,
-        role=group.role,
-        reason=group.reason,
+        role=member.role,
+        reason=member.reason,
         since_s=group.since_s,
         interface=group.interface.name,
         vhid=group.config.vhid,
-        addresses=[str(ip) for ip in group.holding.ips],
+        addresses=[str(ip) for ip in group.ips],
         advbase=settings.advbase,
         advskew=settings.advskew,
-        advskew_advertised=group.election.advskew,
+        advskew_advertised=member.election.advskew,
         dead_ratio=settings.dead_ratio,
-        demotions=dict(group.demotions),
-        demotion_texts=dict(group.texts),
+        demotions=dict(member.demotions.amounts),
+        demotion_texts=dict(member.demotions.texts),
         link=group.interface.up,
         sync_group=group.config.sync_group,
-        master=str(group.master) if group.master else None,
+        master=str(member.master) if member.master else None,
     )
 
 
@@ -66,10 +66,10 @@ def counters(group: Group) -> GroupCounters:
         advertisements_received=count["received"],
         transitions={role: dict(reasons) for role, reasons in group.transitions.items()},
         master_advertised_s=group.master_advertised_s,
-        lease_renewals=group.lease.renewals,
+        lease_renewals=group.member.lease.confirmed,
         lease_misses=count["lease_misses"],
         addresses_put_back=count["put_back"],
-        foreign_claims=group.claims.count,
+        foreign_claims=group.announcements.foreign_claims,
         hooks=dict(group.hooks.results),
         lease_left_s=group.lease_left_s,
         peers=group.peers.told(),

@@ -13,7 +13,7 @@ Events come in with the time at which they happened, and what is to be done come
     BACKUP   promoted by hand, and able to be faster   MASTER    the same, faster than the master that it heard,
              than the master                                     for as long as it is one
     BACKUP   any other valid advertisement             BACKUP    re-arm
-    BACKUP   was not run itself for a while            BACKUP    arm master-down for an interval at least
+    BACKUP   stalled: was not run for a while          BACKUP    arm master-down for an interval at least
     MASTER   timer                                     MASTER    advertise, renew
     MASTER   the sender's interval is shorter; or      BACKUP    release, and advertise a last time, so that
              equal and its address lower                         the other one announces itself again
@@ -41,10 +41,8 @@ from carpsidecar.protocol.effects import (
     State,
 )
 from carpsidecar.protocol.packet import IPAddress
-from carpsidecar.protocol.send_errors import SendErrors
 from carpsidecar.protocol.timetable import NEVER, REFRESH_GAP_MIN_S, Timetable
 from carpsidecar.protocol.timing import (
-    ADVSKEW_DEMOTED,
     BOW_OUT_ADVBASE,
     BOW_OUT_ADVSKEW,
     TICKS_PER_S,
@@ -71,6 +69,9 @@ class Election:
         self.state = State.INIT
         self.reason = Reason.STOPPED
         self.demotion = 0
+        """In all: what demotes is the member's to know."""
+        self.may_preempt = True
+        """To be False where this node could not serve: it would take over with each advertisement, and fail."""
         self.refresh_gap_min_s = REFRESH_GAP_MIN_S
         """To be longer where many groups share an interface."""
         self._running = False
@@ -83,7 +84,6 @@ class Election:
         self._followed_ticks: int | None = None
         """The interval of the master that is followed."""
         self._promoted_advskew: int | None = None
-        self._send_errors = SendErrors()
         self._stepped_down = False
 
     # What is advertised, and how long things take.
@@ -91,12 +91,7 @@ class Election:
     @property
     def advskew(self) -> int:
         """The advskew that we advertise and compare: the configured or promoted one, and every demotion."""
-        return demoted_advskew(self._own_advskew, self._demotion_total)
-
-    @property
-    def send_failing(self) -> bool:
-        """Whether advertisements fail to leave, which demotes."""
-        return self._send_errors.failing
+        return demoted_advskew(self._own_advskew, self.demotion)
 
     @property
     def interval_s(self) -> float:
@@ -118,7 +113,7 @@ class Election:
             return PromotionBlocker.INIT
         if self.state is State.MASTER:
             return None
-        if self._demotion_total:
+        if self.demotion:
             return PromotionBlocker.DEMOTED
         return PromotionBlocker.SLOWER if self._winning_advskew is None else None
 
@@ -126,6 +121,11 @@ class Election:
     def lease_until(self) -> float:
         """Until when a master may think that it is the only one: its lease ends, or its backups' patience."""
         return self._term.sure_until
+
+    @property
+    def patience_until(self) -> float:
+        """Until when its backups wait for a master's next advertisement."""
+        return self._term.patience_until
 
     @property
     def deadline(self) -> float | None:
@@ -138,10 +138,6 @@ class Election:
         if self._promoted_advskew is None:
             return self.settings.advskew
         return min(self.settings.advskew, self._promoted_advskew)
-
-    @property
-    def _demotion_total(self) -> int:
-        return self.demotion + (ADVSKEW_DEMOTED if self.send_failing else 0)
 
     @property
     def _winning_advskew(self) -> int | None:
@@ -184,7 +180,6 @@ class Election:
         if up == self._link_up:
             return ()
         self._link_up = up
-        self._send_errors.forget()
         if not self._running:
             return ()
         return self._become_backup(now, Reason.LINK_BACK) if up else self._become_init(now, Reason.LINK_LOST)
@@ -235,7 +230,6 @@ class Election:
     def configure(self, now: float, settings: Settings) -> Effects:
         """Go on with other settings, in the same state."""
         self.settings = settings
-        self._send_errors.forget()
         self._wait_no_longer_than_now(now)
         return self._advertise(now, renews=True)
 
@@ -259,13 +253,6 @@ class Election:
         advskew, master = self._winning_advskew, next(iter(self._followed.values()), None)
         return self._become_master(now, Reason.PROMOTED, master, advskew)
 
-    def advertisement_sent(self, ok: bool) -> None:
-        """Three failures in a row demote; then it takes three good ones in a row to undo that.
-
-        A backup sends none, so it stays demoted until it is master again, or its link or settings change.
-        """
-        self._send_errors.sent(ok)
-
     # What follows from them.
 
     def _heard_as_master(self, now: float, theirs: int, demotion: int, source: IPAddress) -> Effects:
@@ -284,7 +271,8 @@ class Election:
     def _heard_as_backup(
         self, now: float, theirs: int, demotion: int, source: IPAddress, bows_out: bool
     ) -> Effects:
-        preempts = self.settings.preempt and not self._stepped_down and theirs > self._interval_ticks
+        may_preempt = self.settings.preempt and self.may_preempt and not self._stepped_down
+        preempts = may_preempt and theirs > self._interval_ticks
         leaves = bows_out or demotion > 0 or theirs > self._master_down_ticks
         # Following a master in one family, it has no ear for strangers in the other either.
         if (preempts or leaves) and self._followed and self._followed.get(source.version) != source:

@@ -13,9 +13,10 @@ WRAPPERS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "log": (frozenset(), frozenset()),
     "logs.log": (frozenset(), frozenset()),
     "self.log": (OF_A_GROUP, frozenset()),
-    "self._log": (OF_A_GROUP, frozenset()),
+    "self.log.log": (OF_A_GROUP, frozenset()),
+    "self.log_sometimes": (OF_A_GROUP, frozenset({"about"})),
+    "self.log.log_sometimes": (OF_A_GROUP, frozenset({"about"})),
     "self._log.log_sometimes": (OF_A_GROUP, frozenset({"about"})),
-    "self._say_sometimes": (OF_A_GROUP, frozenset({"about"})),
 }
 """What logs: the keys that it adds, and its own arguments, which are none."""
 WITHOUT_EVENT = ("log", "_log", "log_sometimes")

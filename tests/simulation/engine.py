@@ -1,7 +1,7 @@
-"""The engine's part between the real protocol and a virtual kernel.
+"""The engine's shell between the real member and a virtual kernel.
 
-Its duties, in short: perform effects in order; renew a lease only while it has not run out; call the timer at the
-deadline or a little late.
+It does what `engine.group` does: feed an event, perform the actions in order, arm the timer. A renewal is done by a
+thread: its answer comes later, may be an error, and may come when nobody waits for it any more.
 """
 
 from collections import deque
@@ -11,8 +11,17 @@ from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 from math import inf
 
+from carpsidecar.member.actions import (
+    Action,
+    AddAddresses,
+    Announce,
+    RemoveAddresses,
+    RenewAddresses,
+    RoleChanged,
+)
+from carpsidecar.member.member import Member
 from carpsidecar.protocol.auth import Authenticator
-from carpsidecar.protocol.effects import Addresses, Advertise, Become, Effects, Settings, State
+from carpsidecar.protocol.effects import Advertise, Settings
 from carpsidecar.protocol.election import Election
 from carpsidecar.protocol.packet import Advertisement, Drop, IPAddress, header, pack
 from carpsidecar.protocol.receiver import Receiver
@@ -25,9 +34,10 @@ PASSPHRASE = b"sesame"
 VIPS = (IPv4Address("192.0.2.100"), IPv6Address("2001:db8::100"))
 SOCKET_QUEUE = 64
 """Packets that wait in the socket of a stopped process; more are lost."""
+NO_LINK = "no link"
 EPOCH_S = 1_750_000_000.0
 
-ElectionType = Callable[[Settings, IPAddress], Election]
+MakeMember = Callable[[Settings, IPAddress], Member]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +60,7 @@ class Engine:
         settings: Settings,
         sources: Sequence[IPAddress],
         hardened: bool,
-        election_type: ElectionType = Election,
-        checks_lease: bool = True,
+        make_member: MakeMember = Member,
     ) -> None:
         self.world = world
         self.index = index
@@ -59,11 +68,14 @@ class Engine:
         self.sources = sources
         self.hardened = hardened
         self.kernel = Kernel(world, index)
-        self.election = election_type(settings, sources[0])
+        self.member = make_member(settings, sources[0])
         self.running = False
         self.hung = False
         self.link_up = self.link_seen = True
         self.sends_fail = False
+        self.renewal_max_s = 0.0
+        """How long the kernel's lock may be held by others."""
+        self.adding_fails = False
         self.wall_offset_s = 0.0
         self.was_set_back = False
         """Whether this process began with a lower counter than a former one had come to."""
@@ -84,21 +96,28 @@ class Engine:
         self.renewed_at = NEVER
         self.epoch = 0
         """Rises with every start, stop and wake, so that a late check knows whether it still applies."""
-        self._election_type = election_type
-        self._checks_lease = checks_lease
+        self._make_member = make_member
         self._receiver = Receiver()
         self._authenticator: Authenticator
-        self._sure_until = 0.0
-        self._look_at: float | None = None
-        self._was_master = False
+        self.renewal_ends_at = NEVER
+        self._performed: list[Action] = []
         self._last_counter = 0
         self._timer_at: float | None = None
         self._inbox: deque[Callable[[], None]] = deque()
         self._ambush: tuple[int, Callable[[], None]] | None = None
-        self._interrupted: tuple[Sequence[object], Cause] | None = None
+        self._interrupted: tuple[Cause, Action | None] | None = None
+        self._stopping = False
 
     def __str__(self) -> str:
         return f"node {self.index}"
+
+    @property
+    def election(self) -> Election:
+        return self.member.election
+
+    @property
+    def renewing(self) -> bool:
+        return self.world.now <= self.renewal_ends_at
 
     @property
     def alive(self) -> bool:
@@ -110,7 +129,7 @@ class Engine:
 
     @property
     def is_master(self) -> bool:
-        return self.running and self.election.state is State.MASTER
+        return self.running and self.member.is_master
 
     def packet_arrives(self, payload: bytes, source: IPAddress, sent_at: float) -> None:
         if not self.running:
@@ -135,12 +154,10 @@ class Engine:
             return
         if sent_at >= self.booted_at:
             self.caught_up_at.setdefault(source, self.world.now)
-        effects = self.election.advertisement_received(
-            self.world.now, heard.advbase, heard.advskew, heard.demotion, source
-        )
         cause = self._cause("packet", heard, source)
         self.world.monitor.heard(self, cause)
-        self._act(cause, effects)
+        received = self.member.advertisement_received
+        self._feed(cause, received, heard.advbase, heard.advskew, heard.demotion, source)
 
     def _disbelieve(self, source: IPAddress) -> None:
         """A machine that starts with its counter set back is believed only after it has heard us once."""
@@ -155,7 +172,7 @@ class Engine:
         elif self.running:
             self._trouble()
             self.link_seen = self.link_up
-            self._act(self._cause("link"), self.election.link_changed(self.world.now, self.link_up))
+            self._feed(self._cause("link"), self.member.link_changed, "" if self.link_up else NO_LINK)
             if self.alive:
                 self.world.monitor.link_seen(self)
 
@@ -167,68 +184,118 @@ class Engine:
             self._run_timer()
 
     def _run_timer(self) -> None:
-        look_at, self._look_at = self._look_at, None
-        if look_at is not None and self.world.now - look_at > self.election.interval_s / 2:
-            self._act(self._cause("timer"), self.election.stalled(self.world.now))
-            return
-        self._act(self._cause("timer"), self.election.timer_expired(self.world.now))
+        self._feed(self._cause("timer"), self.member.timer_expired)
 
-    def _act(self, cause: Cause, effects: Effects | Sequence[object]) -> None:
-        if not effects:
-            if cause.kind == "timer":
-                self.world.monitor.settled(self, cause)
-            self._arm()
-            return
+    # The shell.
+
+    def _feed(self, cause: Cause, event: Callable[..., None], *details: object) -> None:
+        event(self.world.now, *details)
+        self.interval_s, self.patience_s = self.election.interval_s, self.election.master_down_s
+        self._performed = []
+        self._advance(cause)
+
+    def _advance(self, cause: Cause) -> None:
         # Sending may fail, and so change what the election goes by from then on.
         advskew = self.election.advskew
-        self.interval_s, self.patience_s = self.election.interval_s, self.election.master_down_s
-        for done, effect in enumerate(effects):
+        while self.member._queue:
             if self._ambush is not None and self._ambushed():
                 if self.hung:
-                    self._interrupted = (effects[done:], cause)
+                    self._interrupted = (cause, None)
                 return
-            if not self._perform(cause, effect):
+            action = self.member.next_action(self.world.now)
+            assert action is not None
+            if isinstance(action, AddAddresses | RemoveAddresses) and self.renewing:
+                self._wait_for_kernel(cause, action)
                 return
-        self._sure_until = self.election.lease_until
+            self._perform(cause, action)
+        self._finish(cause, advskew)
+
+    def _finish(self, cause: Cause, advskew: int) -> None:
         if self.election.advskew != advskew:
             self._trouble()
-        self.world.monitor.settled(self, cause)
+        self.world.monitor.settled(self, cause, self._performed)
         self._arm()
+        if self._stopping:
+            self.running = False
+            self._forget_process()
 
-    def _perform(self, cause: Cause, effect: object) -> bool:
-        """Whether to go on with the effects that follow."""
-        election, now = self.election, self.world.now
-        if isinstance(effect, Advertise):
-            if self._was_master and self.is_master and self._overtaken:
-                self._act(self._cause("lease"), election.lease_missed(now))
-                return False
+    def _perform(self, cause: Cause, action: Action) -> None:
+        now, monitor = self.world.now, self.world.monitor
+        self._performed.append(action)
+        if isinstance(action, Advertise):
             if self.advertises_every_s != self.interval_s:
                 self._trouble()
             self.advertises_every_s = self.interval_s
-            election.advertisement_sent(self._transmit(effect))
-        elif isinstance(effect, Become):
-            self._was_master = self.is_master
-            self.world.monitor.became(self, effect, cause)
-        elif effect is Addresses.RENEW:
-            if self._overtaken:
-                self._act(self._cause("lease"), election.lease_missed(now))
-                return False
-            self.world.monitor.renews(self)
-            self._lease(cause)
-        elif effect is Addresses.TAKE:
-            self._lease(cause)
-        elif effect is Addresses.RELEASE:
+            self.member.sent(now, action, self._transmit(action))
+        elif isinstance(action, RoleChanged):
+            monitor.became(self, action, cause)
+        elif isinstance(action, AddAddresses):
+            if self.adding_fails:
+                self._trouble()
+                self.member.lease_failed(now, action, OSError("no"))
+            else:
+                self.renewed_at = cause.at
+                self.kernel.lease(action.lifetime_s)
+                self.member.lease_confirmed(now, action)
+        elif isinstance(action, RenewAddresses):
+            monitor.renews(self)
+            self._begin_renewal(action)
+        elif isinstance(action, RemoveAddresses):
             self.kernel.remove()
-        return True
+        elif isinstance(action, Announce):
+            monitor.announces(self, cause)
 
-    def _lease(self, cause: Cause) -> None:
-        self.renewed_at = cause.at
-        self.kernel.lease(self.election.lifetime_s)
+    def _begin_renewal(self, request: RenewAddresses) -> None:
+        takes_s = self.renewal_max_s * self.world.rng.random()
+        if takes_s:
+            self._trouble()
+        fails = self.adding_fails
+        self.renewal_ends_at = self.world.now + takes_s
+        self.world.at(self.renewal_ends_at, self._renewal_ends, request, self.world.now, fails, self.booted_at)
 
-    @property
-    def _overtaken(self) -> bool:
-        """Stopped in the middle, for so long that somebody may have taken over."""
-        return self._checks_lease and self.world.now >= self._sure_until
+    def _renewal_ends(self, request: RenewAddresses, begun_at: float, fails: bool, booted_at: float) -> None:
+        """The kernel gets its lock, whatever has become of the process since, and then the thread answers."""
+        if self.renewal_ends_at == NEVER:
+            # The machine was switched off meanwhile.
+            return
+        self.renewal_ends_at = NEVER
+        if fails or self.world.now > begun_at:
+            self._trouble()
+        if not fails:
+            self.kernel.lease(request.lifetime_s)
+        if self.running and self.booted_at == booted_at:
+            self._answer(request, begun_at, fails, booted_at)
+
+    def _answer(self, request: RenewAddresses, begun_at: float, fails: bool, booted_at: float) -> None:
+        if self.hung:
+            self._inbox.append(partial(self._answer, request, begun_at, fails, booted_at))
+            return
+        if not self.running or self.booted_at != booted_at:
+            return
+        self.world.say("{}: the renewal of {:.6f} s {}", self, begun_at, "failed" if fails else "is done")
+        cause = self._cause("renewal")
+        if fails:
+            self.world.monitor.renewal_fails(self, begun_at)
+            self._feed(cause, self.member.lease_failed, request, OSError("no"))
+            return
+        self._feed(cause, self.member.lease_confirmed, request)
+        if self.is_master and begun_at >= self.master_since:
+            self.renewed_at = max(self.renewed_at, begun_at)
+
+    def _wait_for_kernel(self, cause: Cause, action: Action) -> None:
+        """What is done at once waits for a renewal that is under way, and everything else for it."""
+        self._interrupted = (cause, action)
+        self.hung = True
+        self._touch()
+        self.world.at(self.renewal_ends_at, self._wake, self.epoch)
+
+    def _resume(self) -> None:
+        """Go on where it was interrupted."""
+        if self._interrupted is not None:
+            (cause, action), self._interrupted = self._interrupted, None
+            if action is not None:
+                self._perform(cause, action)
+            self._advance(cause)
 
     @property
     def _wall_clock_us(self) -> int:
@@ -251,13 +318,9 @@ class Engine:
 
     def _arm(self) -> None:
         """One pending timer; a deadline that moved away is found out when the old one fires early."""
-        deadline = self.election.deadline
+        deadline = self.member.deadline
         if deadline is None or not self.alive:
             return
-        look_at = deadline - self.election.interval_s
-        self._look_at = None
-        if self.election.state is State.BACKUP and look_at > self.world.now:
-            deadline = self._look_at = look_at
         if self._timer_at is None or deadline < self._timer_at:
             at = max(deadline, self.world.now) + self.world.latency_s * self.world.rng.random()
             if self._timer_at is None or at < self._timer_at:
@@ -277,3 +340,31 @@ class Engine:
     def _trouble(self) -> None:
         self.troubled_at = self.world.now
         self.world.disturb()
+
+    # A process comes and goes.
+
+    def _wake(self, epoch: int) -> None:
+        if not self.hung or epoch != self.epoch:
+            return
+        self.world.say("{} wakes", self)
+        self.hung = False
+        self._touch()
+        self._resume()
+        timer_first = self.world.rng.random() < 0.5
+        if timer_first and self.alive:
+            self._run_timer()
+        while self._inbox and self.alive:
+            self._inbox.popleft()()
+        if self.alive:
+            self._run_timer()
+
+    def _forget_process(self) -> None:
+        self._inbox.clear()
+        self._timer_at = None
+        self._ambush = self._interrupted = None
+        self._stopping = False
+        self._touch()
+
+    def _touch(self) -> None:
+        self.epoch += 1
+        self._trouble()

@@ -41,6 +41,9 @@ class Faults:
             self._demoted,
             self._stopped,
             self._clock_stepped,
+            self._kernel_busy,
+            self._kernel_refuses,
+            self._address_removed,
         ]
         weights = [rng.random() ** 2 for _ in kinds]
         for kind in rng.choices(kinds, weights, k=rng.randint(1, 4 + 2 * len(world.nodes))):
@@ -58,6 +61,8 @@ class Faults:
         for node in world.nodes:
             node.disarm()
             node.set_link(True)
+            node.set_slow(0.0)
+            node.set_adding_fails(False)
             if node.sends_fail:
                 node.set_sends_fail(False)
             if node is survivor or rng.random() < 0.8:
@@ -170,6 +175,19 @@ class Faults:
         node = self._node()
         node.stop()
         self._later(node.boot)
+
+    def _kernel_busy(self) -> None:
+        node = self._node()
+        node.set_slow(2.0)
+        self._later(partial(node.set_slow, 0.0))
+
+    def _kernel_refuses(self) -> None:
+        node = self._node()
+        node.set_adding_fails(True)
+        self._later(partial(node.set_adding_fails, False))
+
+    def _address_removed(self) -> None:
+        self._node().lose_address()
 
     def _clock_stepped(self) -> None:
         self._node().step_wall_clock(self._rng.choice((-3600.0, -10.0, -0.5, 0.5, 10.0, 3600.0)))

@@ -14,9 +14,11 @@
 What must become of a network that is left in peace is in `peace`.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from carpsidecar.protocol.effects import Become, Reason, State
+from carpsidecar.member.actions import Action, AddAddresses, Announce, RemoveAddresses, RoleChanged
+from carpsidecar.protocol.effects import BOW_OUT, Advertise, Reason, State
 from carpsidecar.protocol.timing import BOW_OUT_ADVBASE, BOW_OUT_ADVSKEW, TICKS_PER_S, interval_ticks
 from tests.simulation.kernel import LATEST_EXTRA_S
 from tests.simulation.world import NEVER, World
@@ -35,19 +37,20 @@ LEGAL = {
     (State.BACKUP, State.INIT),
     (State.MASTER, State.INIT),
 }
+STATE_OF = {"init": State.INIT, "fault": State.INIT, "backup": State.BACKUP, "master": State.MASTER}
 CAUSE_OF = {
-    Reason.STARTED: "start",
-    Reason.LINK_BACK: "link",
-    Reason.LINK_LOST: "link",
-    Reason.STOPPED: "stop",
-    Reason.STEP_DOWN: "asked",
-    Reason.DEMOTED: "demoted",
-    Reason.PROMOTED: "promoted",
-    Reason.BETTER_MASTER: "packet",
-    Reason.PREEMPTED: "packet",
-    Reason.MASTER_SILENT: "timer",
-    Reason.MASTER_BOWED_OUT: "timer",
-    Reason.MASTER_TOO_SLOW: "timer",
+    Reason.STARTED: ("start",),
+    Reason.LINK_BACK: ("link",),
+    Reason.LINK_LOST: ("link",),
+    Reason.STOPPED: ("stop",),
+    Reason.STEP_DOWN: ("step_down",),
+    Reason.DEMOTED: ("demoted", "renewal"),
+    Reason.PROMOTED: ("promoted",),
+    Reason.BETTER_MASTER: ("packet",),
+    Reason.PREEMPTED: ("packet",),
+    Reason.MASTER_SILENT: ("timer",),
+    Reason.MASTER_BOWED_OUT: ("timer",),
+    Reason.MASTER_TOO_SLOW: ("timer",),
 }
 
 
@@ -63,6 +66,8 @@ class Monitor:
         self.transitions = 0
         self.dead_overlaps: list[tuple[int, int]] = []
         """Who took the address while a machine with no running engine still held it."""
+        self._takeover_failed_at = NEVER
+        """When somebody advertised as the master, and then could not add the address."""
         self._sent: dict[int, tuple[int, int]] = {}
         self._shown: dict[int, State] = {}
         self._leaving_heard_at: dict[tuple[int, Reason], float] = {}
@@ -90,23 +95,28 @@ class Monitor:
         elif interval_ticks(said.advbase, said.advskew) / TICKS_PER_S > node.shortest_patience_s:
             self._leaving_heard_at[node.index, Reason.MASTER_TOO_SLOW] = cause.at
 
-    def became(self, node: "Engine", become: Become, cause: "Cause") -> None:
-        self._world.say("{} is {}: {}", node, become.state.upper(), become.reason)
+    def became(self, node: "Engine", change: RoleChanged, cause: "Cause") -> None:
+        self._world.say("{} is {}: {}", node, change.role.upper(), change.reason)
         self.transitions += 1
-        state, reason = become.state, become.reason
+        state, reason = STATE_OF[change.role], change.reason
         self._require(state is node.election.state, "{} says {} and is {}", node, state, node.election.state)
         before = self._shown[node.index]
         if before is State.MASTER:
             node.master_until = self._world.now
         self._shown[node.index] = state
-        self._require((before, state) in LEGAL, "{} goes from {} to {}", node, before, state)
+        failed = before is state is State.BACKUP and reason in (Reason.LEASE_MISSED, Reason.DEMOTED)
+        if failed:
+            self._takeover_failed_at = self._world.now
+        self._require((before, state) in LEGAL or failed, "{} goes from {} to {}", node, before, state)
         if reason is Reason.LEASE_MISSED:
-            missed = cause.at - node.renewed_at + EPSILON_S >= min(
+            missed = self._world.now - node.renewed_at + EPSILON_S >= min(
                 node.election.lifetime_s, node.shortest_patience_s
             )
             self._require(missed and node.troubled_at >= node.renewed_at, "{} lost no lease", node)
         else:
-            self._require(CAUSE_OF[reason] == cause.kind, "{}: '{}' by a {}", node, reason, cause.kind)
+            refused = reason is Reason.DEMOTED and node.adding_fails
+            fits = cause.kind in CAUSE_OF[reason] or refused
+            self._require(fits, "{}: '{}' by a {}", node, reason, cause.kind)
         if reason in (Reason.LINK_BACK, Reason.LINK_LOST):
             self._require(node.link_seen == (reason is Reason.LINK_BACK), "{}: wrong '{}'", node, reason)
         if reason is Reason.BETTER_MASTER:
@@ -162,7 +172,9 @@ class Monitor:
             if trouble_at >= master.master_since:
                 heard_at = trouble_at + master.advertises_every_s + self.slack_s
             better = max(master.advertises_every_s, master.election.interval_s) <= node.interval_s
-            if better and cause.at >= heard_at and not self._had_a_rival(master):
+            since_failure_s = self._world.now - self._takeover_failed_at
+            rivals = self._had_a_rival(master) or since_failure_s < TAKEOVER_WAIT_MAX_S + 2 * self.slack_s
+            if better and cause.at >= heard_at and not rivals:
                 self._require(False, "{} takes over from {}, which is no worse and was heard", node, master)
 
     def _had_a_rival(self, master: "Engine") -> bool:
@@ -187,18 +199,43 @@ class Monitor:
 
     # Addresses.
 
-    def settled(self, node: "Engine", cause: "Cause") -> None:
-        """All effects of one event are performed."""
+    def settled(self, node: "Engine", cause: "Cause", performed: Sequence[Action]) -> None:
+        """All actions of one event are performed."""
         election = node.election
+        self._in_order(node, performed)
+        ends_at = node.member.lease.ends_at
+        if node.is_master and ends_at is not None:
+            true_until = node.kernel.leased_at + node.election.lifetime_s
+            self._require(ends_at <= true_until + EPSILON_S, "{} believes in a lease that is over sooner", node)
         holds_rightly = election.state is State.MASTER or not node.kernel.held
         self._require(holds_rightly, "{} is {} and holds the address", node, election.state)
         if cause.kind == "timer" and cause.at == self._world.now and election.deadline is not None:
             self._require(election.deadline >= self._world.now, "{} has its deadline in the past", node)
 
+    def _in_order(self, node: "Engine", performed: Sequence[Action]) -> None:
+        """At a takeover: advertise, address, announcement, role. At a release: bow-out first, address next."""
+        kinds = [type(a) for a in performed if not isinstance(a, RoleChanged) or a.role in ("master", "backup")]
+        if BOW_OUT in performed and RemoveAddresses in kinds:
+            first = performed.index(BOW_OUT) < kinds.index(RemoveAddresses)
+            self._require(first, "{} bows out after it removed the address", node)
+        if any(isinstance(a, RoleChanged) and a.role == "master" for a in performed):
+            wanted = [kinds.index(kind) for kind in (Advertise, AddAddresses, Announce, RoleChanged)]
+            self._require(wanted == sorted(wanted), "{} takes over in the wrong order", node)
+
+    def announces(self, node: "Engine", cause: "Cause") -> None:
+        fresh = cause.at == self._world.now
+        self._require(node.kernel.held or not fresh, "{} announces an address that it does not hold", node)
+
+    def renewal_fails(self, node: "Engine", begun_at: float) -> None:
+        """What was requested before the last takeover says nothing of this one."""
+        self._stale_failure = node.index if begun_at < node.master_since else None
+
     def lease_ended(self, index: int) -> None:
         node = self._world.nodes[index]
         self._world.say("{}: the kernel drops the address", node)
-        self._require(not (node.alive and node.is_master), "{} is master and let its lease end", node)
+        excused = node.renewing or node.adding_fails or node.renewal_max_s > 0
+        self._require(excused or not (node.alive and node.is_master), "{} is master and let its lease end", node)
+        node.address_removed()
 
     def renews(self, node: "Engine") -> None:
         age_s = self._world.now - node.renewed_at
@@ -206,7 +243,8 @@ class Monitor:
 
     def stopped(self, node: "Engine") -> None:
         if node.kernel.held:
-            latest = self._world.now + node.election.lifetime_s + LATEST_EXTRA_S + EPSILON_S
+            last = max(self._world.now, node.renewal_ends_at)
+            latest = last + node.election.lifetime_s + LATEST_EXTRA_S + EPSILON_S
             self._world.at(latest, self._must_be_gone, node, node.epoch)
 
     def _must_be_gone(self, node: "Engine", epoch: int) -> None:

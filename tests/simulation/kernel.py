@@ -17,6 +17,7 @@ class Kernel:
         self.held = False
         self.held_since = 0.0
         self.lease_ends_latest = 0.0
+        self.leased_at = 0.0
         self._ends_at = 0.0
         self._watched_until = 0.0
 
@@ -26,6 +27,7 @@ class Kernel:
         latest = lifetime_s + LATEST_EXTRA_S
         earliest = lifetime_s * EARLIEST_PART
         self.lease_ends_latest = now + latest
+        self.leased_at = now
         self._ends_at = now + earliest + (latest - earliest) * self._world.rng.random()
         if self._watched_until <= now or self._ends_at < self._watched_until:
             self._watch()

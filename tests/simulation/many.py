@@ -6,9 +6,8 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
-from carpsidecar.protocol.election import Election
 from tests.simulation.invariants import Broken
-from tests.simulation.mutants import engine_checks_lease
+from tests.simulation.mutants import Mutant, member_maker
 from tests.simulation.scenario import live, make_world
 
 _CHUNK = 25
@@ -32,9 +31,9 @@ class Tally:
         self.broken += other.broken
 
 
-def replay_command(seed: str, election_type: type[Election] = Election) -> str:
-    mutant = "" if election_type is Election else f" {election_type.__name__}"
-    return f".venv/bin/python -m tests.simulation.replay {seed}{mutant}"
+def replay_command(seed: str, mutant: Mutant | None = None) -> str:
+    name = "" if mutant is None else f" {mutant.__name__}"
+    return f".venv/bin/python -m tests.simulation.replay {seed}{name}"
 
 
 def run(base: int, worlds: int) -> Tally:
@@ -47,11 +46,11 @@ def run(base: int, worlds: int) -> Tally:
     return tally
 
 
-def first_broken(base: int, worlds: int, election_type: type[Election]) -> str | None:
-    """The first seed whose world this election breaks."""
+def first_broken(base: int, worlds: int, mutant: Mutant) -> str | None:
+    """The first seed whose world this mutant breaks."""
     for seed in _seeds(base, base + worlds):
         try:
-            live(make_world(seed, election_type, engine_checks_lease(election_type)))
+            live(make_world(seed, member_maker(mutant)))
         except Broken:
             return seed
     return None

@@ -1,10 +1,26 @@
-"""Elections with one mistake each, made before by somebody or easily made: the simulator must see every one."""
+"""Members with one mistake each, made before by somebody or easily made: the simulator must see every one."""
 
-from carpsidecar.protocol.effects import BOW_OUT, Addresses, Advertise, Become, Effect, Effects, Reason
+from collections.abc import Callable
+from dataclasses import replace
+
+from carpsidecar.member.actions import Action, LeaseRequest
+from carpsidecar.member.member import Member
+from carpsidecar.protocol.effects import (
+    BOW_OUT,
+    Addresses,
+    Advertise,
+    Become,
+    Effect,
+    Effects,
+    Reason,
+    Settings,
+)
 from carpsidecar.protocol.election import Election
 from carpsidecar.protocol.packet import IPAddress
 from carpsidecar.protocol.timetable import NEVER
 from carpsidecar.protocol.timing import TICKS_PER_S
+
+Mutant = type[Election] | type[Member]
 
 
 class ForgottenDeadRatio(Election):
@@ -52,14 +68,6 @@ class FamiliesMixed(Election):
                 return (Addresses.RELEASE, *self._become_backup(now, Reason.BETTER_MASTER, source))
             return (*self._advertise(now), Addresses.ANNOUNCE)
         return super()._heard_as_master(now, theirs, demotion, source)
-
-
-class NeverMissesItsLease(Election):
-    """Wakes up after a hang and goes on as master. (Its engine does not look at the lease either.)"""
-
-    @property
-    def lease_until(self) -> float:
-        return float("inf")
 
 
 class SlowRenewal(Election):
@@ -225,7 +233,85 @@ class LongLease(Election):
         return super().lifetime_s + 1
 
 
-MUTANTS: tuple[type[Election], ...] = (
+class _AlwaysSure(Election):
+    @property
+    def lease_until(self) -> float:
+        return float("inf")
+
+
+class NeverMissesItsLease(Member):
+    """Wakes up after a hang and goes on as master."""
+
+    def __init__(self, settings: Settings, source: IPAddress) -> None:
+        super().__init__(settings, source)
+        self.election = _AlwaysSure(settings, source)
+        self.lease.may_be_overtaken = lambda now: False  # type: ignore[method-assign]
+
+
+class TakesEveryAnswer(Member):
+    """The kernel's answer to what was requested in a former term counts in this one."""
+
+    def __init__(self, settings: Settings, source: IPAddress) -> None:
+        super().__init__(settings, source)
+        self.lease.answered = lambda request: True  # type: ignore[method-assign]
+
+
+class CountsFromTheAnswer(Member):
+    """Believes in a lease from when the kernel answered, and not from when it was asked."""
+
+    def lease_confirmed(self, now: float, request: LeaseRequest) -> None:
+        super().lease_confirmed(now, replace(request, until=now + request.lifetime_s))
+
+
+class BelievesUnanswered(Member):
+    """Counts on a renewal as soon as it has requested it."""
+
+    def _renew(self, now: float) -> None:
+        super()._renew(now)
+        if self.lease.ends_at is not None:
+            self.lease.ends_at = now + self.election.lifetime_s
+
+
+class TakesLateAnswers(Member):
+    """An answer that comes after the lease has ended prolongs it all the same."""
+
+    def lease_confirmed(self, now: float, request: LeaseRequest) -> None:
+        ends_at = self.lease.ends_at
+        if ends_at is not None:
+            self.lease.ends_at = max(ends_at, now + 1e-9)
+        super().lease_confirmed(now, request)
+
+
+class IgnoresFailures(Member):
+    """Goes on as master although the kernel refused the addresses."""
+
+    def lease_failed(self, now: float, request: LeaseRequest, error: OSError) -> None:
+        self.lease.answered(request)
+
+
+class GoesOnAfterAFailure(Member):
+    """Does not drop what was queued for a takeover that failed."""
+
+    def _drop_obsolete(self) -> None: ...
+
+
+class RemovesFirst(Member):
+    """At a release takes the addresses off before it bows out."""
+
+    def _apply(self, now: float, effects: Effects, text: str = "") -> None:
+        if list(effects[:2]) == [BOW_OUT, Addresses.RELEASE]:
+            effects = (Addresses.RELEASE, BOW_OUT, *effects[2:])
+        super()._apply(now, effects, text)
+
+
+class SpeaksAfterAStop(Member):
+    """Stopped between two actions, it advertises and renews all the same."""
+
+    def next_action(self, now: float) -> Action | None:
+        return self._queue.popleft() if self._queue else None
+
+
+MUTANTS: tuple[Mutant, ...] = (
     ForgottenDeadRatio,
     KeepsTheAddress,
     NoTieBreak,
@@ -249,9 +335,28 @@ MUTANTS: tuple[type[Election], ...] = (
     PromotedWithoutHaste,
     LongLease,
     NeverMissesItsLease,
+    TakesEveryAnswer,
+    CountsFromTheAnswer,
+    BelievesUnanswered,
+    TakesLateAnswers,
+    IgnoresFailures,
+    GoesOnAfterAFailure,
+    RemovesFirst,
+    SpeaksAfterAStop,
 )
 
 
-def engine_checks_lease(election_type: type[Election]) -> bool:
-    """Whether the engine around it looks at the lease too: it would hide that the election does not."""
-    return election_type is not NeverMissesItsLease
+def member_maker(mutant: Mutant | None) -> Callable[[Settings, IPAddress], Member]:
+    """Makes members with this mistake, or without any."""
+    if mutant is None:
+        return Member
+    if issubclass(mutant, Member):
+        return mutant
+    election_type = mutant
+
+    def make(settings: Settings, source: IPAddress) -> Member:
+        member = Member(settings, source)
+        member.election = election_type(settings, source)
+        return member
+
+    return make

@@ -6,9 +6,13 @@ When its engine starts, it takes off the addresses that a former run left, and b
 from collections.abc import Callable
 
 from carpsidecar.protocol.auth import CompatibleAuth, HardenedAuth
-from carpsidecar.protocol.effects import BOW_OUT, Reason
+from carpsidecar.protocol.effects import BOW_OUT
 from carpsidecar.protocol.receiver import Receiver
-from tests.simulation.engine import PASSPHRASE, VHID, VIPS, Engine
+from tests.simulation.engine import NO_LINK, PASSPHRASE, VHID, VIPS, Engine
+from tests.simulation.world import NEVER
+
+CHECK = "check"
+"""The cause of the demotions."""
 
 
 class Node(Engine):
@@ -20,13 +24,17 @@ class Node(Engine):
         if self.running:
             return
         world = self.world
+        if self.renewing:
+            # The process that was killed is not gone before the kernel has answered its thread.
+            world.at(self.renewal_ends_at, self.boot)
+            return
         self.running, self.hung = True, False
         self.stepped_down = False
         self.booted_at = world.now
         self.caught_up_at.clear()
         self._forget_process()
-        self.election = self._election_type(self.settings, self.sources[0])
-        self.election.demotion = self.demotion
+        self.member = self._make_member(self.settings, self.sources[0])
+        self.member.demote(world.now, CHECK, self.demotion)
         if self.hardened:
             self._authenticator = HardenedAuth(PASSPHRASE, VHID, VIPS)
             self.was_set_back = self._wall_clock_us <= self._last_counter
@@ -40,7 +48,7 @@ class Node(Engine):
             self.kernel.remove()
             self._transmit(BOW_OUT)
         self.link_seen = self.link_up
-        self._act(self._cause("start"), self.election.start(world.now, self.link_up))
+        self._feed(self._cause("start"), self.member.start, "" if self.link_up else NO_LINK)
 
     def kill(self) -> None:
         """kill -9: the kernel keeps the addresses until the lease ends."""
@@ -55,6 +63,7 @@ class Node(Engine):
 
     def power_off(self) -> None:
         self.kill()
+        self.renewal_ends_at = NEVER
         self.kernel.power_off()
 
     def hang(self, duration_s: float) -> None:
@@ -87,6 +96,31 @@ class Node(Engine):
         self.sends_fail = fail
         self._trouble()
 
+    def set_slow(self, renewal_max_s: float) -> None:
+        """Somebody else holds the kernel's lock, for so long at most at a time."""
+        self.world.say("{} renews within {:.1f} s", self, renewal_max_s)
+        self.renewal_max_s = renewal_max_s
+        self._trouble()
+
+    def set_adding_fails(self, fail: bool) -> None:
+        self.world.say("{}: the kernel {} addresses", self, "refuses" if fail else "takes")
+        self.adding_fails = fail
+        self._trouble()
+
+    def lose_address(self) -> None:
+        """Somebody takes it off by hand."""
+        if self.kernel.held and self.alive:
+            self.world.say("{}: somebody removes the address", self)
+            self.kernel.remove()
+            self._trouble()
+            self.world.at(self.world.now + self.world.latency_s, self.address_removed)
+
+    def address_removed(self) -> None:
+        if self.hung:
+            self._inbox.append(self.address_removed)
+        elif self.running and not self.kernel.held:
+            self._feed(self._cause("removed"), self.member.addresses_removed, VIPS)
+
     def step_wall_clock(self, seconds: float) -> None:
         self.world.say("{} has its wall clock stepped by {:.1f} s", self, seconds)
         self.wall_offset_s += seconds
@@ -98,9 +132,8 @@ class Node(Engine):
         if not self.alive:
             return
         self.world.say("{} is stopped cleanly", self)
-        self._act(self._cause("stop"), self.election.stop(self.world.now))
-        self.running = False
-        self._forget_process()
+        self._stopping = True
+        self._feed(self._cause("stop"), self.member.stop)
 
     def step_down(self) -> None:
         if not self.alive:
@@ -108,55 +141,24 @@ class Node(Engine):
         self.world.say("{} is asked to step down", self)
         self._trouble()
         self.stepped_down = True
-        self._act(self._cause("asked"), self.election.step_down(self.world.now, Reason.STEP_DOWN))
+        self._feed(self._cause("step_down"), self.member.step_down)
 
     def promote(self) -> None:
         if not self.alive:
             return
         self.world.say("{} is promoted ({})", self, self.election.promotion_blocker or "nothing is in the way")
         self._trouble()
-        self._act(self._cause("promoted"), self.election.promote(self.world.now))
+        self._feed(self._cause("promoted"), self.member.promote)
         # Faster for a while, it gives its lease up sooner.
         self.shortest_patience_s = min(self.shortest_patience_s, self.election.master_down_s)
 
     def demote(self, demotion: int) -> None:
         """A health check fails, or is well again: 0."""
-        self.demotion = demotion
+        before, self.demotion = self.demotion, demotion
         if not self.alive:
             return
         self.world.say("{} demotion {}", self, demotion)
         self._trouble()
-        self._act(self._cause("demotion"), self.election.demotion_changed(self.world.now, demotion))
-        if demotion and self.alive:
+        if demotion and demotion != before:
             self.stepped_down = False
-            self._act(self._cause("demoted"), self.election.step_down(self.world.now, Reason.DEMOTED))
-
-    # A process comes and goes.
-
-    def _wake(self, epoch: int) -> None:
-        if not self.hung or epoch != self.epoch:
-            return
-        self.world.say("{} wakes", self)
-        self.hung = False
-        self._touch()
-        if self._interrupted is not None:
-            effects, cause = self._interrupted
-            self._interrupted = None
-            self._act(cause, effects)
-        timer_first = self.world.rng.random() < 0.5
-        if timer_first and self.alive:
-            self._run_timer()
-        while self._inbox and self.alive:
-            self._inbox.popleft()()
-        if self.alive:
-            self._run_timer()
-
-    def _forget_process(self) -> None:
-        self._inbox.clear()
-        self._timer_at = None
-        self._ambush = self._interrupted = None
-        self._touch()
-
-    def _touch(self) -> None:
-        self.epoch += 1
-        self._trouble()
+        self._feed(self._cause("demoted"), self.member.demote, CHECK, demotion, True)

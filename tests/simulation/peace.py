@@ -77,7 +77,8 @@ def the_master(world: World) -> "Node | None":
     for node in running:
         if node is master:
             continue
-        better = node.settings.preempt and not node.stepped_down and node.election.interval_s < interval_s
+        may_preempt = not node.stepped_down and node.election.may_preempt
+        better = node.settings.preempt and may_preempt and node.election.interval_s < interval_s
         too_slow = node.election.master_down_s < interval_s - world.monitor.slack_s
         if better or too_slow:
             raise Broken(f"at {world.now:.6f} s: {master} is master, and {node} should be")

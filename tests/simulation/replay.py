@@ -2,9 +2,8 @@
 
 import sys
 
-from carpsidecar.protocol.election import Election
 from tests.simulation.invariants import Broken
-from tests.simulation.mutants import MUTANTS, engine_checks_lease
+from tests.simulation.mutants import MUTANTS, member_maker
 from tests.simulation.scenario import live, make_world
 
 
@@ -13,8 +12,8 @@ def main(arguments: list[str]) -> int:
     if not 1 <= len(arguments) <= 2 or any(name not in named for name in arguments[1:]):
         print(__doc__, f"Mutants: {', '.join(named)}", sep="\n", file=sys.stderr)
         return 2
-    seed, election_type = arguments[0], named[arguments[1]] if arguments[1:] else Election
-    world = make_world(seed, election_type, engine_checks_lease(election_type))
+    seed, mutant = arguments[0], named[arguments[1]] if arguments[1:] else None
+    world = make_world(seed, member_maker(mutant))
     world.story = []
     try:
         verdict: object = live(world)

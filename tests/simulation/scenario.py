@@ -4,11 +4,11 @@ import random
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
+from carpsidecar.member.member import Member
 from carpsidecar.protocol.effects import Settings
-from carpsidecar.protocol.election import Election
 from carpsidecar.protocol.packet import IPAddress
 from carpsidecar.protocol.timing import TICKS_PER_S, interval_ticks, master_down_ticks
-from tests.simulation.engine import ElectionType
+from tests.simulation.engine import MakeMember
 from tests.simulation.faults import Faults
 from tests.simulation.invariants import Monitor
 from tests.simulation.node import Node
@@ -30,7 +30,7 @@ class Outcome:
     nodes: int
 
 
-def make_world(seed: str, election_type: ElectionType = Election, checks_lease: bool = True) -> World:
+def make_world(seed: str, make_member: MakeMember = Member) -> World:
     rng = random.Random(f"{seed} machines")
     n = rng.choice((2, 2, 2, 3, 3, 3, 4, 5, 6, 8, 11, 16))
     settings = _settings(rng, n)
@@ -51,7 +51,7 @@ def make_world(seed: str, election_type: ElectionType = Election, checks_lease: 
             sources.append(IPv4Address(f"192.0.2.{numbers[index]}"))
         if "6" in families:
             sources.append(IPv6Address(f"{prefix}::{numbers_v6[index]:x}"))
-        node = Node(world, index, settings[index], sources, hardened, election_type, checks_lease)
+        node = Node(world, index, settings[index], sources, hardened, make_member)
         node.wall_offset_s = rng.uniform(-0.5, 0.5)
         world.nodes.append(node)
     return world

@@ -1,17 +1,16 @@
-"""The simulator can fail: each election with a mistake in it breaks some world before long."""
+"""The simulator can fail: each member with a mistake in it breaks some world before long."""
 
 import pytest
 
-from carpsidecar.protocol.election import Election
 from tests.simulation.many import first_broken, replay_command
-from tests.simulation.mutants import MUTANTS
+from tests.simulation.mutants import MUTANTS, Mutant
 
 SEED = 0
 WORLDS = 400
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
-def test_a_mistake_is_seen(mutant: type[Election]) -> None:
+def test_a_mistake_is_seen(mutant: Mutant) -> None:
     seed = first_broken(SEED, WORLDS, mutant)
 
     assert seed is not None, f"{mutant.__name__} survives {WORLDS} worlds: {mutant.__doc__}"

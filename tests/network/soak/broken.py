@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from carpsidecar.engine import group, holding, interface
+from carpsidecar.engine import addresses, announcements, group, interface
 from carpsidecar.engine.group import Group
 from carpsidecar.protocol import election
 from carpsidecar.protocol.effects import Settings
@@ -15,7 +15,7 @@ from carpsidecar.protocol.election import Election
 
 def keeps_the_address() -> None:
     """The address is never taken off; the lease ends it."""
-    holding.Holding.release = lambda self: None  # type: ignore[method-assign]
+    addresses.HeldAddresses.remove = lambda self: None  # type: ignore[method-assign]
 
 
 def has_no_lease() -> None:
@@ -41,7 +41,7 @@ def lives_by_the_wall_clock() -> None:
 
 
 def does_not_announce() -> None:
-    holding.Holding.announce = lambda self: None  # type: ignore[method-assign]
+    announcements.Announcements.announce = lambda self: None  # type: ignore[method-assign]
 
 
 def fights_on() -> None:

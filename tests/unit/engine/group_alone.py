@@ -1,4 +1,4 @@
-"""A group with its clock set by hand, on a machine that is played."""
+"""A group with its clock set by hand, on a fake machine."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from carpsidecar.engine import group as module
-from carpsidecar.engine.group import Group
+from carpsidecar.engine.group import Group, Host
 from carpsidecar.linux.netlink import Link
 from carpsidecar.protocol.effects import Advertise
 from tests.unit.engine.loops import group_config
@@ -62,10 +62,12 @@ class Machine:
     def __init__(self) -> None:
         self.sent: list[Advertise] = []
         self.renewing: list[Done] = []
-        self.released = 0
+        self.removed = 0
         self.ips: dict[Any, None] = {}
         self.sources = {4: "192.0.2.1"}
         self.source = None
+        self.failure: OSError | None = None
+        """Of what waits for the kernel."""
 
     def send(self, advbase: int, advskew: int) -> None:
         self.sent.append(Advertise(advbase, advskew))
@@ -73,21 +75,23 @@ class Machine:
     def find_sources(self, virtual: object) -> bool:
         return False
 
-    def renew(self, lifetime_s: int) -> None: ...
+    def add(self, lifetime_s: int) -> None:
+        if self.failure is not None:
+            raise self.failure
 
-    def renew_soon(self, lifetime_s: int, done: Done) -> bool:
+    def renew(self, lifetime_s: int, done: Done) -> bool:
         self.renewing.append(done)
-        return len(self.renewing) == 1
+        return True
 
     def answer(self, error: OSError | None = None) -> None:
-        done, self.renewing = self.renewing[0], []
-        done(error)
+        self.renewing.pop(0)(error)
 
-    def release(self) -> None:
-        self.renewing.clear()
-        self.released += 1
+    def remove(self) -> None:
+        self.removed += 1
 
     def announce(self) -> None: ...
+
+    def stop(self) -> None: ...
 
 
 class GroupAlone:
@@ -95,11 +99,12 @@ class GroupAlone:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.machine, self.clock = Machine(), Clock()
-        monkeypatch.setattr(module, "Transmitter", lambda *_: self.machine)
-        monkeypatch.setattr(module, "Holding", lambda *_: self.machine)
+        for part in ("Transmitter", "HeldAddresses", "Announcements"):
+            monkeypatch.setattr(module, part, lambda *_: self.machine)
         link = Link(index=7, name="eth7", up=True, mac=b"", loopback=False)
         interface = SimpleNamespace(name="eth7", link=link, up=True, watch_claims=lambda: None)
-        loop = cast(asyncio.AbstractEventLoop, self.clock)
-        around: Any = (lambda: (), lambda group: None, lambda notice: None)
-        self.group = Group(loop, cast(Any, None), cast(Any, interface), group_config(), cast(Any, None), *around)
+        loop, nothing = cast(asyncio.AbstractEventLoop, self.clock), cast(Any, None)
+        ignored: Any = lambda *_: None  # noqa: E731
+        host = Host(loop, nothing, nothing, lambda: (), ignored, ignored, ignored)
+        self.group = Group(host, cast(Any, interface), group_config())
         self.group.start()

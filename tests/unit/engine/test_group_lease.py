@@ -15,8 +15,9 @@ class Master(GroupAlone):
 
     def stepped_down(self) -> bool:
         """In silence: whoever has taken over is not to be told to yield, or to take over once more."""
-        missed = self.group.election.reason is Reason.LEASE_MISSED and self.machine.released == 1
-        return self.group.election.state is State.BACKUP and missed and BOW_OUT not in self.machine.sent
+        election = self.group.member.election
+        missed = election.reason is Reason.LEASE_MISSED and self.machine.removed == 1
+        return election.state is State.BACKUP and missed and BOW_OUT not in self.machine.sent
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def test_a_master_whose_kernel_renews_goes_on(master: Master) -> None:
         master.machine.answer()
     assert master.group.is_master
     assert master.machine.sent == [Advertise(1, 0)] * 5
-    assert master.group.lease.renewals == 6
+    assert master.group.member.lease.confirmed == 6
 
 
 def test_without_an_answer_from_the_kernel_it_advertises_until_its_lease_ends_and_no_longer(master: Master) -> None:
@@ -52,7 +53,7 @@ def test_an_answer_that_comes_too_late_is_none(master: Master) -> None:
 def test_a_renewal_that_was_due_while_one_was_under_way_follows_it(master: Master) -> None:
     master.clock.go_on()
     master.group.reconfigure(master.group.configured)
-    assert len(master.machine.renewing) == 2
+    assert len(master.machine.renewing) == 1
     master.machine.answer()
     assert len(master.machine.renewing) == 1
 

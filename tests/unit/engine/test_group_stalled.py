@@ -29,7 +29,7 @@ def test_a_backup_that_runs_takes_over_from_a_silent_master_when_it_said_it_woul
     while not backup.group.is_master:
         backup.clock.go_on()
     assert backup.clock.now == 13
-    assert backup.group.election.reason is Reason.MASTER_SILENT
+    assert backup.group.member.election.reason is Reason.MASTER_SILENT
 
 
 @pytest.mark.parametrize("wakes_at", [12.6, 13.0, 3600.0])
@@ -56,4 +56,4 @@ def test_a_bow_out_needs_no_second_look(backup: GroupAlone) -> None:
     hear(backup, 255, 255)
     backup.clock.now = 12.9
     backup.clock.go_on()
-    assert backup.group.election.reason is Reason.MASTER_BOWED_OUT
+    assert backup.group.member.election.reason is Reason.MASTER_BOWED_OUT

@@ -4,19 +4,16 @@ import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_address
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from carpsidecar.engine import interface as module
-from carpsidecar.engine.group import Group
 from carpsidecar.engine.interface import Interface
 from carpsidecar.engine.transmitter import authenticator_of
 from carpsidecar.ipc.messages import Notice
 from carpsidecar.linux.carp_socket import Received
 from carpsidecar.linux.netlink import Link
-from carpsidecar.protocol.effects import Settings
-from carpsidecar.protocol.election import Election
 from carpsidecar.protocol.packet import Advertisement, Drop, IPAddress, header, pack
 from carpsidecar.protocol.timetable import REFRESH_GAP_MIN_S
 from tests.support.logs import Logged
@@ -79,18 +76,23 @@ class FakeGroup:
 
     def __init__(self) -> None:
         self.config = group_config()
-        self.election = Election(Settings(), OURS)
-        self.transmitter = self
         self.authenticator = authenticator_of(self.config)
-        self.sources: dict[int, IPAddress] = {4: OURS}
+        self.sources: list[IPAddress] = [OURS]
+        self.ips: list[IPAddress] = []
+        self.refresh_gap_min_s = 0.0
         self.taken: list[tuple[Advertisement, IPAddress]] = []
         self.doubtful: list[tuple[int, int, IPAddress]] = []
 
     def heard(self, now: float, advertisement: Advertisement, source: IPAddress) -> None:
         self.taken.append((advertisement, source))
 
-    def heard_doubtful(self, advbase: int, advskew: int, source: IPAddress) -> None:
+    def heard_unauthentic(self, advbase: int, advskew: int, source: IPAddress) -> None:
         self.doubtful.append((advbase, advskew, source))
+
+    def claimed(self, address: IPAddress, mac: bytes) -> None: ...
+
+    def share_refreshes(self, gap_min_s: float) -> None:
+        self.refresh_gap_min_s = gap_min_s
 
     def packet(self, source: IPAddress = PEER, ttl: int = 255, byte: int = 1, to: int = 42) -> Received:
         """A valid advertisement, or one with a byte changed."""
@@ -107,7 +109,7 @@ class Bench:
         self.group = FakeGroup()
         self.notices: list[Notice] = []
         self.interface = Interface(loop.asyncio, "eth7", self.notices.append)
-        self.interface.add(cast(Group, self.group))
+        self.interface.add(self.group)
         self.interface.set_link(LINK)
         self.interface.sources_changed()
         self.socket, self.strangers = FakeSocket.made
@@ -217,7 +219,7 @@ def test_strangers_of_whom_there_is_no_sample_are_counted_all_the_same(bench: Be
 
 
 def test_a_group_that_was_removed_hears_nothing_more(bench: Bench) -> None:
-    bench.interface.remove(cast(Group, bench.group))
+    bench.interface.remove(bench.group)
     bench.arrive(bench.group.packet())
     assert bench.group.taken == []
     assert bench.interface.receiver.drops == {Drop.VHID: 1}
@@ -243,7 +245,7 @@ def test_sockets_live_as_long_as_the_link_and_are_made_anew_with_it(bench: Bench
 def test_groups_that_share_an_interface_share_the_refreshes(bench: Bench) -> None:
     other = FakeGroup()
     other.config = replace(other.config, vhid=43)
-    bench.interface.add(cast(Group, other))
-    assert bench.group.election.refresh_gap_min_s == other.election.refresh_gap_min_s == 2 * REFRESH_GAP_MIN_S
-    bench.interface.remove(cast(Group, other))
-    assert bench.group.election.refresh_gap_min_s == REFRESH_GAP_MIN_S
+    bench.interface.add(other)
+    assert bench.group.refresh_gap_min_s == other.refresh_gap_min_s == 2 * REFRESH_GAP_MIN_S
+    bench.interface.remove(other)
+    assert bench.group.refresh_gap_min_s == REFRESH_GAP_MIN_S

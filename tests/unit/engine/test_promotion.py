@@ -16,15 +16,18 @@ class FakeGroup:
     """What a promotion needs of a group."""
 
     interface = SimpleNamespace(name="eth7")
-    master = "192.0.2.11"
-    reason = "the link of eth7 is down"
 
     def __init__(
         self, name: str, promotion_blocker: PromotionBlocker | None = None, sync_group: str | None = None
     ) -> None:
         self.config = replace(group_config(name=name), sync_group=sync_group)
-        self.election = SimpleNamespace(promotion_blocker=promotion_blocker, settings=self.config.settings)
-        self.demotions = {"operator": 240, "check:web": 10}
+        self.sync_group = sync_group
+        self.member = SimpleNamespace(
+            election=SimpleNamespace(promotion_blocker=promotion_blocker, settings=self.config.settings),
+            demotions=SimpleNamespace(amounts={"operator": 240, "check:web": 10}),
+            master="192.0.2.11",
+            reason="the link of eth7 is down",
+        )
         self.promoted: list[str] = []
 
     def promote(self, text: str) -> None:

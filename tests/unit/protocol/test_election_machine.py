@@ -91,10 +91,9 @@ class ElectionMachine(RuleBasedStateMachine):
         assert bool(effects) == (was is State.BACKUP and promotion_blocker is None)
         assert (self.election.state is State.MASTER) == (promotion_blocker is None)
 
-    @rule(ok=st.booleans(), times=st.integers(1, 4))
-    def sends_go_well_or_not(self, ok: bool, times: int) -> None:
-        for _ in range(times):
-            self.election.advertisement_sent(ok)
+    @rule(demotion=st.sampled_from([0, 240]))
+    def sends_go_well_or_not(self, demotion: int) -> None:
+        self.election.demotion = demotion
 
     @rule()
     def engine_finds_the_lease_missed(self) -> None:

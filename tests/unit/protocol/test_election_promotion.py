@@ -128,13 +128,6 @@ def test_a_demoted_one_is_not_promoted() -> None:
     assert list(election.promote(1.5)) == []
 
 
-def test_nor_one_whose_advertisements_do_not_leave() -> None:
-    election = following(backup(), 1, 50)
-    for _ in range(3):
-        election.advertisement_sent(ok=False)
-    assert election.promotion_blocker is PromotionBlocker.DEMOTED
-
-
 def test_nor_one_that_takes_no_part() -> None:
     election = following(backup(), 1, 50)
     election.link_changed(1.1, up=False)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carpsidecar.protocol.effects import Advertise, Reason, Settings, State
+from carpsidecar.protocol.effects import Advertise, Reason, State
 from carpsidecar.protocol.election import Election
 from carpsidecar.protocol.timetable import REFRESH_GAP_MIN_S
 from carpsidecar.protocol.timing import interval_ticks
@@ -93,11 +93,9 @@ def test_a_master_with_a_long_interval_renews_between_two_advertisements() -> No
 
 def test_an_undone_demotion_does_not_shorten_the_lease_before_the_next_advertisement() -> None:
     election = backup(advbase=0, advskew=20, dead_ratio=2)
-    for _ in range(3):
-        election.advertisement_sent(ok=False)
+    election.demotion = 240
     assert election.timer_expired(due(election))
-    for _ in range(3):
-        election.advertisement_sent(ok=True)
+    election.demotion = 0
 
     while RENEW in (effects := election.timer_expired(due(election))) and len(effects) == 1:
         pass
@@ -215,58 +213,6 @@ def test_on_an_interface_with_many_groups_each_refreshes_less() -> None:
     assert due(election) == 11.0
 
 
-# Failing sends.
-
-
-def failed(election: Election, times: int) -> Election:
-    for _ in range(times):
-        election.advertisement_sent(ok=False)
-    return election
-
-
-def test_three_failed_advertisements_in_a_row_demote() -> None:
-    election = failed(master(), 2)
-    assert election.advskew == 0
-
-    assert failed(election, 1).send_failing
-    assert election.advskew == 240
-
-
-def test_a_good_one_in_between_starts_the_count_anew() -> None:
-    election = failed(master(), 2)
-    election.advertisement_sent(ok=True)
-
-    assert not failed(election, 2).send_failing
-
-
-def test_three_good_ones_in_a_row_undo_it() -> None:
-    election = failed(master(), 3)
-    election.advertisement_sent(ok=True)
-    election.advertisement_sent(ok=True)
-    failed(election, 1)
-    election.advertisement_sent(ok=True)
-    election.advertisement_sent(ok=True)
-    assert election.send_failing
-
-    election.advertisement_sent(ok=True)
-    assert not election.send_failing
-    assert election.advskew == 0
-
-
-def test_a_master_whose_sends_fail_yields_to_whoever_can_send() -> None:
-    election = failed(master(), 3)
-
-    assert became(hear(election, 3.5, 1, 100)).reason is Reason.BETTER_MASTER
-
-
-def test_a_link_that_comes_back_is_tried_without_the_old_failures() -> None:
-    election = failed(master(), 3)
-    election.link_changed(3.5, up=False)
-    election.link_changed(4.0, up=True)
-
-    assert election.advskew == 0
-
-
 # The deadline.
 
 
@@ -288,16 +234,3 @@ def test_a_master_that_leaves_owes_nothing_more() -> None:
 @given(st.integers(0, 255), st.integers(0, 255))
 def test_the_interval_is_the_one_that_is_advertised(advbase: int, advskew: int) -> None:
     assert backup(advbase, advskew).interval_s == interval_ticks(advbase, advskew) / 256
-
-
-def test_a_link_that_stalled_ends_the_demotion_by_failed_sends() -> None:
-    election = failed(master(), 3)
-    election.link_changed(20.0, up=False)
-    election.link_changed(21.0, up=True)
-    assert not election.send_failing
-
-
-def test_new_settings_end_the_demotion_by_failed_sends() -> None:
-    election = failed(master(), 3)
-    election.configure(20.0, Settings(advskew=7))
-    assert (election.send_failing, election.advskew) == (False, 7)

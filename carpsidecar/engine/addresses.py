@@ -1,0 +1,127 @@
+"""A group's addresses on its interface: added, renewed, put back, removed.
+
+Renewals run beside the loop: the kernel changes addresses under one lock (RTNL, net/core/rtnetlink.c), and whoever
+brings up interfaces or fills tables, in any container of the machine, may hold it for long. Advertisements must not
+wait for that.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from logging import ERROR
+
+from carpsidecar.config.group import GroupConfig
+from carpsidecar.engine.interface import Interface
+from carpsidecar.linux.capabilities import keep_only
+from carpsidecar.linux.lease import Lease
+from carpsidecar.linux.netlink import Netlink
+from carpsidecar.logs import in_words, log
+from carpsidecar.protocol.packet import IPAddress
+
+
+class Renewer:
+    """One thread, with a socket of its own, that renews one lease after the other."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._netlink = Netlink()
+        # Each thread has privileges of its own, and gives up what it does not need.
+        self._thread = ThreadPoolExecutor(1, "renewals", keep_only, (("CAP_NET_ADMIN",), True))
+        # It starts now, to have what priority this process is given.
+        self._thread.submit(int)
+
+    def renew(self, lease: Lease, done: Callable[[Future[None]], None]) -> Future[None]:
+        """Begin; `done` is called in the loop."""
+        renewal = self._thread.submit(lease.renew, self._netlink)
+        renewal.add_done_callback(lambda ended: self._loop.call_soon_threadsafe(done, ended))
+        return renewal
+
+    def close(self) -> None:
+        self._thread.shutdown()
+        self._netlink.close()
+
+
+class HeldAddresses:
+    """Adds nothing where the configuration leaves the addresses to hooks."""
+
+    def __init__(self, netlink: Netlink, interface: Interface, config: GroupConfig, renewer: Renewer) -> None:
+        self.ips: dict[IPAddress, None] = dict.fromkeys(address.ip for address in config.addresses)
+        self._netlink = netlink
+        self._interface = interface
+        self._config = config
+        self._renewer = renewer
+        self._lease: Lease | None = None
+        self._lease_is_for = (0, 0)
+        self._renewal: Future[None] | None = None
+        """The newest one, while it is under way."""
+
+    def add(self, lifetime_s: int) -> None:
+        """Have the kernel hold the addresses for so long from now on, whether it holds them already or not.
+
+        Raises:
+            OSError: it refuses, or the interface is not there.
+        """
+        if self._config.holds_addresses:
+            lease = self._lease_for(lifetime_s)
+            self._await_renewal()
+            lease.renew()
+
+    def renew(self, lifetime_s: int, done: Callable[[OSError | None], None]) -> bool:
+        """The same without waiting for the kernel: `done` is called in the loop, with what went wrong or None.
+
+        Returns:
+            False where there is nothing to wait for, and `done` is not called.
+
+        Raises:
+            OSError: the interface is not there.
+        """
+        if not self._config.holds_addresses:
+            return False
+        self._renewal = self._renewer.renew(self._lease_for(lifetime_s), partial(self._renewed, done))
+        return True
+
+    def remove(self) -> None:
+        """Nothing that was begun before comes after it."""
+        self._await_renewal()
+        if self._lease is None:
+            return
+        try:
+            self._lease.release()
+        except OSError as error:
+            # With its interface an address is gone anyway.
+            if self._interface.link is not None:
+                log(
+                    ERROR,
+                    "release_failed",
+                    f"an address could not be taken off, and ends by itself: {in_words(error)}",
+                    group=self._config.name,
+                )
+
+    def lost(self, removed: set[IPAddress]) -> set[IPAddress]:
+        """Which of those that the kernel dropped are ours and not back since."""
+        ours = removed & self.ips.keys()
+        if not ours or self._lease is None:
+            return set()
+        return ours - {address.interface.ip for address in self._netlink.addresses(self._lease_is_for[0])}
+
+    def _renewed(self, done: Callable[[OSError | None], None], renewal: Future[None]) -> None:
+        if renewal is self._renewal:
+            self._renewal = None
+        error = renewal.exception()
+        if error is not None and not isinstance(error, OSError):
+            raise error
+        done(error)
+
+    def _await_renewal(self) -> None:
+        if self._renewal is not None:
+            self._renewal.exception()
+
+    def _lease_for(self, lifetime_s: int) -> Lease:
+        link = self._interface.link
+        if link is None:
+            raise OSError(f"interface {self._interface.name} is not there")
+        if self._lease is None or self._lease_is_for != (link.index, lifetime_s):
+            self._lease = Lease(self._netlink, link.index, self._config.addresses, lifetime_s)
+            self._lease_is_for = (link.index, lifetime_s)
+        return self._lease

@@ -1,0 +1,127 @@
+"""Telling the segment where a group's addresses are: after a takeover, now and again, and when another machine
+claims one of them."""
+
+import asyncio
+from collections.abc import Callable, Collection
+from logging import WARNING
+
+from carpsidecar.engine.group_log import GroupLog
+from carpsidecar.engine.interface import Interface
+from carpsidecar.ipc.messages import Notice
+from carpsidecar.logs import in_words
+from carpsidecar.protocol.packet import IPAddress
+
+ANNOUNCE_AGAIN_AFTER_S = (0.1, 0.3, 1.0, 3.0)
+"""One announcement may be lost, and some switches learn late."""
+
+REFRESH_AFTER_S = 10.0
+"""From then on, again and again. A master that could not hear did not notice that another one had announced itself
+meanwhile, and a router may believe that one for hours (Cisco: four)."""
+REFRESHING_REST = 1000
+"""A refresh is not urgent: it takes at most this part of the time."""
+
+ANNOUNCING_REST = 10
+"""After an announcement comes a rest that is so many times as long as it took. Somebody who plays recorded
+advertisements again makes a master announce, and with hundreds of addresses each time is hundreds of frames."""
+
+DEFENCE_GAP_MIN_S = 0.1
+"""A foreign claim is answered at once, but a flood of them not more often than this."""
+ANSWER_AFTER_S = 0.05
+"""A ucarp that preempts us announces the address before it advertises: that is no claim to answer."""
+
+
+class Announcements:
+    """From `announce` on until `stop`: while this node is master."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        interface: Interface,
+        ips: Collection[IPAddress],
+        log: GroupLog,
+        notice: Callable[[Notice], None],
+    ) -> None:
+        self.foreign_claims = 0
+        self._loop = loop
+        self._interface = interface
+        self._ips = list(ips)
+        self._log = log
+        self._notice = notice
+        self._again: list[asyncio.TimerHandle] = []
+        self._answering: asyncio.TimerHandle | None = None
+        self._defending: asyncio.TimerHandle | None = None
+        self._defended_at = float("-inf")
+        self._rests_until = float("-inf")
+
+    def announce(self) -> None:
+        """At once, or after the rest, and again at growing intervals and then now and then."""
+        self._stop_announcing()
+        now = self._loop.time()
+        self._again = [self._loop.call_at(now + after_s, self._announce) for after_s in ANNOUNCE_AGAIN_AFTER_S]
+        self._again.append(self._loop.call_at(now + REFRESH_AFTER_S, self._refresh))
+        self._announce()
+
+    def stop(self) -> None:
+        self._stop_announcing()
+        if self._answering is not None:
+            self._answering.cancel()
+            self._answering = None
+
+    def claimed(self, address: IPAddress, mac: bytes, is_master: bool) -> None:
+        """Another machine says by ARP or NDP that it has one of our addresses."""
+        self.foreign_claims += 1
+        if is_master and self._answering is None:
+            self._answering = self._loop.call_later(ANSWER_AFTER_S, self._answer, address, mac)
+
+    def defend(self, now: float) -> None:
+        """Announce against a foreign claim: at once, or when the gap is over, so that the last word is ours."""
+        if self._defending is None:
+            due = self._defended_at + DEFENCE_GAP_MIN_S
+            if now >= due:
+                self._defend()
+            else:
+                self._defending = self._loop.call_at(due, self._defend)
+
+    def _stop_announcing(self) -> None:
+        for handle in self._again:
+            handle.cancel()
+        self._again.clear()
+        if self._defending is not None:
+            self._defending.cancel()
+            self._defending = None
+
+    def _answer(self, address: IPAddress, mac: bytes) -> None:
+        self._answering = None
+        peer = mac.hex(":")
+        text = f"{peer} claims {address} while we hold it: announced again; is it configured there by hand?"
+        if self._log.log_sometimes(WARNING, "conflict", text, about=mac, address=str(address), mac=peer):
+            group, interface = self._log.group, self._log.interface
+            self._notice(Notice(kind="conflict", group=group, interface=interface, peer=peer, text=text))
+        self.defend(self._loop.time())
+
+    def _announce(self) -> None:
+        if self._loop.time() >= self._rests_until:
+            self._announce_once()
+        else:
+            self._again.append(self._loop.call_at(self._rests_until, self._announce))
+
+    def _refresh(self) -> None:
+        begun = self._loop.time()
+        self._announce_once()
+        took_s = self._loop.time() - begun
+        self._again = [self._loop.call_later(max(REFRESH_AFTER_S, REFRESHING_REST * took_s), self._refresh)]
+
+    def _defend(self) -> None:
+        self._defending = None
+        self._defended_at = self._loop.time()
+        self._announce_once()
+
+    def _announce_once(self) -> None:
+        begun = self._loop.time()
+        try:
+            self._interface.announce(self._ips)
+        except OSError as error:
+            text = f"the addresses could not be announced: {in_words(error)}"
+            self._log.log_sometimes(WARNING, "announce_failed", text)
+        ended = self._loop.time()
+        self._rests_until = ended + ANNOUNCING_REST * (ended - begun)

@@ -1,0 +1,1 @@
+"""All that decides for one vhid, sans-IO: events in, actions out. Imports only `protocol`."""

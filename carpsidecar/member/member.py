@@ -1,0 +1,338 @@
+"""One vhid on one node: everything that decides, and nothing that does.
+
+Events go in with the time at which they happened; actions come out of `next_action`, in order; `deadline` says when
+`timer_expired` wants to be called. Feed an event, drain the actions, arm the timer: the outcome of an action is an
+event too, fed before the next action is taken. The member owns its queue: what an event made obsolete is dropped
+from it, so that whoever performs the actions never needs to ask whether the state changed under him.
+
+The election is `protocol.election`, and says who should be master. This adds what is true of this node: whether its
+advertisements leave, whether its kernel holds the addresses and until when, whether it was run at all, what demotes
+it and which groups move with it. Nothing here knows a clock, a socket or an address of the group.
+"""
+
+from collections import deque
+from collections.abc import Collection
+
+from carpsidecar.member.actions import (
+    Action,
+    AddAddresses,
+    AddressesFailed,
+    AddressesLost,
+    Announce,
+    Degraded,
+    DemotionChanged,
+    LeaseRequest,
+    Notification,
+    RemoveAddresses,
+    RenewAddresses,
+    Role,
+    RoleChanged,
+    Stalled,
+    StatusChanged,
+    Waiting,
+)
+from carpsidecar.member.demotions import ADDRESSES, SYNC, Demotions
+from carpsidecar.member.lease import Lease
+from carpsidecar.protocol.effects import (
+    BOW_OUT,
+    Addresses,
+    Advertise,
+    Become,
+    Effects,
+    PromotionBlocker,
+    Reason,
+    Settings,
+    State,
+)
+from carpsidecar.protocol.election import Election
+from carpsidecar.protocol.packet import IPAddress
+from carpsidecar.protocol.timing import ADVSKEW_DEMOTED
+
+_BY_COMMAND = (Reason.STEP_DOWN, Reason.DEMOTED, Reason.PROMOTED)
+"""Reasons that a command may have given words for."""
+
+
+class Member:
+    """Times are seconds of one monotonic clock."""
+
+    def __init__(self, settings: Settings, source: IPAddress) -> None:
+        self.election = Election(settings, source)
+        self.lease = Lease()
+        self.demotions = Demotions()
+        self.trouble = ""
+        """Why it can't take part in the election; empty where it can."""
+        self._was_ready = False
+        self._queue: deque[Action] = deque()
+        self._stall_check_at: float | None = None
+        self._shown = State.INIT
+        self._text = ""
+        """The words of the command that led to the present state."""
+        self._heard_master: IPAddress | None = None
+        self._degraded = False
+
+    # What it is.
+
+    @property
+    def state(self) -> State:
+        return self.election.state
+
+    @property
+    def is_master(self) -> bool:
+        return self.election.state is State.MASTER
+
+    @property
+    def role(self) -> Role:
+        if self.state is State.MASTER:
+            return "master"
+        if self.state is State.BACKUP:
+            return "backup"
+        return "fault" if self._was_ready and self.trouble else "init"
+
+    @property
+    def reason(self) -> str:
+        reason = str(self.election.reason)
+        return self.trouble or (f"{reason}: {self._text}" if self._text else reason)
+
+    @property
+    def degraded(self) -> bool:
+        """Whether the groups that move with this one should hand over."""
+        return bool(self.trouble) or self.demotions.sends_fail or ADDRESSES in self.demotions.amounts
+
+    @property
+    def master(self) -> IPAddress | None:
+        """The address that the master advertises from, as far as it was heard or is our own."""
+        return self.election.source if self.is_master else self._heard_master
+
+    @property
+    def promotion_blocker(self) -> PromotionBlocker | None:
+        return self.election.promotion_blocker
+
+    @property
+    def deadline(self) -> float | None:
+        """When `timer_expired` wants to be called."""
+        return self.election.deadline if self._stall_check_at is None else self._stall_check_at
+
+    # Actions.
+
+    def next_action(self, now: float) -> Action | None:
+        """Take the next action; `now` is when it is about to be performed."""
+        if not self._queue:
+            return None
+        if self.lease.may_be_overtaken(now) and isinstance(self._queue[0], Advertise | RenewAddresses):
+            # Stopped between the event and this: to speak or to hold on now could make two masters.
+            self._miss_lease(now)
+        return self._queue.popleft()
+
+    def sent(self, now: float, advertisement: Advertise, ok: bool) -> None:
+        """An advertisement left, or could not."""
+        if self.is_master:
+            self.lease.backups_wait_until = self.election.patience_until
+        if advertisement == BOW_OUT:
+            return
+        self.demotions.sent(ok)
+        self.election.demotion = self.demotions.total
+        self._report_degraded()
+
+    def lease_confirmed(self, now: float, request: LeaseRequest) -> None:
+        """The kernel holds the addresses as requested."""
+        if not self.lease.answered(request):
+            return
+        if isinstance(request, RenewAddresses) and self.lease.may_be_overtaken(now):
+            self._miss_lease(now)
+            return
+        due_again = self.lease.due_again
+        self.lease.confirm(request)
+        if self.lease.may_be_overtaken(now):
+            # Stopped before the kernel answered.
+            self._miss_lease(now)
+        elif isinstance(request, AddAddresses):
+            self.demote(now, ADDRESSES, 0)
+        elif due_again:
+            self._renew(now)
+
+    def lease_failed(self, now: float, request: LeaseRequest, error: OSError) -> None:
+        """The kernel refused, or there is no interface."""
+        if not self.lease.answered(request):
+            return
+        self._drop_obsolete()
+        self._queue.append(AddressesFailed(error))
+        if ADDRESSES in self.demotions.amounts:
+            self._apply(now, self.election.step_down(now, Reason.DEMOTED))
+        else:
+            self.demote(now, ADDRESSES, ADVSKEW_DEMOTED, bow_out=True)
+
+    # Events.
+
+    def start(self, now: float, trouble: str) -> None:
+        """`trouble` is why it can't take part in the election; empty where it can."""
+        self.trouble = trouble
+        self._was_ready = not trouble
+        if trouble:
+            self._queue.append(Waiting(trouble, at_start=True))
+        self._apply(now, self.election.start(now, link_up=not trouble))
+        self._status_changed()
+
+    def stop(self, now: float) -> None:
+        self._apply(now, self.election.stop(now))
+
+    def link_changed(self, now: float, trouble: str) -> None:
+        """The link, or the addresses to send from, are not what they were. `trouble` as in `start`."""
+        before, self.trouble = self.trouble, trouble
+        self._was_ready = self._was_ready or not trouble
+        if bool(before) != bool(trouble):
+            self._forget_send_errors()
+        effects = self.election.link_changed(now, up=not trouble)
+        self._apply(now, effects)
+        if trouble:
+            # Most often the interface was gone already when they were added, and only now are we told.
+            self.demote(now, ADDRESSES, 0)
+            if trouble != before and not effects:
+                self._queue.append(Waiting(trouble, at_start=False))
+        self._status_changed()
+
+    def advertisement_received(
+        self, now: float, advbase: int, advskew: int, demotion: int, source: IPAddress
+    ) -> None:
+        """A valid advertisement of this group."""
+        if self.state is State.BACKUP:
+            self._heard_master = source
+        self._apply(now, self.election.advertisement_received(now, advbase, advskew, demotion, source))
+
+    def timer_expired(self, now: float) -> None:
+        """Harmless when it comes early."""
+        check_at = self._stall_check_at
+        if check_at is None:
+            self._apply(now, self.election.timer_expired(now))
+        elif now >= check_at:
+            self._check_for_stall(now, now - check_at)
+
+    def _check_for_stall(self, now: float, late_s: float) -> None:
+        """An interval before it would take over: is the master silent, or was this machine paused, or too busy?"""
+        self._stall_check_at = None
+        if late_s > self.election.interval_s / 2:
+            self._queue.append(Stalled(late_s))
+            self._apply(now, self.election.stalled(now))
+
+    def addresses_removed(self, now: float, lost: Collection[IPAddress]) -> None:
+        """The kernel no longer holds these, and we did not let them go."""
+        if not self.is_master or not lost:
+            return
+        if self.lease.may_be_overtaken(now):
+            self._miss_lease(now)
+            return
+        self._queue += (
+            AddressesLost(frozenset(lost)),
+            self.lease.add(now, self.election.lifetime_s),
+            Announce(),
+        )
+
+    def demote(self, now: float, cause: str, amount: int, bow_out: bool = False, text: str = "") -> None:
+        """Advertise this much more skew for this cause; 0 takes it back. With `bow_out`, hand over at once."""
+        demotions = self.demotions
+        before = demotions.amounts.get(cause, 0)
+        if (before, demotions.texts.get(cause, "")) == (amount, text if amount else ""):
+            return
+        demotions.set(cause, amount, text)
+        self.election.may_preempt = ADDRESSES not in demotions.amounts
+        self._queue.append(DemotionChanged(cause, amount, text))
+        if amount != before:
+            if bow_out and amount:
+                self._apply(now, self.election.step_down(now, Reason.DEMOTED), text)
+            self._apply(now, self.election.demotion_changed(now, demotions.total))
+        self._status_changed()
+
+    def siblings_degraded(self, now: float, names: Collection[str]) -> None:
+        """These groups, and no others, move with this one and can't serve."""
+        causes = [SYNC + name for name in names]
+        for cause in list(self.demotions.amounts):
+            if cause.startswith(SYNC) and cause not in causes:
+                self.demote(now, cause, 0)
+        for cause in causes:
+            self.demote(now, cause, ADVSKEW_DEMOTED, bow_out=True)
+
+    def step_down(self, now: float, text: str = "") -> None:
+        """Hand over to a backup, once."""
+        self._apply(now, self.election.step_down(now, Reason.STEP_DOWN), text)
+
+    def promote(self, now: float, text: str = "") -> None:
+        """Take over from whoever is master, where no `promotion_blocker` is in the way."""
+        self._apply(now, self.election.promote(now), text)
+
+    def use_settings(self, now: float, settings: Settings) -> None:
+        """Go on with these, in the same state."""
+        if settings != self.election.settings:
+            self._configure(now, settings)
+            self._status_changed()
+
+    def reconfigure(self, now: float, settings: Settings) -> None:
+        """A new configuration: what failed under the old one may work now."""
+        self._configure(now, settings)
+        self.demote(now, ADDRESSES, 0)
+        self._status_changed()
+
+    # What follows from them.
+
+    def _configure(self, now: float, settings: Settings) -> None:
+        self._forget_send_errors()
+        self._apply(now, self.election.configure(now, settings))
+
+    def _forget_send_errors(self) -> None:
+        self.demotions.forget_send_errors()
+        self.election.demotion = self.demotions.total
+
+    def _miss_lease(self, now: float) -> None:
+        self._drop_obsolete()
+        self._apply(now, self.election.lease_missed(now))
+
+    def _drop_obsolete(self) -> None:
+        """What was to be done as master, and is not: nobody hears of a takeover that failed."""
+        kept = (a for a in self._queue if isinstance(a, Notification) and not isinstance(a, RoleChanged))
+        self._queue = deque(kept)
+
+    def _apply(self, now: float, effects: Effects, text: str = "") -> None:
+        for effect in effects:
+            if isinstance(effect, Advertise):
+                self._queue.append(effect)
+            elif isinstance(effect, Become):
+                self._became(effect, text)
+            elif effect is Addresses.TAKE:
+                self._queue.append(self.lease.add(now, self.election.lifetime_s))
+            elif effect is Addresses.RENEW:
+                self._renew(now)
+            elif effect is Addresses.RELEASE:
+                self.lease.end()
+                self._queue.append(RemoveAddresses())
+            else:
+                self._queue.append(Announce())
+        self._arm_stall_check(now)
+        self._report_degraded()
+
+    def _renew(self, now: float) -> None:
+        renewal = self.lease.renew(now, self.election.lifetime_s)
+        if renewal is not None:
+            self._queue.append(renewal)
+
+    def _became(self, became: Become, text: str) -> None:
+        was_master, self._shown = self._shown is State.MASTER, became.state
+        self._text = text if became.reason in _BY_COMMAND else ""
+        self._heard_master = became.peer if became.state is State.BACKUP else None
+        self._queue.append(RoleChanged(self.role, became.reason, self.reason, became.peer, was_master))
+        self._status_changed()
+
+    def _arm_stall_check(self, now: float) -> None:
+        """A backup is to be woken once before it takes over: late then, it was not run itself."""
+        self._stall_check_at = None
+        if self.state is State.BACKUP:
+            deadline = self.election.deadline
+            if deadline is not None and deadline - self.election.interval_s > now:
+                self._stall_check_at = deadline - self.election.interval_s
+
+    def _status_changed(self) -> None:
+        if not self._queue or not isinstance(self._queue[-1], StatusChanged):
+            self._queue.append(StatusChanged())
+        self._report_degraded()
+
+    def _report_degraded(self) -> None:
+        if self.degraded != self._degraded:
+            self._degraded = self.degraded
+            self._queue += (StatusChanged(), Degraded(self._degraded))

@@ -1,0 +1,174 @@
+"""A group's addresses: held, renewed, lost and let go."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import ip_address, ip_interface
+from threading import Event, Timer
+from typing import cast
+
+import pytest
+
+from carpsidecar.engine import addresses as module
+from carpsidecar.engine.addresses import HeldAddresses, Renewer
+from carpsidecar.engine.interface import Interface
+from carpsidecar.linux.netlink import HeldAddress, IPInterface, Link, Netlink
+from tests.support.logs import Logged
+from tests.unit.engine.loops import Loop, group_config
+
+HELD = HeldAddress(
+    index=7,
+    interface=ip_interface("192.0.2.1/24"),
+    permanent=False,
+    scope=0,
+    secondary=False,
+    deprecated=True,
+    tentative=False,
+    noprefixroute=True,
+    valid_s=2,
+)
+VIP, OTHER = ip_address("192.0.2.100"), ip_address("2001:db8::100")
+
+
+class FakeKernel:
+    """An interface, its netlink and the leases on it, which do what they are told or fail."""
+
+    name = "eth7"
+
+    def __init__(self) -> None:
+        self.link: Link | None = Link(index=7, name="eth7", up=True, mac=b"", loopback=False)
+        self.done: list[str] = []
+        self.held: list[HeldAddress] = []
+        self.failure: OSError | None = None
+        self.free = Event()
+        """Clear while somebody has the kernel's lock."""
+        self.free.set()
+
+    def lease(
+        self, netlink: object, index: int, addresses: tuple[IPInterface, ...], lifetime_s: int
+    ) -> "FakeLease":
+        self.done.append(f"lease of {lifetime_s} s on {index}")
+        return FakeLease(self)
+
+    def addresses(self, index: int) -> list[HeldAddress]:
+        return self.held
+
+
+class FakeLease:
+    def __init__(self, kernel: FakeKernel) -> None:
+        self._kernel = kernel
+
+    def renew(self, netlink: object = None) -> None:
+        self._kernel.free.wait()
+        if self._kernel.failure:
+            raise self._kernel.failure
+        self._kernel.done.append("renewed")
+
+    def release(self) -> None:
+        if self._kernel.failure:
+            raise self._kernel.failure
+        self._kernel.done.append("released")
+
+
+class Bench:
+    def __init__(self, loop: Loop, *, holds_addresses: bool = True) -> None:
+        self.loop = loop
+        self.kernel = FakeKernel()
+        self.renewer = Renewer(loop.asyncio)
+        self.renewed: list[OSError | None] = []
+        self.addresses = HeldAddresses(
+            cast(Netlink, self.kernel),
+            cast(Interface, self.kernel),
+            group_config(str(VIP), str(OTHER), holds_addresses=holds_addresses),
+            self.renewer,
+        )
+
+
+@pytest.fixture
+def bench(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    bench = Bench(loop)
+    monkeypatch.setattr(module, "Lease", bench.kernel.lease)
+    yield bench
+    bench.renewer.close()
+
+
+def test_a_lease_is_prepared_once_and_renewed_each_time(bench: Bench) -> None:
+    for _ in range(3):
+        bench.addresses.add(2)
+    assert bench.kernel.done == ["lease of 2 s on 7", "renewed", "renewed", "renewed"]
+
+
+def test_another_lifetime_or_another_interface_needs_another_lease(bench: Bench) -> None:
+    bench.addresses.add(2)
+    bench.addresses.add(5)
+    bench.kernel.link = Link(index=8, name="eth7", up=True, mac=b"", loopback=False)
+    bench.addresses.add(5)
+    leases = [line for line in bench.kernel.done if line.startswith("lease")]
+    assert leases == ["lease of 2 s on 7", "lease of 5 s on 7", "lease of 5 s on 8"]
+
+
+def test_without_an_interface_there_is_nothing_to_hold_addresses_with(bench: Bench) -> None:
+    bench.kernel.link = None
+    with pytest.raises(OSError, match="interface eth7 is not there"):
+        bench.addresses.add(2)
+
+
+def test_what_the_kernel_refuses_at_the_release_is_said_unless_the_interface_is_gone(
+    bench: Bench, logged: Logged
+) -> None:
+    bench.addresses.add(2)
+    bench.kernel.failure = OSError("no")
+    bench.addresses.remove()
+    assert logged.lines == ["an address could not be taken off, and ends by itself: no"]
+    bench.kernel.link = None
+    bench.addresses.remove()
+    assert len(logged.lines) == 1
+
+
+def test_the_release_of_what_was_never_held_does_nothing(bench: Bench) -> None:
+    bench.addresses.remove()
+    assert bench.kernel.done == []
+
+
+def test_addresses_that_hooks_hold_are_left_to_them(loop: Loop) -> None:
+    bench = Bench(loop, holds_addresses=False)
+    bench.addresses.add(2)
+    bench.addresses.remove()
+    assert not bench.addresses.renew(2, bench.renewed.append)
+    assert (bench.kernel.done, bench.renewed) == ([], [])
+    bench.renewer.close()
+
+
+def test_a_renewal_does_not_wait_for_the_kernel_and_says_how_it_ended(bench: Bench) -> None:
+    bench.kernel.free.clear()
+    assert bench.addresses.renew(2, bench.renewed.append)
+    assert (bench.renewed, bench.kernel.done) == ([], ["lease of 2 s on 7"])
+    bench.kernel.free.set()
+    bench.loop.until(lambda: bench.renewed == [None])
+
+    bench.kernel.failure = OSError("no")
+    assert bench.addresses.renew(2, bench.renewed.append)
+    bench.loop.until(lambda: len(bench.renewed) == 2)
+    assert bench.renewed[1] is bench.kernel.failure
+
+
+def test_a_release_comes_after_the_renewal_that_is_under_way_and_nothing_after_it(bench: Bench) -> None:
+    bench.kernel.free.clear()
+    bench.addresses.renew(2, bench.renewed.append)
+    Timer(0.05, bench.kernel.free.set).start()
+    bench.addresses.remove()
+    bench.loop.a_while()
+    assert bench.kernel.done == ["lease of 2 s on 7", "renewed", "released"]
+
+
+def test_without_an_interface_a_renewal_is_not_begun(bench: Bench) -> None:
+    bench.kernel.link = None
+    with pytest.raises(OSError, match="interface eth7 is not there"):
+        bench.addresses.renew(2, bench.renewed.append)
+
+
+def test_lost_are_those_of_ours_that_are_not_back_already(bench: Bench) -> None:
+    assert bench.addresses.lost({VIP}) == set()
+    bench.addresses.add(2)
+    assert bench.addresses.lost({VIP, OTHER, ip_address("192.0.2.1")}) == {VIP, OTHER}
+    bench.kernel.held = [replace(HELD, interface=ip_interface(f"{VIP}/32"))]
+    assert bench.addresses.lost({VIP, OTHER}) == {OTHER}

@@ -1,0 +1,177 @@
+"""A group's announcements: repeated, refreshed, and made against whoever claims an address of ours."""
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from ipaddress import ip_address
+from typing import cast
+
+import pytest
+
+from carpsidecar.engine import announcements as module
+from carpsidecar.engine.announcements import Announcements
+from carpsidecar.engine.group_log import GroupLog
+from carpsidecar.engine.interface import Interface
+from carpsidecar.ipc.messages import Notice
+from carpsidecar.protocol.packet import IPAddress
+from tests.support.logs import Logged
+from tests.unit.engine.loops import Loop
+
+VIP = ip_address("192.0.2.100")
+MAC = bytes.fromhex("020000000001")
+
+
+class FakeInterface:
+    def __init__(self) -> None:
+        self.announced: list[float] = []
+        self.failure: OSError | None = None
+        self.now: Callable[[], float] = time.monotonic
+
+    def announce(self, addresses: list[IPAddress]) -> None:
+        if self.failure:
+            raise self.failure
+        self.announced.append(self.now())
+
+
+class Bench:
+    def __init__(self, loop: Loop) -> None:
+        self.loop = loop
+        self.kernel = FakeInterface()
+        self.kernel.now = loop.asyncio.time
+        self.notices: list[Notice] = []
+        self.announcements = Announcements(
+            loop.asyncio,
+            cast(Interface, self.kernel),
+            [VIP],
+            GroupLog(loop.asyncio, "web", "eth7"),
+            self.notices.append,
+        )
+
+
+@pytest.fixture
+def bench(loop: Loop) -> Iterator[Bench]:
+    bench = Bench(loop)
+    yield bench
+    bench.announcements.stop()
+
+
+def test_an_announcement_is_repeated_at_growing_intervals(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ANNOUNCE_AGAIN_AFTER_S", (0.02, 0.06, 0.2))
+    monkeypatch.setattr(module, "REFRESH_AFTER_S", 0.4)
+    monkeypatch.setattr(module, "REFRESHING_REST", 1)
+    begun = bench.loop.asyncio.time()
+    bench.announcements.announce()
+    assert len(bench.kernel.announced) == 1
+    bench.loop.until(lambda: len(bench.kernel.announced) == 4)
+    _, *later = bench.kernel.announced
+    assert all(at - begun >= after for at, after in zip(later, (0.02, 0.06, 0.2), strict=True))
+    bench.loop.a_while(0.05)
+    assert len(bench.kernel.announced) == 4
+    bench.loop.until(lambda: len(bench.kernel.announced) == 6)
+    refreshed = bench.kernel.announced[4:]
+    assert all(at - begun >= after for at, after in zip(refreshed, (0.4, 0.8), strict=True))
+    bench.announcements.stop()
+    bench.loop.a_while(0.5)
+    assert len(bench.kernel.announced) == 6
+
+
+def test_a_release_ends_the_announcements(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ANNOUNCE_AGAIN_AFTER_S", (0.02, 0.03))
+    bench.announcements.announce()
+    bench.announcements.stop()
+    bench.loop.a_while(0.1)
+    assert len(bench.kernel.announced) == 1
+
+
+def test_a_claim_is_answered_at_once_and_a_flood_of_them_at_a_limited_rate_to_the_last(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "DEFENCE_GAP_MIN_S", 0.1)
+    now = bench.loop.asyncio.time
+    bench.announcements.defend(now())
+    assert len(bench.kernel.announced) == 1
+    last_claim = now()
+    while len(bench.kernel.announced) < 5:
+        for _ in range(100):
+            last_claim = now()
+            bench.announcements.defend(last_claim)
+        bench.loop.a_while(0.001)
+    bench.loop.until(lambda: bench.kernel.announced[-1] >= last_claim)
+    gaps = [later - earlier for earlier, later in itertools.pairwise(bench.kernel.announced)]
+    assert min(gaps) >= 0.05
+
+
+def test_a_release_ends_the_defence(bench: Bench) -> None:
+    for _ in range(2):
+        bench.announcements.defend(bench.loop.asyncio.time())
+    bench.announcements.stop()
+    bench.loop.a_while(0.15)
+    assert len(bench.kernel.announced) == 1
+
+
+def test_an_announcement_that_fails_is_logged(bench: Bench, logged: Logged) -> None:
+    bench.kernel.failure = OSError("full")
+    bench.announcements.announce()
+    assert logged.lines == ["the addresses could not be announced: full"]
+
+
+def test_a_foreign_claim_is_counted_and_answered_once_for_many_while_we_are_master(bench: Bench) -> None:
+    for _ in range(3):
+        bench.announcements.claimed(VIP, MAC, is_master=True)
+    bench.loop.until(lambda: bool(bench.notices))
+    assert (bench.announcements.foreign_claims, len(bench.kernel.announced)) == (3, 1)
+    assert [(notice.kind, notice.peer) for notice in bench.notices] == [("conflict", "02:00:00:00:00:01")]
+
+
+def test_nobody_answers_a_claim_as_a_backup_or_after_the_release(bench: Bench) -> None:
+    bench.announcements.claimed(VIP, MAC, is_master=False)
+    bench.announcements.claimed(VIP, MAC, is_master=True)
+    bench.announcements.stop()
+    bench.loop.a_while(2 * module.ANSWER_AFTER_S)
+    assert bench.kernel.announced == []
+
+
+def test_an_announcement_that_took_long_is_followed_by_a_rest(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    took_s, now = 0.005, bench.loop.asyncio.time()
+    quick = bench.kernel.announce
+
+    def slow(addresses: list[IPAddress]) -> None:
+        nonlocal now
+        quick(addresses)
+        now += took_s
+
+    with monkeypatch.context() as at_once:
+        at_once.setattr(bench.kernel, "announce", slow)
+        at_once.setattr(bench.kernel, "now", lambda: now)
+        at_once.setattr(bench.loop.asyncio, "time", lambda: now)
+        for _ in range(20):
+            bench.announcements.announce()
+    assert len(bench.kernel.announced) == 1
+
+    bench.loop.until(lambda: len(bench.kernel.announced) == 2)
+    first, second = bench.kernel.announced
+    assert second - first >= module.ANNOUNCING_REST * took_s
+
+
+def test_the_repeats_keep_the_rest_too(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    took_s = 0.02
+    quick, loop = bench.kernel.announce, bench.loop.asyncio
+    began, took = loop.time(), 0.0
+    real = loop.time
+
+    def slow(addresses: list[IPAddress]) -> None:
+        nonlocal took
+        quick(addresses)
+        took += took_s
+
+    monkeypatch.setattr(bench.kernel, "announce", slow)
+    monkeypatch.setattr(bench.kernel, "now", lambda: real() + took)
+    monkeypatch.setattr(loop, "time", lambda: real() + took)
+    monkeypatch.setattr(module, "ANNOUNCE_AGAIN_AFTER_S", (0.05, 0.1, 0.3))
+    bench.announcements.announce()
+    bench.loop.until(lambda: loop.time() > began + 1.0)
+    times = bench.kernel.announced
+    assert len(times) >= 3
+    assert all(later - earlier >= module.ANNOUNCING_REST * took_s for earlier, later in itertools.pairwise(times))
