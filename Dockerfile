@@ -40,6 +40,7 @@ ARG VERSION=unknown
 ARG COMMIT=unknown
 LABEL org.opencontainers.image.title="carpsidecar" \
     org.opencontainers.image.description="Float an IP address over machines: CARP, wire-compatible with ucarp and the BSDs" \
+    org.opencontainers.image.licenses="Apache-2.0" \
     org.opencontainers.image.version="${VERSION}" \
     org.opencontainers.image.revision="${COMMIT}"
 COPY --from=build /root-of-image /

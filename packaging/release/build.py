@@ -8,6 +8,7 @@ is packed by publish.py, which knows where the image will be.
 
 import hashlib
 import json
+import os
 import platform
 import re
 import shutil
@@ -49,6 +50,8 @@ def version() -> str:
 
 
 def commit_time() -> int:
+    if given := os.environ.get("SOURCE_DATE_EPOCH"):
+        return int(given)
     command = ["git", "-C", SOURCE, "log", "-1", "--format=%ct"]
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 

@@ -4,7 +4,8 @@ usage: publish.py REGISTRY FOLDER    (REGISTRY is HOST/PATH; FOLDER is what buil
 
 REGISTRY/carpsidecar:VERSION is the image, REGISTRY/charts/carpsidecar:VERSION the chart, as `helm install
 oci://REGISTRY/charts/carpsidecar` takes it. Credentials are skopeo's (`skopeo login`). PLAIN_HTTP=1: without TLS.
-What was pushed, by digest, is printed and written to FOLDER/published.json.
+SOURCE_URL is where the source is, for the chart's metadata. What was pushed, by digest, is printed and written to
+FOLDER/published.json.
 """
 
 import gzip
@@ -43,8 +44,9 @@ def main() -> int:
     images = image_index(sorted(folder.glob("carpsidecar-image-*.tar")), WORK / "image")
     push(WORK / "image", f"{registry}/carpsidecar:{version}")
     published = {kind: f"{registry}/carpsidecar@{digest}" for kind, digest in images.items()}
-    packed = pack_chart(registry, images["image"], folder / f"carpsidecar-{version}.tgz")
-    chart = chart_artifact(packed, WORK / "chart")
+    metadata = chart_metadata(published["image"])
+    packed = pack_chart(metadata, registry, images["image"], folder / f"carpsidecar-{version}.tgz")
+    chart = chart_artifact(metadata, packed, WORK / "chart")
     push(WORK / "chart", f"{registry}/charts/carpsidecar:{version}")
     published["chart"] = f"{registry}/charts/carpsidecar@{chart}"
     (folder / "published.json").write_text(json.dumps(published, indent=2) + "\n")
@@ -80,28 +82,47 @@ def image_index(archives: list[Path], layout: Path) -> dict[str, str]:
     return {"image": finish_layout(layout, index), **digests}
 
 
-def pack_chart(registry: str, image: str, file: Path) -> Path:
+def chart_metadata(image: str) -> dict[str, Any]:
+    """Chart.yaml, and what is known only now."""
+    metadata: dict[str, Any] = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    if source := os.environ.get("SOURCE_URL"):
+        metadata |= {"home": source, "sources": [source]}
+    metadata["annotations"] |= {
+        "artifacthub.io/images": yaml.safe_dump([{"name": "carpsidecar", "image": image}]),
+        "artifacthub.io/changes": yaml.safe_dump(changes((build.SOURCE / "CHANGELOG.md").read_text()), width=1000),
+    }
+    return metadata
+
+
+def changes(log: str) -> list[str]:
+    """What the newest section says, an item a line."""
+    newest = log.partition("\n## ")[2].partition("\n## ")[0]
+    return [" ".join(item.split()) for item in newest.split("\n- ")[1:]]
+
+
+def pack_chart(metadata: dict[str, Any], registry: str, image: str, file: Path) -> Path:
     """The chart whose image is the pushed one, as `helm package` packs it, but the same each time."""
+    contents = {path.relative_to(CHART): path.read_bytes() for path in CHART.rglob("*") if path.is_file()}
     values = (CHART / "values.yaml").read_text()
     for setting, value in (("repository", f"{registry}/carpsidecar"), ("digest", image)):
         values, count = re.subn(rf"(?m)^(  {setting}:) .*$", rf"\1 {value}", values)
         if count != 1:
             sys.exit(f"publish: {CHART / 'values.yaml'}: {count} lines say {setting}: one must, below `image`")
+    contents[Path("values.yaml")] = values.encode()
+    contents[Path("Chart.yaml")] = yaml.safe_dump(metadata, sort_keys=False).encode()
+    contents[Path("LICENSE")] = (build.SOURCE / "LICENSE").read_bytes()
     memory = io.BytesIO()
     with tarfile.open(fileobj=memory, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for path in sorted(CHART.rglob("*")):
-            if path.is_file() and path.name != ".helmignore":
-                content = values.encode() if path == CHART / "values.yaml" else path.read_bytes()
-                entry = tarfile.TarInfo(f"carpsidecar/{path.relative_to(CHART)}")
-                entry.size, entry.mode, entry.mtime = len(content), 0o644, build.commit_time()
-                tar.addfile(entry, io.BytesIO(content))
+        for path, content in sorted(contents.items()):
+            entry = tarfile.TarInfo(f"carpsidecar/{path}")
+            entry.size, entry.mode, entry.mtime = len(content), 0o644, build.commit_time()
+            tar.addfile(entry, io.BytesIO(content))
     file.write_bytes(gzip.compress(memory.getvalue(), mtime=0))
     return file
 
 
-def chart_artifact(packed: Path, layout: Path) -> str:
+def chart_artifact(metadata: dict[str, Any], packed: Path, layout: Path) -> str:
     """An OCI layout with the chart; its manifest's digest."""
-    metadata = yaml.safe_load((CHART / "Chart.yaml").read_text())
     manifest = {
         "schemaVersion": 2,
         "mediaType": IMAGE_MANIFEST,

@@ -42,6 +42,7 @@ def inspect(reference: str) -> dict[str, Any]:
 
 
 def helm(*arguments: str) -> str:
+    """What it prints, which begins with what was pulled."""
     if not Path(HELM).exists():
         pytest.skip("needs helm")
     return subprocess.run([HELM, *arguments], capture_output=True, text=True, check=True).stdout
@@ -68,6 +69,17 @@ def test_the_chart_s_image_is_that_one_by_its_digest(published: dict[str, str]) 
         for container in manifest["spec"]["template"]["spec"]["containers"]
     }
     assert images == {published["image"]}
+
+
+def test_the_chart_says_what_it_is(published: dict[str, str]) -> None:
+    chart = f"oci://{published['registry']}/charts/carpsidecar"
+    printed = helm("show", "chart", chart, "--version", __version__)
+    shown = yaml.safe_load(printed[printed.index("annotations:") :])
+    assert shown["appVersion"] == __version__
+    assert shown["icon"].startswith("data:image/svg+xml,")
+    assert shown["annotations"]["artifacthub.io/license"] == "Apache-2.0"
+    assert yaml.safe_load(shown["annotations"]["artifacthub.io/images"])[0]["image"] == published["image"]
+    assert yaml.safe_load(shown["annotations"]["artifacthub.io/changes"])
 
 
 def test_the_same_release_is_the_same_again(published: dict[str, str], tmp_path: Path) -> None:

@@ -1,0 +1,105 @@
+"""The chart from a registry, with one value: the nodes pull its image by digest, and a second version follows."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from carpsidecar import __version__
+from carpsidecar.lab.holders import HolderWatch
+from carpsidecar.lab.probe import Probe
+from tests.binary.conftest import DIST, NATIVE, SOURCE, built
+from tests.binary.registry import registry
+from tests.cluster.harness import CONTROL_PLANE, HANDOVER_S, VIP, Cluster
+from tests.cluster.measure import record
+from tests.support.waits import SOON_S
+
+INSIDE = ("ip", "netns", "exec", CONTROL_PLANE)
+REGISTRY = "10.77.0.1:5000"
+# Helm takes plain HTTP from this name alone.
+CHART = "oci://localhost:5000/carp/charts/carpsidecar"
+NEXT = "99.0.0"
+
+
+@pytest.fixture(scope="module")
+def versions(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """By version, the image that is in the registry: the release in dist/, and one that follows it."""
+    archive = built(f"carpsidecar-image-{NATIVE}.tar")
+    folder = tmp_path_factory.mktemp("published")
+    with registry(folder / "registry", REGISTRY, inside=INSIDE):
+        first, second = folder / "first", folder / "second"
+        first.mkdir()
+        for path in DIST.glob("carpsidecar-image-*.tar"):
+            shutil.copy(path, first)
+        second.mkdir()
+        _image_of_next(archive, second / archive.name)
+        yield {
+            __version__: _publish(SOURCE, first),
+            NEXT: _publish(_source_of_next(folder / "source"), second),
+        }
+
+
+def _publish(source: Path, folder: Path) -> str:
+    script = str(source / "packaging" / "release" / "publish.py")
+    env = {**os.environ, "PLAIN_HTTP": "1", "SOURCE_DATE_EPOCH": "1700000000"}
+    command = [*INSIDE, sys.executable, script, f"{REGISTRY}/carp", str(folder)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return str(json.loads((folder / "published.json").read_text())["image"])
+
+
+def _source_of_next(folder: Path) -> Path:
+    shutil.copytree(SOURCE / "packaging", folder / "packaging")
+    shutil.copytree(SOURCE / "charts", folder / "charts")
+    for name in ("CHANGELOG.md", "LICENSE"):
+        shutil.copy(SOURCE / name, folder)
+    (folder / "carpsidecar").mkdir()
+    (folder / "carpsidecar" / "__init__.py").write_text(f'__version__ = "{NEXT}"\n')
+    metadata = folder / "charts" / "carpsidecar" / "Chart.yaml"
+    metadata.write_text(metadata.read_text().replace(__version__, NEXT))
+    return folder
+
+
+def _image_of_next(archive: Path, file: Path) -> None:
+    """The same program in an image that differs."""
+    script = (
+        f"c=$(buildah from docker-archive:{archive}) && buildah config --label next=yes $c &&"
+        f" buildah commit --quiet --rm $c docker-archive:{file}"
+    )
+    subprocess.run(["sh", "-ec", script], check=True, capture_output=True)
+
+
+def images(cluster: Cluster) -> set[str]:
+    """What the pods run, as the nodes' runtimes name it."""
+    statuses = [status for pod in cluster.pods() for status in pod["status"].get("containerStatuses", [])]
+    return {status["imageID"] for status in statuses}
+
+
+def test_one_value_installs_it_and_a_second_version_follows_under_a_client_s_eyes(
+    cluster: Cluster, versions: dict[str, str], probe: Probe, watch: HolderWatch
+) -> None:
+    cluster.uninstall()
+    value = ("--set", f"vip={VIP}")
+    cluster.helm("install", "carp", CHART, "--version", __version__, "--create-namespace", *value)
+    try:
+        master = cluster.wait_for_one_master()
+        cluster.wait_for_rollout()
+        assert images(cluster) == {versions[__version__]}
+        probe.wait_until_answered_by(master, SOON_S)
+        since = time.monotonic()
+        cluster.helm("upgrade", "carp", CHART, "--version", NEXT, *value)
+        cluster.wait_for_rollout()
+        cluster.wait_for_one_master()
+        assert images(cluster) == {versions[NEXT]}
+        outages_s = [outage.duration_s for outage in probe.outages(since)]
+        record("upgrade from a registry", without_answer=max(outages_s), took=time.monotonic() - since)
+        assert watch.two_holders_s(since) < HANDOVER_S
+        assert max(outages_s) < 1
+    finally:
+        cluster.uninstall()
