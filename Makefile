@@ -80,7 +80,7 @@ packages: binary
 # All that a release has, in dist/, for amd64 and arm64: each that this machine can build, or ARCHITECTURES="...".
 release:
 	@.ci/binary release
-	@build/venv/bin/python packaging/release/build.py dist $(ARCHITECTURES)
+	@build/venv/bin/python packaging/release/assemble.py dist $(ARCHITECTURES)
 
 # Pushes the image of all architectures in dist/ and the chart to REGISTRY=host/path.
 publish:

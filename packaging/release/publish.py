@@ -1,6 +1,6 @@
 """Pushes a release to a registry: the image as an index of all architectures, and the chart, with it by digest.
 
-usage: publish.py REGISTRY FOLDER    (REGISTRY is HOST/PATH; FOLDER is what build.py filled)
+usage: publish.py REGISTRY FOLDER    (REGISTRY is HOST/PATH; FOLDER is what assemble.py filled)
 
 REGISTRY/carpsidecar:VERSION is the image, REGISTRY/charts/carpsidecar:VERSION the chart, as `helm install
 oci://REGISTRY/charts/carpsidecar` takes it. Credentials are skopeo's (`skopeo login`). PLAIN_HTTP=1: without TLS.
@@ -21,12 +21,11 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+import assemble
 import yaml
 
-import build
-
-CHART = build.SOURCE / "charts" / "carpsidecar"
-WORK = build.SOURCE / "build" / "publish"
+CHART = assemble.SOURCE / "charts" / "carpsidecar"
+WORK = assemble.SOURCE / "build" / "publish"
 IMAGE_INDEX = "application/vnd.oci.image.index.v1+json"
 IMAGE_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CHART_CONFIG = "application/vnd.cncf.helm.config.v1+json"
@@ -38,7 +37,7 @@ def main() -> int:
         print("usage: publish.py REGISTRY FOLDER", file=sys.stderr)
         return 2
     registry, folder = sys.argv[1].rstrip("/"), Path(sys.argv[2])
-    version = build.version()
+    version = assemble.version()
     shutil.rmtree(WORK, ignore_errors=True)
     WORK.mkdir(parents=True)
     images = image_index(sorted(folder.glob("carpsidecar-image-*.tar")), WORK / "image")
@@ -50,7 +49,7 @@ def main() -> int:
     push(WORK / "chart", f"{registry}/charts/carpsidecar:{version}")
     published["chart"] = f"{registry}/charts/carpsidecar@{chart}"
     (folder / "published.json").write_text(json.dumps(published, indent=2) + "\n")
-    build.checksums(folder)
+    assemble.checksums(folder)
     print("\n".join(f"{kind}: {name}" for kind, name in published.items()))
     return 0
 
@@ -89,7 +88,9 @@ def chart_metadata(image: str) -> dict[str, Any]:
         metadata |= {"home": source, "sources": [source]}
     metadata["annotations"] |= {
         "artifacthub.io/images": yaml.safe_dump([{"name": "carpsidecar", "image": image}]),
-        "artifacthub.io/changes": yaml.safe_dump(changes((build.SOURCE / "CHANGELOG.md").read_text()), width=1000),
+        "artifacthub.io/changes": yaml.safe_dump(
+            changes((assemble.SOURCE / "CHANGELOG.md").read_text()), width=1000
+        ),
     }
     return metadata
 
@@ -110,12 +111,12 @@ def pack_chart(metadata: dict[str, Any], registry: str, image: str, file: Path) 
             sys.exit(f"publish: {CHART / 'values.yaml'}: {count} lines say {setting}: one must, below `image`")
     contents[Path("values.yaml")] = values.encode()
     contents[Path("Chart.yaml")] = yaml.safe_dump(metadata, sort_keys=False).encode()
-    contents[Path("LICENSE")] = (build.SOURCE / "LICENSE").read_bytes()
+    contents[Path("LICENSE")] = (assemble.SOURCE / "LICENSE").read_bytes()
     memory = io.BytesIO()
     with tarfile.open(fileobj=memory, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for path, content in sorted(contents.items()):
             entry = tarfile.TarInfo(f"carpsidecar/{path}")
-            entry.size, entry.mode, entry.mtime = len(content), 0o644, build.commit_time()
+            entry.size, entry.mode, entry.mtime = len(content), 0o644, assemble.commit_time()
             tar.addfile(entry, io.BytesIO(content))
     file.write_bytes(gzip.compress(memory.getvalue(), mtime=0))
     return file

@@ -20,7 +20,7 @@ http: {{addr: "{address}"}}
 
 @contextmanager
 def registry(folder: Path, address: str = "", *, inside: Sequence[str] = ()) -> Iterator[str]:
-    """Start it, and say at which HOST:PORT; `inside` is what starts a command where that address is."""
+    """Start it, and say where it listens, HOST:PORT; `inside` is what starts a command where that is."""
     if not shutil.which("docker-registry") or not shutil.which("skopeo"):
         pytest.skip("needs docker-registry and skopeo: .ci/binary test")
     address = address or f"127.0.0.1:{_free_port()}"

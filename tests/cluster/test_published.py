@@ -32,7 +32,7 @@ def versions(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iter
     """By version, the image that is in the registry: the release in dist/, and one that follows it."""
     archive = built(f"carpsidecar-image-{NATIVE}.tar")
     folder = tmp_path_factory.mktemp("published")
-    with registry(folder / "registry", REGISTRY, inside=INSIDE):
+    with registry(folder / "registry", "0.0.0.0:5000", inside=INSIDE):
         first, second = folder / "first", folder / "second"
         first.mkdir()
         for path in DIST.glob("carpsidecar-image-*.tar"):
@@ -85,6 +85,8 @@ def test_one_value_installs_it_and_a_second_version_follows_under_a_client_s_eye
     cluster: Cluster, versions: dict[str, str], probe: Probe, watch: HolderWatch
 ) -> None:
     cluster.uninstall()
+    # A server that has just started does not serve all groups yet, and Helm asks once.
+    cluster.wait_for(lambda: "endpointslices" in cluster.kubectl("api-resources", check=False), "all kinds")
     value = ("--set", f"vip={VIP}")
     cluster.helm("install", "carp", CHART, "--version", __version__, "--create-namespace", *value)
     try:

@@ -1,6 +1,6 @@
 """Builds a release: for each architecture the binary, the image, the packages and the list of parts; and checksums.
 
-usage: build.py FOLDER [ARCHITECTURE...]
+usage: assemble.py FOLDER [ARCHITECTURE...]
 
 Without an architecture it is amd64 and arm64; what can't be built on this machine is left out, and named. The chart
 is packed by publish.py, which knows where the image will be.
@@ -27,7 +27,7 @@ ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 def main() -> int:
     if len(sys.argv) < 2 or set(sys.argv[2:]) - ARCHITECTURES.keys():
-        print("usage: build.py FOLDER [amd64] [arm64]", file=sys.stderr)
+        print("usage: assemble.py FOLDER [amd64] [arm64]", file=sys.stderr)
         return 2
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
