@@ -14,6 +14,7 @@ from carpsidecar.cli import COMMANDS
 from carpsidecar.cli.command import VERBS
 from carpsidecar.cli.command import parser as parser_of_verb
 from carpsidecar.cli.config import check_parser
+from carpsidecar.cli.manifest import pod_parser
 from carpsidecar.cli.ucarp_options import OPTIONS
 
 SHELLS = ("bash", "zsh", "fish")
@@ -41,7 +42,10 @@ def command_line() -> argparse.ArgumentParser:
         else:
             made = module.parser() if hasattr(module, "parser") else argparse.ArgumentParser()
         one = commands.add_parser(name, help=purpose, parents=[made], add_help=False)
-        if name == "config":
+        if name == "manifest":
+            below = one.add_subparsers()
+            below.add_parser("pod", parents=[pod_parser()], add_help=False, help="print a static pod")
+        elif name == "config":
             below = one.add_subparsers()
             below.add_parser(
                 "check", parents=[check_parser()], add_help=False, help="say what is wrong, or print it"

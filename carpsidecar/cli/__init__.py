@@ -21,6 +21,7 @@ COMMANDS = {
     "doctor": ("carpsidecar.cli.doctor", "find what is wrong on this machine and on the wire, and how to mend it"),
     "capture": ("carpsidecar.cli.capture", "show CARP and VRRP on the wire, or in a file, a line a packet"),
     "config": ("carpsidecar.cli.config", "check a configuration, or print its schema"),
+    "manifest": ("carpsidecar.cli.manifest", "print the static pod for the API server's own address"),
     "demo": ("carpsidecar.cli.demo", "watch three virtual machines hand an address over"),
     "version": ("carpsidecar.cli.version", "print the version"),
 }

@@ -14,13 +14,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from carpsidecar.lab.commands import run
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.probe import EchoServer
+from tests.cluster import schemaless
 from tests.support.waits import SOON_S
 
 ROOT = Path(os.environ.get("CLUSTER_ROOT", str(Path(tempfile.gettempdir()) / "cluster")))
@@ -57,6 +58,7 @@ class Cluster:
 
     def __init__(self, directory: Path, helm: str) -> None:
         self._helm = helm
+        self.helm_server = ["--kubeconfig", str(ROOT / "admin.kubeconfig")]
         names = [f"node{number}" for number in range(1, 4)]
         self.nodes = {name: Machine(name, f"kn{name.removeprefix('node')}", directory) for name in names}
         self.client = Machine("client", CLIENT, directory)
@@ -70,9 +72,14 @@ class Cluster:
         )
 
     def helm(self, *arguments: str) -> str:
-        return _in_control_plane(
-            [self._helm, "--kubeconfig", str(ROOT / "admin.kubeconfig"), "--namespace", NAMESPACE, *arguments]
-        )
+        return _in_control_plane([self._helm, *self.helm_server, "--namespace", NAMESPACE, *arguments])
+
+    @property
+    def has_schema(self) -> bool:
+        """Whether the API server says its schema, by which Helm validates."""
+        manifest = '{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}}'
+        said = self.kubectl("create", "--dry-run=client", "--validate=true", "-f", "-", text=manifest, check=False)
+        return "created" in said
 
     def install(self, *values: str, release: str = RELEASE) -> None:
         """`helm upgrade --install` with these values, and wait until the pods are ready."""
@@ -180,11 +187,14 @@ def cluster_of_three(tool: str, image: Path, helm: str, directory: Path) -> Iter
         run(["ip", "-n", CLIENT, "link", "set", "eth0", "up"])
         run(["ip", "-n", CLIENT, "address", "add", "10.77.0.200/24", "dev", "eth0"])
         cluster = Cluster(directory, helm)
-        try:
-            yield cluster
-        finally:
+        with ExitStack() as undo:
             for echo in cluster.echoes:
-                echo.stop()
+                undo.callback(echo.stop)
+            if not cluster.has_schema:
+                kubectl = ["kubectl", "--kubeconfig", str(ROOT / "admin.kubeconfig")]
+                undo.enter_context(schemaless.proxy(["ip", "netns", "exec", CONTROL_PLANE], kubectl))
+                cluster.helm_server = ["--kube-apiserver", schemaless.SERVER]
+            yield cluster
     finally:
         subprocess.run(["ip", "netns", "del", CLIENT], check=False, capture_output=True)
         subprocess.run([*command, "down"], check=False, capture_output=True, timeout=180)

@@ -85,8 +85,6 @@ def test_one_value_installs_it_and_a_second_version_follows_under_a_client_s_eye
     cluster: Cluster, versions: dict[str, str], probe: Probe, watch: HolderWatch
 ) -> None:
     cluster.uninstall()
-    # A server that has just started does not serve all groups yet, and Helm asks once.
-    cluster.wait_for(lambda: "endpointslices" in cluster.kubectl("api-resources", check=False), "all kinds")
     value = ("--set", f"vip={VIP}")
     cluster.helm("install", "carp", CHART, "--version", __version__, "--create-namespace", *value)
     try:
