@@ -33,12 +33,12 @@ def test_the_binary_is_installed(lab: Lab, binary: Path) -> None:
     machine = Machine(lab, "host", [["192.0.2.11/24"]])
     machine.run(f"mkdir -p dist && ln -sf {binary} dist/carpsidecar")
     # Its folder is the first in PATH of a root that has not installed another.
-    said = machine.run(f"PATH=/usr/local/sbin:$PATH\n{BINARY.text}\nucarp --help")
-    assert f"carpsidecar {__version__}" in said
-    assert "--vhid" in said
+    output = machine.run(f"PATH=/usr/local/sbin:$PATH\n{BINARY.text}\nucarp --help")
+    assert f"carpsidecar {__version__}" in output
+    assert "--vhid" in output
 
 
-def test_docker_is_told_what_containerd_is_told() -> None:
+def test_docker_gets_what_containerd_gets() -> None:
     load, run = (shlex.split(line) for line in DOCKER.text.replace("\\\n", " ").splitlines())
     with tarfile.open(built(Path(load[-1]).name)) as image:
         manifest = image.extractfile("manifest.json")

@@ -127,8 +127,8 @@ def test_status_and_drain_reach_every_unit(lab: Lab, machine: Machine) -> None:
     shutil.copy(folder / "passphrase", folder / "two.passphrase")
     machine.run("systemctl start carpsidecar carpsidecar@two")
     wait_until(lambda: shown(machine).count(": MASTER for ") == 2, "two masters")
-    said = machine.run("carpsidecar drain vhid-101 --reason 'kernel update'")
-    assert said.startswith("vhid-101: is drained; ")
+    output = machine.run("carpsidecar drain vhid-101 --reason 'kernel update'")
+    assert output.startswith("vhid-101: is drained; ")
     machine.run("systemctl restart carpsidecar@two")
     # Each has its own folders: what one unit leaves does not take the other's socket or drain along.
     machine.run("systemctl restart carpsidecar")

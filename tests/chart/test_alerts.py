@@ -78,9 +78,9 @@ def firing(rules: dict[str, Any], series: list[dict[str, str]], folder: Path, at
     done = subprocess.run(
         [PROMTOOL, "test", "rules", "test.yaml"], cwd=folder, capture_output=True, text=True, check=False
     )
-    said = done.stdout + done.stderr
-    assert "SUCCESS" in said or "got:" in said, said
-    return set(re.findall(r'alertname=\\?"(\w+)', said.partition("got:")[2]))
+    output = done.stdout + done.stderr
+    assert "SUCCESS" in output or "got:" in output, output
+    return set(re.findall(r'alertname=\\?"(\w+)', output.partition("got:")[2]))
 
 
 @pytest.fixture

@@ -112,7 +112,7 @@ def test_a_changed_configuration_replaces_the_pods(rendered: Select) -> None:
     assert annotations(VIP) != annotations({**VIP, "preempt": True})
 
 
-def test_what_all_nodes_must_agree_upon_is_told_apart(rendered: Select) -> None:
+def test_what_all_nodes_must_agree_upon_is_kept_apart(rendered: Select) -> None:
     def agreement(values: Values) -> str:
         [found] = rendered(values, "DaemonSet")
         return str(found["metadata"]["annotations"]["carpsidecar.io/agreement"])

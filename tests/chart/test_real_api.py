@@ -56,8 +56,8 @@ class Release:
         return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
 
     def get(self, kind: str, name: str = "carp-carpsidecar") -> dict[str, Any]:
-        said = self.api.kubectl("get", kind, name, "-n", NAMESPACE, "-o", "json")
-        found: dict[str, Any] = json.loads(said.stdout)
+        output = self.api.kubectl("get", kind, name, "-n", NAMESPACE, "-o", "json")
+        found: dict[str, Any] = json.loads(output.stdout)
         return found
 
     @property
@@ -123,16 +123,16 @@ def test_where_ready_means_elected_the_notes_say_how_to_replace_pods(release: Re
     values = {**VIP, **WORKLOAD}
     assert "delete pods" not in release.deploy(values)
     assert release.strategy == {"type": "OnDelete"}
-    said = release.deploy({**values, "preempt": True})
-    assert said.index("carp-role!=master") < said.index("carp-role=master")
+    output = release.deploy({**values, "preempt": True})
+    assert output.index("carp-role!=master") < output.index("carp-role=master")
 
 
 def test_notes_name_the_commands(release: Release) -> None:
-    said = release.deploy({"vip": "192.0.2.100/24", "workload": {"selector": "app=web"}})
-    assert "floats 192.0.2.100 over the nodes" in said
-    assert f"kubectl -n {NAMESPACE} get pods -l {OURS},carp-role=master -o wide" in said
-    assert f"helm test {RELEASE} -n {NAMESPACE}" in said
-    assert "carpsidecar.io/elected" in said
+    output = release.deploy({"vip": "192.0.2.100/24", "workload": {"selector": "app=web"}})
+    assert "floats 192.0.2.100 over the nodes" in output
+    assert f"kubectl -n {NAMESPACE} get pods -l {OURS},carp-role=master -o wide" in output
+    assert f"helm test {RELEASE} -n {NAMESPACE}" in output
+    assert "carpsidecar.io/elected" in output
 
 
 @dataclass
@@ -176,9 +176,9 @@ def one_master_says(capsys: pytest.CaptureFixture[str], *, groups: int = 1) -> t
 def test_helm_test_is_content_with_one_master(pods: Pods, capsys: pytest.CaptureFixture[str]) -> None:
     pods.make("node-a", "master", "True")
     pods.make("node-b", "backup", "False")
-    status, said = one_master_says(capsys)
-    assert status == 0, said
-    assert "node-a on node-a: carp-role=master" in said
+    status, output = one_master_says(capsys)
+    assert status == 0, output
+    assert "node-a on node-a: carp-role=master" in output
 
 
 @pytest.mark.parametrize(
@@ -196,18 +196,18 @@ def test_helm_test_says_what_is_wrong(
 ) -> None:
     for index, (role, elected) in enumerate(roles):
         pods.make(f"node-{index}", role, elected)
-    status, said = one_master_says(capsys, groups=groups)
+    status, output = one_master_says(capsys, groups=groups)
     assert status == 1
-    assert word in said
+    assert word in output
 
 
 def test_helm_test_says_which_right_is_missing(
     pods: Pods, capsys: pytest.CaptureFixture[str], tmp_path: Any
 ) -> None:
     (tmp_path / "token").write_text(TOKEN_WITHOUT_RIGHTS)
-    status, said = one_master_says(capsys)
+    status, output = one_master_says(capsys)
     assert status == 1
-    assert f"not allowed to list pods in namespace {NAMESPACE}" in said
+    assert f"not allowed to list pods in namespace {NAMESPACE}" in output
 
 
 def test_one_master_without_arguments_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -237,7 +237,7 @@ def test_a_selector_that_never_selected_anything_does_not_hold_up_the_end(
     assert "unable to parse requirement" in capsys.readouterr().out
 
 
-def test_what_can_not_be_taken_off_is_said(
+def test_what_can_not_be_taken_off_is_reported(
     pods: Pods, capsys: pytest.CaptureFixture[str], tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(unmark, "PATIENCE_S", 0.0)

@@ -82,7 +82,7 @@ def comparable(manifests: list[Manifest]) -> list[str]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_every_object_is_told_apart_by_release(rendered: Select, case: str) -> None:
+def test_every_object_belongs_to_its_release(rendered: Select, case: str) -> None:
     manifests = rendered(CASES[case], "")
     names = [(m["kind"], m["metadata"].get("namespace"), m["metadata"]["name"]) for m in manifests]
     assert len(set(names)) == len(names)

@@ -6,14 +6,14 @@ from tests.cluster.harness import NAMESPACE, VIP, Cluster
 from tests.support.waits import SOON_S
 
 
-def said(cluster: Cluster) -> list[str]:
+def logs_of(cluster: Cluster) -> list[str]:
     """Each pod's log; empty while its container has not been started."""
     names = [pod["metadata"]["name"] for pod in cluster.pods()]
     return [cluster.kubectl("logs", "-n", NAMESPACE, name, "-c", "carpsidecar", check=False) for name in names]
 
 
 def wait_until_each_says(cluster: Cluster, text: str) -> None:
-    cluster.wait_for(lambda: len(logs := said(cluster)) == 3 and all(text in log for log in logs), text, SOON_S)
+    cluster.wait_for(lambda: len(logs := logs_of(cluster)) == 3 and all(text in log for log in logs), text, SOON_S)
 
 
 def expect_all_well_but_for_that(cluster: Cluster) -> None:
@@ -21,7 +21,7 @@ def expect_all_well_but_for_that(cluster: Cluster) -> None:
     for pod in cluster.pods():
         assert cluster.condition(pod, "Ready") == "True"
         assert [status["restartCount"] for status in pod["status"]["containerStatuses"]] == [0]
-    for log in said(cluster):
+    for log in logs_of(cluster):
         assert "Traceback" not in log
 
 
@@ -33,7 +33,7 @@ def test_without_any_right_each_pod_says_which_rule_is_missing(cluster: Cluster)
         assert all(
             f'add the verb "list" on the resource "pods" of the API group "" to the Role in namespace {NAMESPACE}'
             in log
-            for log in said(cluster)
+            for log in logs_of(cluster)
         )
         expect_all_well_but_for_that(cluster)
         with pytest.raises(RuntimeError, match="failed"):
@@ -54,7 +54,7 @@ def test_a_namespace_that_is_not_there_stops_the_installation(cluster: Cluster) 
         cluster.wait_for(lambda: not cluster.pods(), "the end of our pods")
 
 
-def test_a_malformed_selector_is_said_in_an_event_of_each_pod(cluster: Cluster) -> None:
+def test_a_malformed_selector_is_reported_in_an_event_of_each_pod(cluster: Cluster) -> None:
     cluster.uninstall()
     cluster.install(f"vip={VIP}", "workload.selector=app in web")
     try:
@@ -77,7 +77,7 @@ def test_a_malformed_selector_is_said_in_an_event_of_each_pod(cluster: Cluster) 
         ("CARP_POD_NAME", "nobody", f"there is no pod nobody in namespace {NAMESPACE}: check pod_name"),
     ],
 )
-def test_a_place_that_is_not_there_is_said(cluster: Cluster, name: str, value: str, text: str) -> None:
+def test_a_place_that_is_not_there_is_reported(cluster: Cluster, name: str, value: str, text: str) -> None:
     cluster.uninstall()
     cluster.install(f"vip={VIP}", f"extraEnv[0].name={name}", f"extraEnv[0].value={value}")
     try:

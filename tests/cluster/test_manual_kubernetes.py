@@ -48,10 +48,10 @@ def test_make_image_has_been_run() -> None:
 
 def test_who_holds_it(page: Cluster, workstation: Workstation) -> None:
     master = page.wait_for_one_master()
-    said = workstation.run([LOOK])
-    assert master in said
-    assert "CarpMaster" in said
-    assert "condition met" in said
+    output = workstation.run([LOOK])
+    assert master in output
+    assert "CarpMaster" in output
+    assert "condition met" in output
 
 
 def test_what_the_node_itself_knows(page: Cluster, workstation: Workstation) -> None:
@@ -81,11 +81,11 @@ def _expect_a_handover(page: Cluster, workstation: Workstation, watch: HolderWat
     former = page.wait_for_one_master()
     watch.wait_for_exactly_one(SOON_S)
     since = time.monotonic()
-    said = workstation.run([block])
+    output = workstation.run([block])
     watch.wait_until(lambda holders: bool(holders - {former}), SOON_S, "another holder")
     page.wait_for(lambda: page.wait_for_one_master() != former, "another master")
     assert watch.two_holders_s(since) < HANDOVER_S
-    return said
+    return output
 
 
 def test_the_passphrase_can_be_read(page: Cluster, workstation: Workstation) -> None:

@@ -162,7 +162,7 @@ def test_the_address_goes_where_the_workload_is_ready(cluster: Cluster, probe: P
         cluster.uninstall()
 
 
-def test_an_address_of_no_network_is_said_and_nothing_crash_loops(cluster: Cluster) -> None:
+def test_an_address_of_no_network_is_reported_and_nothing_crash_loops(cluster: Cluster) -> None:
     cluster.uninstall()
     cluster.install("vip=192.0.2.100")
     try:

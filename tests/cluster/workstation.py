@@ -55,22 +55,24 @@ class Workstation:
         Raises:
             AssertionError: a command failed, or printed something else.
         """
-        said = ""
+        printed = ""
         for block, behind in zip(blocks, [*blocks[1:], None], strict=True):
             if block.is_command:
                 output = behind if behind and behind.follows_at_once and behind.language == "text" else None
-                said += self._command(block, output)
+                printed += self._command(block, output)
             elif block.language == "yaml":
                 (self.folder / block.title).write_text(here(block.text))
-        return said
+        return printed
 
     def _command(self, block: Block, output: Block | None) -> str:
-        status, said = self._to_its_end(block.text)
+        status, printed = self._to_its_end(block.text)
         if output is None:
-            assert status == 0, f"{block}\nexit status {status}, it said:\n{said}"
+            assert status == 0, f"{block}\nexit status {status}, its output:\n{printed}"
         else:
-            assert fits(here(output.text), said), f"{block}\nthe page says\n{output.text}and it printed\n{said}"
-        return said
+            assert fits(here(output.text), printed), (
+                f"{block}\nthe page says\n{output.text}and it printed\n{printed}"
+            )
+        return printed
 
     @contextmanager
     def left_running(self, block: Block) -> Iterator[None]:
@@ -88,11 +90,11 @@ class Workstation:
     def _to_its_end(self, command: str) -> tuple[int, str]:
         with self._start(command) as process:
             try:
-                said = process.communicate(timeout=_COMMAND_S)[0]
+                printed = process.communicate(timeout=_COMMAND_S)[0]
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 raise
-        return process.returncode, said
+        return process.returncode, printed
 
     def _start(self, command: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(

@@ -29,7 +29,7 @@ PASSPHRASE = "carp in the lab"
 
 SLOWER = 100
 """An advskew that loses against none."""
-SAID_S = 0.5
+LOGGED_WITHIN_S = 0.5
 """What a speaker did to the kernel is in its log by then."""
 DISCOVERED_S = 4.0
 """Longer than any backup waits: a group that rests for so long is at peace."""
@@ -143,7 +143,7 @@ class Segment:
         """This member alone holds the address, and from now on nothing changes for so long."""
         self.watch.wait_until(lambda holders: holders == {holder.name}, SOON_S, f"{holder.name} alone")
         # The kernel is heard before the log, where a speaker notes what it did there.
-        self.watch.wait_until_quiet(SAID_S, SOON_S)
+        self.watch.wait_until_quiet(LOGGED_WITHIN_S, SOON_S)
         changes = len(self.watch.changes)
         transitions = [member.transitions for member in self.members]
         self.watch.wait_until_quiet(for_s, for_s)

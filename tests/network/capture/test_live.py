@@ -60,7 +60,7 @@ def test_a_signal_ends_it_with_a_summary(here: Node, there: Tap, tmp_path: Path,
     assert "CARP 2 vhid 42" in again
 
 
-def test_what_is_wrong_is_told_and_what_is_something_else_is_not(here: Node, there: Tap) -> None:
+def test_what_is_wrong_is_reported_and_what_is_something_else_is_not(here: Node, there: Tap) -> None:
     process = listening(here, "-i", "eth0")
     udp = bytearray(ipv4(there.mac, "10.99.0.12", carp()))
     udp[23] = 17

@@ -103,7 +103,7 @@ def test_an_engine_that_hangs_is_silent_and_the_kernel_has_dropped_its_address(n
     wait_until_told(node, lambda group: group["exit"] == 0)
 
 
-def test_an_address_that_a_backup_has_is_told(node: Node, peer: Node, tmp_path: Path) -> None:
+def test_an_address_that_a_backup_has_is_reported(node: Node, peer: Node, tmp_path: Path) -> None:
     a_pair(node, peer, tmp_path)
     wait_until_told(peer, lambda group: group["role"] == "backup")
     peer.run(["ip", "address", "add", f"{VIP}/32", "dev", "eth0"])

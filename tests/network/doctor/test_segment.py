@@ -142,22 +142,22 @@ def test_a_bridge_of_our_own_that_snoops(lab: DoctorLab) -> None:
     node = lab.lab.node("bridge")
     node.shell(bridged(node, "mcast_snooping 1", "mcast_querier 0"))
 
-    def said(*flags: str) -> list[str]:
+    def bridge_findings(*flags: str) -> list[str]:
         lines = lab.run_doctor("--interface", "br9", *flags, node=node).log.splitlines()
         return [" ".join(line.split()[3:]) for line in lines if " snooping " in line]
 
-    assert said() == ["bridge br9 lets the groups through"], "224.0.0.0/24 is flooded"
-    [found] = said("--vip", VIP6)
+    assert bridge_findings() == ["bridge br9 lets the groups through"], "224.0.0.0/24 is flooded"
+    [found] = bridge_findings("--vip", VIP6)
     assert found.startswith("bridge br9 snoops multicast and is no querier")
     node.run(["ip", "link", "set", "br9", "type", "bridge", "mcast_querier", "1"])
-    assert said("--vip", VIP6) == ["bridge br9 lets the groups through"]
+    assert bridge_findings("--vip", VIP6) == ["bridge br9 lets the groups through"]
 
 
 def test_the_passphrase_is_never_shown(lab: DoctorLab, master: Process) -> None:
     assert PASSPHRASE not in str(lab.run_checks(passphrase=f"{PASSPHRASE} ").findings)
 
 
-def test_a_flood_of_made_up_senders_is_told_in_short(lab: DoctorLab, master: Process) -> None:
+def test_a_flood_of_invented_senders_is_reported_in_short(lab: DoctorLab, master: Process) -> None:
     numbers = itertools.count(1)
 
     def forged() -> bytes:

@@ -46,7 +46,7 @@ def router_pair(made: Segment, version: int, number: int) -> list[Process]:
 
 @both_versions
 def test_a_router_with_our_number_keeps_its_address_and_we_say_once_what_we_heard(version: int) -> None:
-    told = f"10.99.0.13 on eth0 speaks VRRP {version}, virtual router 42"
+    reported = f"10.99.0.13 on eth0 speaks VRRP {version}, virtual router 42"
     with segment("first", "second", "router") as made, client_of(made) as client:
         router = keepalived(made, "router", version, [ROUTED])
         router.wait_for("Entering MASTER STATE", SOON_S)
@@ -55,7 +55,7 @@ def test_a_router_with_our_number_keeps_its_address_and_we_say_once_what_we_hear
             made.expect_peace(ours)
             client.wait_until_answered_by("first", SOON_S)
             # Before it became master itself; beside a master, the router may be silent.
-            assert ours.log.count(told) == ours.log.count("speaks VRRP") == 1
+            assert ours.log.count(reported) == ours.log.count("speaks VRRP") == 1
             assert backup.log.count("speaks VRRP") <= 1
             made.expect_no_complaints()
             ours.process.stop()

@@ -52,14 +52,14 @@ def bow_outs_seen_by(made: Segment, name: str) -> Process:
 
 def hand_over(made: Segment, ours: Member, ucarp: Member, bow_outs: Process) -> Handover:
     """Stop ours, and start it again, preferred as it is."""
-    said, seen = ucarp.process.log_size, bow_outs.log_size
+    size, seen = ucarp.process.log_size, bow_outs.log_size
     asked = time.time()
     assert ours.process.stop() == 0
     bow_out = bow_outs.wait_for("IP 10.99.0.11 >", SOON_S, after=seen)
-    takeover = ucarp.wait_for_role("master", SOON_S, after=said)
+    takeover = ucarp.wait_for_role("master", SOON_S, after=size)
     made.watch.wait_until(lambda holders: holders == {"second"}, SOON_S, "ucarp alone")
     ours.start()
-    ucarp.wait_for_role("backup", SOON_S, after=said)
+    ucarp.wait_for_role("backup", SOON_S, after=size)
     made.watch.wait_until(lambda holders: holders == {"first"}, SOON_S, "ours alone")
     return Handover(float(bow_out.split()[0]) - asked, seconds_until(takeover, asked))
 

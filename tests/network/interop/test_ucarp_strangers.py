@@ -17,23 +17,23 @@ def of_kind(made: Segment, kind: Kind) -> Member:
     return next(member for member in made.members[:2] if member.kind == kind)
 
 
-def times_said(member: Member, text: str) -> int:
+def times_logged(member: Member, text: str) -> int:
     return member.log.count(text)
 
 
 @both_ways
-def test_another_passphrase_is_told_once_and_changes_nothing(master: Kind, backup: Kind) -> None:
-    told = "bad digest from 10.99.0.13 on eth0, vhid 42: do passphrase and addresses agree?"
+def test_another_passphrase_is_reported_once_and_changes_nothing(master: Kind, backup: Kind) -> None:
+    reported = "bad digest from 10.99.0.13 on eth0, vhid 42: do passphrase and addresses agree?"
     with segment(*NAMES) as made, client_of(made) as client:
         holder, other = made.join_pair(master, backup)
         # It has no script to add the address with, but it advertises, and announces what it does not have.
         stranger = made.join("ucarp", "stranger", passphrase=PASSPHRASE.upper(), scripts=False)
         stranger.wait_for_role("master", SOON_S)
-        of_kind(made, "ours").process.wait_for(told, SOON_S)
+        of_kind(made, "ours").process.wait_for(reported, SOON_S)
         of_kind(made, "ucarp").process.wait_for("Bad digest", SOON_S)
         made.expect_peace(holder)
         assert other.transitions == ["backup"]
-        assert times_said(of_kind(made, "ours"), told) == 1
+        assert times_logged(of_kind(made, "ours"), reported) == 1
         assert stranger.transitions == ["backup", "master"]
         if holder.kind == "ours":
             client.wait_until_answered_by(holder.name, SOON_S)
@@ -41,7 +41,7 @@ def test_another_passphrase_is_told_once_and_changes_nothing(master: Kind, backu
 
 @pytest.mark.parametrize("stranger", ["ours", "ucarp"])
 @both_ways
-def test_another_address_list_is_told_by_both_and_each_keeps_its_own(
+def test_another_address_list_is_reported_by_both_and_each_keeps_its_own(
     master: Kind, backup: Kind, stranger: Kind
 ) -> None:
     with segment(*NAMES) as made, HolderWatch(list(made.nodes.values()), OTHER_VIP) as other_watch:
@@ -55,7 +55,7 @@ def test_another_address_list_is_told_by_both_and_each_keeps_its_own(
         made.expect_peace(holder)
         assert other_watch.holders_now() == {"stranger"}
         assert other.transitions == ["backup"]
-        assert times_said(of_kind(made, "ours"), "bad digest") == 1
+        assert times_logged(of_kind(made, "ours"), "bad digest") == 1
         assert apart.transitions == ["backup", "master"]
 
 
@@ -71,4 +71,4 @@ def test_hardened_mode_beside_ucarp_is_another_version_to_it_and_no_advertisemen
         made.expect_peace(ucarp)
         assert other_watch.holders_now() == {"stranger"}
         assert hardened.transitions == ["backup", "master"]
-        assert times_said(ucarp, "Bad digest") == 0
+        assert times_logged(ucarp, "Bad digest") == 0

@@ -38,7 +38,7 @@ def test_an_automatic_advskew_is_that_of_the_nodes_address(node: Node, tap: Tap,
     assert engine.stop() == 0
 
 
-def test_peers_that_are_told_are_sent_to_alone(node: Node, peer: Node, tap: Tap, tmp_path: Path) -> None:
+def test_peers_that_are_given_are_sent_to_alone(node: Node, peer: Node, tap: Tap, tmp_path: Path) -> None:
     def destination(frame: bytes) -> str:
         return socket.inet_ntoa(frame[30:34])
 
@@ -77,7 +77,7 @@ def test_a_node_that_is_to_be_told_its_peers_waits_for_them(
         consumer.wait_for_role("backup")
 
 
-def test_who_uses_another_passphrase_and_who_claims_the_address_is_told(
+def test_who_uses_another_passphrase_and_who_claims_the_address_is_reported(
     node: Node, peer: Node, tmp_path: Path
 ) -> None:
     with consume(node, Configuration(tmp_path, group())) as consumer:

@@ -116,7 +116,7 @@ def test_one_of_two_that_are_bound_together_drains_both(node: Node, tmp_path: Pa
             seen.add(snapshot.group)
 
 
-def test_the_words_are_told_to_hooks(node: Node, tmp_path: Path) -> None:
+def test_the_reason_is_passed_to_hooks(node: Node, tmp_path: Path) -> None:
     hook = script(tmp_path, "hook", 'echo "because: $CARP_REASON"')
     with consume(node, Configuration(tmp_path, group(on_backup=hook, on_master="/bin/true"))) as consumer:
         consumer.wait_for_role("master")

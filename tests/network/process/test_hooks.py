@@ -1,4 +1,4 @@
-"""Hooks: what they are told, when they run, and that nothing they do reaches the protocol."""
+"""Hooks: what they are given, when they run, and that nothing they do reaches the protocol."""
 
 import re
 import signal
@@ -47,16 +47,16 @@ sys.exit(main())
 """
 
 
-def test_each_hook_is_told_what_happened_in_its_arguments_and_environment(node: Node, tmp_path: Path) -> None:
+def test_each_hook_is_given_what_happened_in_its_arguments_and_environment(node: Node, tmp_path: Path) -> None:
     hooks = {name: script(tmp_path, name, TELL) for name in ("on_master", "on_backup", "on_fault")}
     engine = start_master(node, Configuration(tmp_path, group(name="web", vip=[VIP, "10.99.0.200"], **hooks)))
     node.pull_cable()
     engine.wait_for("TOLD on_fault", SOON_S)
     node.plug_cable()
     engine.wait_for(re.compile("TOLD on_backup.*the link is back"), SOON_S)
-    told = [line.removeprefix("TOLD ") for line in engine.log.splitlines() if line.startswith("TOLD")]
+    reported = [line.removeprefix("TOLD ") for line in engine.log.splitlines() if line.startswith("TOLD")]
     facts = "eth0, 100, 10.99.0.100 10.99.0.200"
-    assert told[:4] == [
+    assert reported[:4] == [
         f"on_backup: eth0 {VIP}; web, backup, {facts}, started",
         f"on_master: eth0 {VIP}; web, master, {facts}, no advertisement from the master",
         f"on_fault: eth0 {VIP}; web, fault, {facts}, the link of eth0 is down",
@@ -128,13 +128,13 @@ def test_a_hook_that_cannot_do_its_work_is_named_in_the_log_and_changes_nothing(
     configuration = Configuration(tmp_path, *(group(vhid, on_master=hook) for vhid, hook in hooks.items()))
     engine = start_master(node, configuration)
     remedy = "check its path, and that it is executable"
-    for said in (
+    for logged in (
         f"vhid-101: on_master: {hooks[101]} can't be run (No such file or directory): {remedy}",
         f"vhid-102: on_master: {hooks[102]} can't be run (Permission denied): {remedy}",
         "vhid-103: on_master: exit status 3",
         "vhid-104: on_master: exit status -9",
     ):
-        assert " WARNING " in engine.wait_for(said, SOON_S)
+        assert " WARNING " in engine.wait_for(logged, SOON_S)
     for vhid in hooks:
         tap.wait_for_more(2, vhid, SOON_S)
         assert holds(node, f"10.99.0.{vhid}")

@@ -52,10 +52,10 @@ def test_people_read_a_line_for_each_change_with_its_reason(node: Node, tmp_path
     time_and_level = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d{4} INFO "
     lines = engine.log.splitlines()
     assert all(re.match(time_and_level, line) for line in lines)
-    said = [re.sub(time_and_level, "", line) for line in lines]
+    logged = [re.sub(time_and_level, "", line) for line in lines]
     # It writes by itself, whenever it has come so far.
-    said.remove("the reporter runs")
-    assert said == [
+    logged.remove("the reporter runs")
+    assert logged == [
         "web: became backup: started",
         "web: became master: no advertisement from the master",
         "stopping on SIGTERM",
@@ -112,8 +112,8 @@ def test_a_flood_of_bad_packets_fills_no_log_and_holds_up_nothing(
     flood.close()
     tap.wait_for_more(3, 100, SOON_S)
     engine.wait_for("bad digest", SOON_S)
-    said = [line for line in engine.log.splitlines() if "bad digest" in line]
-    assert 1 <= len(said) <= 20
+    logged = [line for line in engine.log.splitlines() if "bad digest" in line]
+    assert 1 <= len(logged) <= 20
     assert engine.log.count('"role"') == 2
     expect_no_gap(tap, delay)
     dropped = [line for line in json_lines(engine.log) if line["event"] == "packet_dropped"]
@@ -139,9 +139,9 @@ def test_a_reader_of_the_log_that_is_stopped_holds_up_nothing(node: Node, tap: T
         heard = tap.mark()
         engine.send_signal(signal.SIGTERM)
         tap.wait_for(lambda frame: frame.is_bow_out, SOON_S, heard)
-        said = engine.stderr.read().decode()
+        logged = engine.stderr.read().decode()
         assert engine.wait(SOON_S) == 0
-    assert "became master" in said
+    assert "became master" in logged
 
 
 def test_a_bug_is_one_entry_of_the_log_and_ends_nothing_else(node: Node, tap: Tap, tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def manager(request: pytest.FixtureRequest, node: Node, tmp_path: Path) -> Itera
 
 
 @pytest.mark.parametrize("manager", ["path", "abstract"], indirect=True)
-def test_a_life_is_told_from_ready_to_stopping(node: Node, manager: Manager, tmp_path: Path) -> None:
+def test_a_life_is_reported_from_ready_to_stopping(node: Node, manager: Manager, tmp_path: Path) -> None:
     configuration = Configuration(tmp_path, group())
     engine = start(node, configuration, env=manager.environment)
     *before, _ready = manager.hear_all("READY=1")
@@ -108,7 +108,9 @@ def test_another_process_s_watchdog_is_none_of_ours(node: Node, manager: Manager
     assert not any(message.startswith("WATCHDOG") for message in manager.hear_all("STOPPING=1"))
 
 
-def test_nothing_but_the_last_state_is_told_after_stopping(node: Node, manager: Manager, tmp_path: Path) -> None:
+def test_nothing_but_the_last_state_is_reported_after_stopping(
+    node: Node, manager: Manager, tmp_path: Path
+) -> None:
     slow = script(tmp_path, "slow", 'test "$CARP_REASON" = started || { echo TOLD; sleep 0.5; }')
     configuration = Configuration(tmp_path, group(on_master="/bin/true", on_backup=slow))
     engine = start(node, configuration, env=manager.environment)

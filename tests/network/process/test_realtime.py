@@ -117,7 +117,7 @@ def test_with_locked_memory_it_can_grow_by_two_hundred_groups(node: Node, tmp_pa
     assert policies(engine.pid)[0] == REALTIME
 
 
-def test_a_change_is_said_to_need_a_restart(node: Node, tmp_path: Path) -> None:
+def test_a_change_is_reported_to_need_a_restart(node: Node, tmp_path: Path) -> None:
     configuration = Configuration(tmp_path, group())
     engine = start_master(node, configuration)
     warning = "WARNING realtime: a change takes effect at the next start"

@@ -66,9 +66,9 @@ def test_changed_advskew_and_hooks_keep_the_state(node: Node, tap: Tap, tmp_path
     with HolderWatch([node], VIP) as watch:
         configuration.groups[0].update(advskew=40, on_backup=script(tmp_path, "hook", "echo TOLD $CARP_REASON"))
         configuration.write()
-        said = reload(engine)
-        assert f"{GROUP}: new settings, same state" in said
-        assert "became" not in said
+        logged = reload(engine)
+        assert f"{GROUP}: new settings, same state" in logged
+        assert "became" not in logged
         tap.wait_for(advertises(advskew=40), SOON_S)
         expect_no_gap(tap, delay)
         assert len(watch.changes) == 1
@@ -76,7 +76,7 @@ def test_changed_advskew_and_hooks_keep_the_state(node: Node, tap: Tap, tmp_path
     engine.wait_for("TOLD stopped", SOON_S)
 
 
-def test_commands_that_are_new_have_no_privileges_until_the_next_start_and_that_is_said_once(
+def test_commands_that_are_new_have_no_privileges_until_the_next_start_and_that_is_reported_once(
     node: Node, tmp_path: Path
 ) -> None:
     configuration = Configuration(tmp_path, group())
@@ -134,9 +134,9 @@ def test_other_addresses_restart_the_group(node: Node, tap: Tap, tmp_path: Path)
     configuration.groups[0]["vip"] = "10.99.0.200"
     configuration.write()
     after = engine.log_size
-    said = reload(engine)
-    assert f"{GROUP}: became init: stopped" in said
-    assert f"{GROUP}: became backup: started" in said
+    logged = reload(engine)
+    assert f"{GROUP}: became init: stopped" in logged
+    assert f"{GROUP}: became backup: started" in logged
     assert not holds(node, VIP)
     tap.wait_for(bows_out(100), SOON_S)
     engine.wait_for("became master", SOON_S, after)
@@ -149,8 +149,8 @@ def test_groups_come_and_go_and_the_others_do_not_notice(node: Node, tap: Tap, t
     delay = Delay(engine)
     configuration.groups[1:] = [group(102)]
     configuration.write()
-    said = reload(engine)
-    assert "vhid-101: no longer configured so" in said
+    logged = reload(engine)
+    assert "vhid-101: no longer configured so" in logged
     assert not holds(node, "10.99.0.101")
     tap.wait_for(bows_out(101), SOON_S)
     engine.wait_for("vhid-102: became master", SOON_S)
@@ -171,9 +171,9 @@ def test_a_configuration_that_cannot_be_used_is_one_line_in_the_log_and_changes_
     delay = Delay(engine)
     for broken in BROKEN:
         configuration.path.write_text(broken)
-        said = reload(engine, "the new configuration can't be used")
-        assert len(said.splitlines()) == 1, said
-        assert " ERROR " in said
+        logged = reload(engine, "the new configuration can't be used")
+        assert len(logged.splitlines()) == 1, logged
+        assert " ERROR " in logged
     configuration.path.unlink()
     assert "can't be read (No such file or directory)" in reload(engine, "the new configuration can't be used")
     tap.wait_for_more(2, 100, SOON_S)
@@ -183,16 +183,18 @@ def test_a_configuration_that_cannot_be_used_is_one_line_in_the_log_and_changes_
     expect_no_gap(tap, delay)
 
 
-def test_a_new_group_that_cannot_start_is_said_and_the_others_start(node: Node, tap: Tap, tmp_path: Path) -> None:
+def test_a_new_group_that_cannot_start_is_reported_and_the_others_start(
+    node: Node, tap: Tap, tmp_path: Path
+) -> None:
     configuration = Configuration(tmp_path, group())
     engine = start_master(node, configuration)
     configuration.groups += [group(101), group(102, source="10.99.0.77"), group(103)]
     configuration.write()
     for _ in range(3):
-        said = reload(engine, "the new configuration can't be used")
-        assert "source: 10.99.0.77 is no address of this machine" in said
-        assert "Traceback" not in said
-        assert "Exception" not in said
+        logged = reload(engine, "the new configuration can't be used")
+        assert "source: 10.99.0.77 is no address of this machine" in logged
+        assert "Traceback" not in logged
+        assert "Exception" not in logged
     engine.wait_for("vhid-101: became master", SOON_S)
     engine.wait_for("vhid-103: became master", SOON_S)
     del configuration.groups[2]["source"]
@@ -219,8 +221,8 @@ def test_the_backup_hook_of_a_group_that_goes_is_left_to_end(node: Node, tmp_pat
     engine.wait_for("TOLD vhid-101, stopped", SOON_S, after)
     if what == "other addresses":
         engine.wait_for("TOLD vhid-101, started", SOON_S, after)
-        told = [line for line in engine.log[after:].splitlines() if line.startswith("TOLD")]
-        assert told == ["TOLD vhid-101, stopped", "TOLD vhid-101, started"]
+        reported = [line for line in engine.log[after:].splitlines() if line.startswith("TOLD")]
+        assert reported == ["TOLD vhid-101, stopped", "TOLD vhid-101, started"]
 
 
 def test_a_group_that_goes_as_the_engine_stops_has_its_hook_waited_for(node: Node, tmp_path: Path) -> None:

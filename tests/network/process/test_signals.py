@@ -16,7 +16,7 @@ pytestmark = pytest.mark.network
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_master_that_is_told_to_stop_bows_out_and_lets_the_address_go(
+def test_a_master_that_is_stopped_bows_out_and_lets_the_address_go(
     node: Node, tap: Tap, tmp_path: Path, number: signal.Signals
 ) -> None:
     engine = start_master(node, Configuration(tmp_path, group()))
@@ -30,7 +30,7 @@ def test_a_master_that_is_told_to_stop_bows_out_and_lets_the_address_go(
     assert "stopping on " + number.name in engine.log
 
 
-def test_a_backup_that_is_told_to_stop_says_nothing_on_the_wire(
+def test_a_backup_that_is_stopped_sends_nothing_on_the_wire(
     node: Node, peer: Node, tap: Tap, tmp_path: Path
 ) -> None:
     start_master(peer, Configuration(tmp_path, group()))

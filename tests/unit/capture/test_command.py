@@ -73,7 +73,7 @@ def test_a_file_that_is_cut_short_is_shown_as_far_as_it_goes(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "said"),
+    ("arguments", "status", "message"),
     [
         (["-r", "/nonexistent"], 1, "--read: '/nonexistent' can't be read (No such file or directory)"),
         (["-r", "/"], 1, "--read: '/' can't be read (Is a directory)"),
@@ -89,12 +89,12 @@ def test_a_file_that_is_cut_short_is_shown_as_far_as_it_goes(tmp_path: Path) -> 
         (["--frobnicate"], 2, "unknown option --frobnicate"),
     ],
 )
-def test_what_can_not_be_done_is_one_line(arguments: list[str], status: int, said: str) -> None:
+def test_what_can_not_be_done_is_one_line(arguments: list[str], status: int, message: str) -> None:
     ended = shell("capture", *arguments)
     assert (ended.returncode, "Traceback" in ended.stderr) == (status, False)
     line = ended.stderr.splitlines()[-1]
     assert line.startswith("carpsidecar capture: ")
-    assert said in line
+    assert message in line
 
 
 @pytest.mark.parametrize("vip", ["nonsense", "10.0.0.300"])

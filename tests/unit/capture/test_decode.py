@@ -87,7 +87,7 @@ def test_what_is_not_protocol_112_is_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "text"),
     [
         (ipv4(carp()), "CARP 2 vhid 42 advbase 1 advskew 100 every 1.391 s counter 77 digest unverified"),
         (ipv4(carp(b0=0x31)), "CARP 3 hardened vhid 42 advbase 1"),
@@ -109,8 +109,8 @@ def test_what_is_not_protocol_112_is_left_out() -> None:
         (ipv4(with_checksum(vrrp2("10.99.0.100")[:-4])), "BAD: length 16, not 20 for 1 addresses"),
     ],
 )
-def test_what_a_line_says(data: bytes, said: str) -> None:
-    assert said in line(ethernet(data))
+def test_what_a_line_says(data: bytes, text: str) -> None:
+    assert text in line(ethernet(data))
 
 
 def vrrp3_over_ipv4(*addresses: str, centiseconds: int = 100) -> bytes:
@@ -158,7 +158,7 @@ def hardened(kind: Kind = Kind.ADVERTISEMENT, answered: bytes = NONE, role: Role
 
 
 @pytest.mark.parametrize(
-    ("payload", "said"),
+    ("payload", "text"),
     [
         (hardened(), "CARP 3 hardened vhid 4242 advertisement of a master advbase 1 advskew 100 every 1.391 s"),
         (hardened(), "session 0101010101010101 at 12.500000 s fingerprint"),
@@ -171,8 +171,8 @@ def hardened(kind: Kind = Kind.ADVERTISEMENT, answered: bytes = NONE, role: Role
         (hardened()[:-1], "BAD: length 91: not what the packet says of itself"),
     ],
 )
-def test_what_a_line_says_of_the_hardened_mode(payload: bytes, said: str) -> None:
-    assert said in line(ethernet(ipv4(payload)))
+def test_what_a_line_says_of_the_hardened_mode(payload: bytes, text: str) -> None:
+    assert text in line(ethernet(ipv4(payload)))
 
 
 def test_a_hardened_packet_is_verified_whatever_the_addresses_are() -> None:

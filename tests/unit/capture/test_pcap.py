@@ -52,7 +52,7 @@ def test_a_check_sequence_told_of_beside_the_link_type_is_no_other_type() -> Non
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "message"),
     [
         (b"", "it.pcap: empty: give one that"),
         (b"PK\x03\x04" + bytes(40), "it.pcap: no pcap file: give one that"),
@@ -65,10 +65,10 @@ def test_a_check_sequence_told_of_beside_the_link_type_is_no_other_type() -> Non
     ],
     ids=["empty", "zip", "head", "pcapng", "link type", "data", "record", "size"],
 )
-def test_what_can_not_be_read_is_said(data: bytes, said: str) -> None:
+def test_what_can_not_be_read_is_reported(data: bytes, message: str) -> None:
     with pytest.raises(PcapError) as error:
         read(data)
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
 def test_what_was_before_the_damage_is_there() -> None:

@@ -11,12 +11,12 @@ from tests.support.unprivileged import WHY_NOT, can_be_unprivileged
 LEAST = ["--vip", "192.0.2.100", "--vhid", "42"]
 
 
-def assert_refused(ended: "subprocess.CompletedProcess[str]", *said: str) -> None:
+def assert_refused(ended: "subprocess.CompletedProcess[str]", *message: str) -> None:
     assert ended.returncode == 2
     assert ended.stdout == ""
     [line] = ended.stderr.splitlines()
     assert line.startswith("carpsidecar")
-    for text in said:
+    for text in message:
         assert text in line
 
 
@@ -88,7 +88,7 @@ def test_a_file_that_is_not_there() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "status", "said"),
+    ("words", "status", "message"),
     [
         ("-i lo -v 42 -a 10.1.1.252 -s 10.1.1.1", 1, "no passphrase is given"),
         ("-i lo -v 42 -a 10.1.1.252 -s 10.1.1.1 -o /nonexistent", 1, "'/nonexistent' can't be read"),
@@ -98,9 +98,9 @@ def test_a_file_that_is_not_there() -> None:
         ("-i lo -v 42 -p 01234567890123456789 -a 10.1.1.252 -s 10.1.1.1", 2, "20 bytes"),
     ],
 )
-def test_the_drop_in(words: str, status: int, said: str) -> None:
+def test_the_drop_in(words: str, status: int, message: str) -> None:
     ended = shell("ucarp", *words.split(), "-f", "none")
     assert (ended.returncode, ended.stdout) == (status, "")
     [line] = ended.stderr.splitlines()
     assert line.startswith("ucarp: ")
-    assert said in line
+    assert message in line

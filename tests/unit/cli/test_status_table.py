@@ -64,7 +64,7 @@ def test_of_several_groups_a_line_each_and_what_stands_out() -> None:
     assert len(shown(engine_, whole=True)) > len(shown(engine_))
 
 
-def test_a_silent_engine_and_a_socket_without_one_are_told() -> None:
+def test_a_silent_engine_and_a_socket_without_one_are_reported() -> None:
     silent = engine(backup(), answers=False, silent_s=12.2)
     assert shown(silent)[0] == "The engine has been silent for 12 s: what follows is what it reported last."
     left = [Unreachable(socket="/run/carpsidecar/7.sock", why="nobody listens there any more")]

@@ -118,19 +118,19 @@ def test_a_bad_option_is_one_line(engine: FakeEngine, capsys: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
         ("-p 01234567890123456789", "the passphrase has 20 bytes, and CARP takes at most 19"),
         ("-m 10.0.0.1", "10.0.0.1 is no multicast group"),
     ],
 )
 def test_what_keeps_it_from_starting_is_one_line(
-    more: str, said: str, engine: FakeEngine, capsys: pytest.CaptureFixture[str]
+    more: str, message: str, engine: FakeEngine, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["ucarp", *LEAST.split(), *more.split()]) == 2
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("ucarp: ")
-    assert said in line
+    assert message in line
     assert "0123456789" not in line
 
 

@@ -123,7 +123,7 @@ def test_help_is_wanted(line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("--foo", "--foo"),
         ("-q", "-q"),
@@ -138,20 +138,20 @@ def test_help_is_wanted(line: str) -> None:
         ("--foo -h", "--foo"),
     ],
 )
-def test_an_unknown_option_is_named(line: str, said: str) -> None:
-    with pytest.raises(UnknownOption, match=said) as caught:
+def test_an_unknown_option_is_named(line: str, message: str) -> None:
+    with pytest.raises(UnknownOption, match=message) as caught:
         options(*line.split())
     assert "hunter2" not in str(caught.value)
 
 
-def test_what_comes_first_is_told_first() -> None:
+def test_what_comes_first_is_reported_first() -> None:
     assert error_of("-v", "300", "--foo").startswith("-v: '300'")
     with pytest.raises(UnknownOption):
         options("--foo", "-v", "300")
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("-v 0", "out of range: give a number from 1 to 255"),
         ("-v 256", "out of range"),
@@ -177,12 +177,12 @@ def test_what_comes_first_is_told_first() -> None:
         ("-o /dev/null", "'/dev/null' is empty"),
     ],
 )
-def test_a_bad_value_is_named_with_its_option(line: str, said: str) -> None:
-    assert said in error_of(*line.split())
+def test_a_bad_value_is_named_with_its_option(line: str, message: str) -> None:
+    assert message in error_of(*line.split())
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("-p love -a 10.1.1.252 -s 10.1.1.1", "no virtual host id"),
         ("-v 42 -a 10.1.1.252 -s 10.1.1.1", "no passphrase"),
@@ -193,8 +193,8 @@ def test_a_bad_value_is_named_with_its_option(line: str, said: str) -> None:
         ("-P", "no virtual host id"),
     ],
 )
-def test_what_is_missing_is_asked_for(line: str, said: str) -> None:
-    with pytest.raises(OptionError, match=said):
+def test_what_is_missing_is_asked_for(line: str, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
         read(line.split(), Options())
 
 
@@ -219,7 +219,7 @@ def test_the_later_of_passphrase_and_file_counts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("", "everybody who runs ps"),
         ("", "no up script"),
@@ -229,8 +229,8 @@ def test_the_later_of_passphrase_and_file_counts(tmp_path: Path) -> None:
         ("word", "'word' is no option"),
     ],
 )
-def test_what_is_odd_is_a_warning(line: str, said: str) -> None:
-    assert any(said in warning for warning in options(*line.split()).warnings)
+def test_what_is_odd_is_a_warning(line: str, message: str) -> None:
+    assert any(message in warning for warning in options(*line.split()).warnings)
 
 
 def test_an_unknown_facility_leaves_the_default() -> None:

@@ -104,8 +104,8 @@ def test_the_patterns_of_the_schema_mean_the_same_to_ecmascript() -> None:
 
 
 def test_a_source_that_is_a_vip_is_refused(refusal: Refusal) -> None:
-    said = refusal(LEAST | {"source": ["192.0.2.100"]})
-    assert said.startswith("--source: '192.0.2.100' is a vip, which moves: give")
+    message = refusal(LEAST | {"source": ["192.0.2.100"]})
+    assert message.startswith("--source: '192.0.2.100' is a vip, which moves: give")
 
 
 def test_a_dead_ratio_of_one_is_warned_of() -> None:

@@ -19,7 +19,7 @@ def test_without_anything_else_to_do_it_serves_the_control_commands() -> None:
         assert (config.reporter.http, config.reporter.checks, config.reporter.kubernetes) == ("", [], None)
 
 
-def test_a_pod_is_told_by_its_environment() -> None:
+def test_a_pod_is_reported_by_its_environment() -> None:
     environ = {"CARP_POD_NAME": "carp-abcde", "CARP_POD_NAMESPACE": "carp", "CARP_NODE_NAME": "alpha"}
     config = load(LEAST | {"kubernetes": True}, environ)
     assert config.reporter is not None
@@ -121,7 +121,7 @@ def test_checks_are_in_the_file(write_file: WriteFile) -> None:
 
 
 @pytest.mark.parametrize(
-    ("checks", "said"),
+    ("checks", "message"),
     [
         ("web", "checks: 'web' can't be used: give a list of mappings"),
         ("[1]", "checks: a list can't be used: give a list of mappings"),
@@ -141,9 +141,9 @@ def test_checks_are_in_the_file(write_file: WriteFile) -> None:
         ("[{name: a, command: ''}]", "checks[0].command: '' can't be used"),
     ],
 )
-def test_a_check_that_can_not_be_used(checks: str, said: str, write_file: WriteFile, refusal: Refusal) -> None:
+def test_a_check_that_can_not_be_used(checks: str, message: str, write_file: WriteFile, refusal: Refusal) -> None:
     path = write_file(f"checks: {checks}\n")
-    assert refusal(LEAST, {}, path).startswith(f"{path}: {said}")
+    assert refusal(LEAST, {}, path).startswith(f"{path}: {message}")
 
 
 def test_a_node_finds_its_advskew_in_the_file(write_file: WriteFile) -> None:

@@ -46,10 +46,10 @@ def test_merge_keys_are_understood(write_file: WriteFile) -> None:
 )
 def test_what_is_no_configuration(text: str, problem: str, write_file: WriteFile, refusal: Refusal) -> None:
     path = write_file(text)
-    said = refusal(file=path)
-    assert said.startswith(path)
-    assert problem in said
-    assert len(said) < 300
+    message = refusal(file=path)
+    assert message.startswith(path)
+    assert problem in message
+    assert len(message) < 300
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"\0", b"vip: \xc3\x28"])

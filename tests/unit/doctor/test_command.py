@@ -69,7 +69,7 @@ def test_every_check_is_in_the_document() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--listen", "0"], "--listen: '0' can't be used: give seconds, at most 3600"),
         (["--listen", "nan"], "--listen: 'nan' can't be used"),
@@ -78,11 +78,11 @@ def test_every_check_is_in_the_document() -> None:
         (["--vip", "192.0.2.100", "--vhid", "42"], "passphrase: none is given"),
     ],
 )
-def test_a_command_line_that_can_not_be_used_is_one_line(arguments: list[str], said: str) -> None:
+def test_a_command_line_that_can_not_be_used_is_one_line(arguments: list[str], message: str) -> None:
     ended = shell("doctor", *arguments)
     [line] = ended.stderr.splitlines()
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert said in line
+    assert message in line
 
 
 def test_help_has_examples_and_exit_status(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ def script(path: Path, text: str, mode: int = 0o755) -> str:
 
 
 @pytest.mark.parametrize(
-    ("text", "mode", "status", "said"),
+    ("text", "mode", "status", "message"),
     [
         ("#!/bin/sh\n", 0o755, Status.OK, ""),
         ("#!/usr/bin/env -S sh -e\n", 0o755, Status.OK, ""),
@@ -26,25 +26,25 @@ def script(path: Path, text: str, mode: int = 0o755) -> str:
         ("#!/bin/sh\n", 0o757, Status.WARNING, "can be changed by everybody"),
     ],
 )
-def test_a_script(tmp_path: Path, text: str, mode: int, status: Status, said: str) -> None:
+def test_a_script(tmp_path: Path, text: str, mode: int, status: Status, message: str) -> None:
     found = _problem_of(script(tmp_path / "hook", text, mode))
     assert found[0] is status
-    assert said in found[1]
+    assert message in found[1]
     assert bool(found[2]) == (status is not Status.OK)
 
 
 @pytest.mark.parametrize(
-    ("command", "said"),
+    ("command", "message"),
     [
         ("/nonexistent/x", "does not exist"),
         ("/", "is no file"),
         ("no-such-command-here", "is in no folder of PATH"),
     ],
 )
-def test_no_script_at_all(command: str, said: str) -> None:
+def test_no_script_at_all(command: str, message: str) -> None:
     status, found, remedy = _problem_of(command)
     assert (status, bool(remedy)) == (Status.PROBLEM, True)
-    assert said in found
+    assert message in found
 
 
 def test_a_name_in_path() -> None:

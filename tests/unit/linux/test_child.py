@@ -12,7 +12,7 @@ from tests.support.waits import SOON_S
 
 
 @pytest.mark.parametrize("missing", [None, errno.ENOSYS, errno.EPERM], ids=["today", "Linux 5.2", "forbidden"])
-def test_the_end_of_a_child_is_told(missing: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_end_of_a_child_is_reported(missing: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     if missing is not None:
 
         def fail(pid: int) -> int:

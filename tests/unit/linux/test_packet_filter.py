@@ -21,7 +21,7 @@ from carpsidecar.linux.packet_filter import (
 OWN, FOREIGN = bytes.fromhex("020000000001"), bytes.fromhex("02bbbbbbbbbb")
 
 
-def verdict(program: bytes, data: bytes, network_header: bytes = b"", packet_type: int = 0) -> int:
+def accepts(program: bytes, data: bytes, network_header: bytes = b"", packet_type: int = 0) -> int:
     """What the kernel would answer. A load beyond the end refuses."""
     steps = list(struct.iter_unpack("=HBBI", program))
     a = x = at = 0
@@ -70,8 +70,8 @@ def both(family: Literal[4, 6], payload: bytes, ttl: int = 255, fragment: int = 
     header = ip_header(family, len(payload), ttl, fragment)
     data = header + payload if family == 4 else payload
     return (
-        bool(verdict(carp_only(family), data, header)),
-        bool(verdict(strangers_only(family), data, header)),
+        bool(accepts(carp_only(family), data, header)),
+        bool(accepts(strangers_only(family), data, header)),
     )
 
 
@@ -118,17 +118,17 @@ def test_claims(count: int) -> None:
     v6 = [IPv6Address(int(IPv6Address("fd00::")) + n) for n in range(count)]
     arp, advertisement = claims_of(4, OWN, v4), claims_of(6, OWN, v6)
     for address in v4:
-        assert verdict(arp, gratuitous_arp(FOREIGN, address)[0])
-        assert not verdict(arp, gratuitous_arp(OWN, address)[1])
+        assert accepts(arp, gratuitous_arp(FOREIGN, address)[0])
+        assert not accepts(arp, gratuitous_arp(OWN, address)[1])
     for address6 in v6:
-        assert verdict(advertisement, neighbour_advertisement(FOREIGN, address6, router=False))
-        assert not verdict(advertisement, neighbour_advertisement(OWN, address6, router=False))
+        assert accepts(advertisement, neighbour_advertisement(FOREIGN, address6, router=False))
+        assert not accepts(advertisement, neighbour_advertisement(OWN, address6, router=False))
     in_kernel = count <= 16
     stranger = gratuitous_arp(FOREIGN, IPv4Address("203.0.113.1"))[0]
-    assert bool(verdict(arp, stranger)) != in_kernel
-    assert not verdict(arp, gratuitous_arp(FOREIGN, IPv4Address("0.0.0.0"))[0])  # a probe claims nothing
+    assert bool(accepts(arp, stranger)) != in_kernel
+    assert not accepts(arp, gratuitous_arp(FOREIGN, IPv4Address("0.0.0.0"))[0])  # a probe claims nothing
     for packet_type in (3, 4, 5):  # for another host, outgoing, looped back
-        assert not verdict(arp, gratuitous_arp(FOREIGN, v4[0])[0], packet_type=packet_type)
+        assert not accepts(arp, gratuitous_arp(FOREIGN, v4[0])[0], packet_type=packet_type)
 
 
 def test_renewals_are_refused_and_all_other_news_pass() -> None:
@@ -137,10 +137,10 @@ def test_renewals_are_refused_and_all_other_news_pass() -> None:
 
     program = no_renewals()
     deprecated, permanent = 0x20, 0x80
-    assert not verdict(program, news(20, deprecated))
-    assert not verdict(program, news(20, deprecated | 0x02))
+    assert not accepts(program, news(20, deprecated))
+    assert not accepts(program, news(20, deprecated | 0x02))
     for kind, flags in ((20, 0), (20, permanent), (20, deprecated | permanent), (21, deprecated), (16, deprecated)):
-        assert verdict(program, news(kind, flags))
+        assert accepts(program, news(kind, flags))
 
 
 def test_a_label_that_is_missing_is_found_out_when_assembling() -> None:

@@ -138,10 +138,10 @@ def test_a_socket_that_was_left_over_and_a_path_that_is_none(runtime: Path) -> N
 def test_the_command_says_it_in_one_line(runtime: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for command in ("status", "step-down", "promote", "drain", "undrain"):
         assert main([command]) == 1
-        said = capsys.readouterr()
-        assert said.out == ""
-        assert said.err.startswith(f"carpsidecar {command}: no engine answers in {runtime}: is ")
-        assert said.err.count("\n") == 1
+        message = capsys.readouterr()
+        assert message.out == ""
+        assert message.err.startswith(f"carpsidecar {command}: no engine answers in {runtime}: is ")
+        assert message.err.count("\n") == 1
 
 
 def test_json_is_a_document_also_where_nobody_answers(capsys: pytest.CaptureFixture[str]) -> None:
@@ -174,8 +174,8 @@ def test_what_was_done_and_what_was_not_is_a_line_each(
     error = {"type": "error", "text": "no group is called 'web'", "groups": ["vpn"]}
     answering("8.sock", json.dumps(error).encode() + b"\n")
     assert main(["promote"]) == 1
-    said = capsys.readouterr()
-    assert (said.out, said.err) == ("web: is master\n", "mail: no\n")
+    message = capsys.readouterr()
+    assert (message.out, message.err) == ("web: is master\n", "mail: no\n")
 
 
 @pytest.mark.parametrize("reason", ["a\nb", "\x1b[2J", "x" * 201])
