@@ -18,10 +18,10 @@ from typing import Protocol
 from carpsidecar.capture.decode import Packet, Vrrp, decode
 from carpsidecar.capture.live import frame_of
 from carpsidecar.config.group import Family
-from carpsidecar.linux.address_probe import Prober
 from carpsidecar.linux.carp_socket import CarpSocket
 from carpsidecar.linux.claims import ClaimWatch
 from carpsidecar.linux.netlink import IPAddress, Link
+from carpsidecar.linux.probe import Prober
 from carpsidecar.linux.sniffer import Sniffer
 from carpsidecar.protocol.hardened_packet import HardenedPacket
 from carpsidecar.protocol.packet import VERSION_HARDENED, Advertisement
@@ -215,7 +215,7 @@ class Listener:
             return
         for address in addresses:
             try:
-                self._prober.ask(address)
+                self._prober.ask([address])
             except OSError as error:
                 self.observed.unprobed = error.strerror or str(error)
 

@@ -19,6 +19,11 @@ _SO_SNDBUFFORCE = 32
 _BUFFER_BYTES = 4 << 20
 
 
+ANSWER_FRAMES_PER_S = 400
+"""Whoever claims our addresses, or plays recorded advertisements again, makes us announce. With hundreds of
+addresses one frame of his would become hundreds of ours, again and again."""
+
+
 class AnnounceError(OSError):
     """Some frames did not go out."""
 
@@ -31,6 +36,8 @@ class Announcer:
         self._mac = mac
         self._name = name
         self._frames: dict[tuple[IPAddress, bool], list[bytes]] = {}
+        self._answers_left = float(ANSWER_FRAMES_PER_S)
+        self._answered_at = 0.0
         kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
         self._socket = socket.socket(socket.AF_PACKET, kind, 0)  # protocol 0 receives nothing
         try:
@@ -63,6 +70,27 @@ class Announcer:
             number = first.errno or 0
             text = f"{failed} announcements did not go out on {self._name}: {os.strerror(number)}"
             raise AnnounceError(number, text)
+
+    def answer(self, addresses: Sequence[IPAddress], now: float) -> Sequence[IPAddress]:
+        """Announce because of what another machine sent: at most ANSWER_FRAMES_PER_S frames a second, of all groups
+        of this interface together.
+
+        Returns:
+            The addresses for which none was left: to be announced later.
+        """
+        left = self._answers_left + (now - self._answered_at) * ANSWER_FRAMES_PER_S
+        left = min(left, ANSWER_FRAMES_PER_S)
+        self._answered_at = now
+        count = 0
+        for address in addresses:
+            frames = 2 if address.version == 4 else 1
+            if frames > left:
+                break
+            left -= frames
+            count += 1
+        self._answers_left = left
+        self.announce(addresses[:count])
+        return addresses[count:]
 
     def _frames_of(self, address: IPAddress, router: bool) -> list[bytes]:
         """Kept for as long as the announcer lives; there are no more of them than configured addresses."""

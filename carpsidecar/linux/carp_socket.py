@@ -2,142 +2,62 @@
 
 Source: ip(7), ipv6(7), raw(7), RFC 3542 (IPV6_PKTINFO, IPV6_HOPLIMIT), RFC 3376 (joining); ucarp 1.5.2, carp.c and
 garp.c (option -M: an Ethernet broadcast whose IP header still carries the group). One socket serves all groups of
-an interface: the source of each packet is given with it. What has not the shape of CARP goes to StrangerSocket,
-which nobody waits on, so that a flood of it never wakes the process.
+an interface: the source of each packet is given with it. What has not the shape of CARP, or another vhid, goes to
+StrangerSocket, which nobody waits on, so that a flood of it never wakes the process.
 """
 
-import errno
 import os
+import select
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Collection
 from contextlib import suppress
-from ipaddress import IPv4Address, IPv6Address
-from sys import byteorder
-from typing import Literal, NamedTuple
+from ipaddress import IPv4Address
+from typing import Literal, TypeVar
 
+from carpsidecar.linux.carp_receiver import PROTOCOL_CARP, HeldSourceSocket, Received, Receiver, StrangerSocket
 from carpsidecar.linux.frames import BROADCAST_MAC, ETH_P_IP, ipv4_packet
 from carpsidecar.linux.netlink import IPAddress
-from carpsidecar.linux.packet_filter import attach, carp_only, strangers_only
+from carpsidecar.linux.packet_filter import Vhids, carp_from, carp_only, members_only, newcomers_only
 
-PROTOCOL_CARP = 112
+__all__ = ["PROTOCOL_CARP", "CarpSocket", "Received", "StrangerSocket"]
+
 _TTL, _LOW_DELAY = 255, 0x10
 _IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER, _PMTUDISC_DO = 10, 23, 2
-_IP_PKTINFO, _SO_MEMINFO, _MEMINFO_DROPS = 8, 55, 8
-_PACKET_MAX, _CONTROL_MAX = 2048, 64
+_IP_PKTINFO = 8
 _CACHED_MAX = 4096
-_SO_RCVBUFFORCE = 33
-# Some 1,300 packets, at the kernel's price of 768 bytes each: a flood of 50,000 a second may meet a process that
-# does not run for 25 ms, and no advertisement is lost. More would only make old news of what waits at the end.
-_BUFFER_BYTES = 512 << 10
-_STRANGER_BUFFER_BYTES = 16 << 10
+# Some 5,400 packets, at the kernel's price of 768 bytes each: a flood of 180,000 a second may meet a process that
+# does not run for 30 ms, and no advertisement is lost. More would only make old news of what waits at the end.
+_BUFFER_BYTES = 2 << 20
+_NEWCOMERS_BUFFER_BYTES = 256 << 10
+_NEWCOMERS_SHARE = 4
+"""Of what is read in one go, a newcomer's part is at most one in so many."""
 _LEVEL = {4: socket.IPPROTO_IP, 6: socket.IPPROTO_IPV6}
 
 _Control = list[tuple[int, int, bytes]]
 _Target = tuple[str, int] | tuple[str, int, int, int]
+_R = TypeVar("_R", bound=Receiver)
 
 
-class Received(NamedTuple):
-    payload: bytes
-    ttl: int
-    source: IPAddress
+class CarpSocket:
+    """Sends, and receives what has the shape of CARP and one of the vhids.
 
+    Members, once they are known, are heard by a socket of their own, so that a flood from invented senders takes no
+    room from them; and who sends from an address that this machine holds by another one.
+    """
 
-class _Receiver:
-    """A filtered protocol 112 socket bound to one interface."""
-
-    def __init__(self, interface: str, family: Literal[4, 6], program: bytes) -> None:
-        self.taken = 0
-        """How many packets were received."""
+    def __init__(self, interface: str, index: int, family: Literal[4, 6], vhids: Vhids = None) -> None:
         self._interface = interface
-        self._sources: dict[bytes | str, IPAddress] = {}
-        self.receive: Callable[[int], list[Received]] = self._receive_v4 if family == 4 else self._receive_v6
-        kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
-        try:
-            self._socket = socket.socket(socket.AF_INET if family == 4 else socket.AF_INET6, kind, PROTOCOL_CARP)
-        except OSError as error:
-            raise self._unusable(error) from None
-        try:
-            attach(self._socket, program)
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
-            if family == 6:
-                self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
-            self.receive(_CACHED_MAX)  # what came in before filter and interface were set
-        except OSError as error:
-            self._socket.close()
-            raise self._unusable(error) from None
-        self._dropped = self._drops()
-
-    def fileno(self) -> int:
-        return self._socket.fileno()
-
-    def close(self) -> None:
-        self._socket.close()
-
-    def unread(self) -> int:
-        """How many packets found no room since last time.
-
-        While there is no room the kernel counts all of protocol 112, for it asks the filter only afterwards.
-        """
-        before, self._dropped = self._dropped, self._drops()
-        return (self._dropped - before) & 0xFFFFFFFF
-
-    def _drops(self) -> int:
-        information = self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 9 * 4)
-        if len(information) < 9 * 4:  # QEMU's user emulation does not know the option
-            return 0
-        return int(struct.unpack_from("=I", information, 4 * _MEMINFO_DROPS)[0])
-
-    def _receive_v4(self, limit: int) -> list[Received]:
-        """What lies ready, `limit` packets at most."""
-        received: list[Received] = []
-        sources = self._sources
-        try:
-            for _ in range(limit):
-                packet = self._socket.recv(_PACKET_MAX)
-                raw = packet[12:16]
-                source = sources.get(raw) or self._remember(raw, IPv4Address(raw))
-                received.append(Received(packet[(packet[0] & 15) * 4 :], packet[8], source))
-        except BlockingIOError:
-            pass
-        self.taken += len(received)
-        return received
-
-    def _receive_v6(self, limit: int) -> list[Received]:
-        """What lies ready, `limit` packets at most."""
-        received: list[Received] = []
-        sources = self._sources
-        try:
-            for _ in range(limit):
-                payload, control, _flags, sender = self._socket.recvmsg(_PACKET_MAX, _CONTROL_MAX)
-                text: str = sender[0]
-                source = sources.get(text) or self._remember(text, IPv6Address(text.partition("%")[0]))
-                hops = int.from_bytes(control[0][2], byteorder) if control else 0
-                received.append(Received(payload, hops, source))
-        except BlockingIOError:
-            pass
-        self.taken += len(received)
-        return received
-
-    def _unusable(self, error: OSError) -> OSError:
-        hint = ": CAP_NET_RAW is needed" if error.errno == errno.EPERM else ""
-        text = f"cannot use IP protocol {PROTOCOL_CARP} on {self._interface}: {os.strerror(error.errno or 0)}{hint}"
-        return OSError(error.errno, text)
-
-    def _remember(self, key: bytes | str, source: IPAddress) -> IPAddress:
-        if len(self._sources) >= _CACHED_MAX:
-            self._sources.clear()
-        self._sources[key] = source
-        return source
-
-
-class CarpSocket(_Receiver):
-    def __init__(self, interface: str, index: int, family: Literal[4, 6]) -> None:
-        super().__init__(interface, family, carp_only(family))
         self._index = index
-        self._family = family
-        with suppress(OSError):  # beyond net.core.rmem_max only with CAP_NET_ADMIN
-            self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER_BYTES)
+        self._family: Literal[4, 6] = family
+        self._vhids = vhids
+        self._known: frozenset[IPAddress] = frozenset()
+        self._held: frozenset[IPv4Address] = frozenset()
+        self._members = Receiver(interface, family, carp_only(family, vhids), _BUFFER_BYTES)
+        self._newcomers: Receiver | None = None
+        self._from_held: HeldSourceSocket | None = None
+        self._epoll = select.epoll()
+        self._epoll.register(self._members, select.EPOLLIN)
         self._groups: list[IPAddress] = []
         self._broadcaster: socket.socket | None = None
         self._envelopes: dict[tuple[IPAddress, IPAddress], tuple[_Control, _Target]] = {}
@@ -147,10 +67,83 @@ class CarpSocket(_Receiver):
             self.close()
             raise
 
+    def fileno(self) -> int:
+        """An epoll descriptor over all that is received by; it can be polled like any other."""
+        return self._epoll.fileno()
+
     def close(self) -> None:
-        super().close()
-        if self._broadcaster is not None:
-            self._broadcaster.close()
+        for opened in (*self._receivers, self._broadcaster):
+            if opened is not None:
+                opened.close()
+        self._epoll.close()
+
+    @property
+    def _receivers(self) -> list[Receiver]:
+        return [receiver for receiver in (self._members, self._from_held, self._newcomers) if receiver is not None]
+
+    @property
+    def taken(self) -> int:
+        """How many packets were received."""
+        return sum(receiver.taken for receiver in self._receivers)
+
+    def receive(self, limit: int) -> list[Received]:
+        """What lies ready, members first, `limit` packets of them at most."""
+        received = self._members.receive(limit)
+        if self._newcomers is not None:
+            received += self._newcomers.receive(max(1, limit // _NEWCOMERS_SHARE))
+        if self._from_held is not None:
+            # With accept_local=1 they come both ways.
+            received = [packet for packet in received if packet.source not in self._held]
+            received += self._from_held.receive(limit)
+        return received
+
+    def unread(self) -> int:
+        """How many packets found no room since last time."""
+        return sum(receiver.unread() for receiver in self._receivers)
+
+    def missed(self) -> bool:
+        """Whether something of a member may have found no room since last time."""
+        return self._members.overflowed()
+
+    def narrow_to(self, vhids: Vhids) -> None:
+        """From now on, what has one of these vhids."""
+        self._vhids = vhids
+        self._narrow()
+
+    def prefer(self, members: Collection[IPAddress]) -> None:
+        """Give these senders a socket of their own. None: all share one."""
+        known = frozenset(members)
+        if known != self._known:
+            self._known = known
+            self._narrow()
+
+    def hear_from(self, held: Collection[IPAddress]) -> None:
+        """This machine holds these addresses now: who sends from them is heard all the same."""
+        v4 = frozenset(address for address in held if isinstance(address, IPv4Address))
+        if self._family == 4 and v4 != self._held:
+            self._held = v4
+            self._narrow()
+
+    def _narrow(self) -> None:
+        program = newcomers_only(self._family, self._vhids, self._known) if self._known else None
+        self._newcomers = self._with(self._newcomers, Receiver, program, _NEWCOMERS_BUFFER_BYTES)
+        only_members = members_only(self._family, self._vhids, self._known)
+        self._members.narrow(only_members if self._known else carp_only(self._family, self._vhids))
+        program = carp_from(self._vhids, self._held) if self._held else None
+        self._from_held = self._with(self._from_held, HeldSourceSocket, program, _NEWCOMERS_BUFFER_BYTES)
+
+    def _with(self, receiver: _R | None, kind: type[_R], program: bytes | None, buffer_bytes: int) -> _R | None:
+        """A receiver with this filter, opened or closed where it takes that."""
+        if program is None:
+            if receiver is not None:
+                receiver.close()
+            return None
+        if receiver is None:
+            receiver = kind(self._interface, self._family, program, buffer_bytes)
+            self._epoll.register(receiver, select.EPOLLIN)
+        else:
+            receiver.narrow(program)
+        return receiver
 
     def join(self, group: IPAddress) -> None:
         """Take part in a multicast group on this interface; once is enough, twice does no harm."""
@@ -168,7 +161,7 @@ class CarpSocket(_Receiver):
     def send(self, payload: bytes, source: IPAddress, destination: IPAddress) -> None:
         envelope = self._envelopes.get((source, destination)) or self._envelope(source, destination)
         try:
-            self._socket.sendmsg((payload,), envelope[0], 0, envelope[1])
+            self._members.socket.sendmsg((payload,), envelope[0], 0, envelope[1])
         except OSError as error:
             raise self._unsent(error, source, destination) from None
 
@@ -205,7 +198,7 @@ class CarpSocket(_Receiver):
                 (_IPV6_MTU_DISCOVER, _PMTUDISC_DO),
             ]
         for option, value in options:
-            self._socket.setsockopt(_LEVEL[self._family], option, value)
+            self._members.socket.setsockopt(_LEVEL[self._family], option, value)
 
     def _membership(self, group: IPAddress, join: bool) -> None:
         if self._family == 4:
@@ -215,7 +208,7 @@ class CarpSocket(_Receiver):
             option = socket.IPV6_JOIN_GROUP if join else socket.IPV6_LEAVE_GROUP
             value = struct.pack("=16si", group.packed, self._index)
         try:
-            self._socket.setsockopt(_LEVEL[self._family], option, value)
+            self._members.socket.setsockopt(_LEVEL[self._family], option, value)
         except OSError as error:
             verb = "join" if join else "leave"
             text = f"cannot {verb} {group} on {self._interface}: {os.strerror(error.errno or 0)}"
@@ -241,19 +234,3 @@ class CarpSocket(_Receiver):
         reason = os.strerror(error.errno or 0)
         text = f"cannot send from {source} to {destination} on {self._interface}: {reason}"
         return OSError(error.errno, text)
-
-
-class StrangerSocket(_Receiver):
-    """A sample of what else uses protocol 112 here: VRRP, cut short, a wrong TTL, garbage.
-
-    It joins no group: what multicast it sees, it sees because a CarpSocket on this interface joined.
-    """
-
-    def __init__(self, interface: str, index: int, family: Literal[4, 6]) -> None:
-        super().__init__(interface, family, strangers_only(family))
-        self._index = index
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _STRANGER_BUFFER_BYTES)
-
-    def sample(self, limit: int) -> tuple[list[Received], int]:
-        """What was there, `limit` packets at most, and how many found no room since last time."""
-        return self.receive(limit), self.unread()

@@ -93,7 +93,7 @@ class Netlink:
         answer: Route | None = None
         for kind, _flags, sequence, message in self._answers():
             if kind == NLMSG_ERROR:
-                number, words = _refusal(message)
+                number, words = refusal(message)
                 if number not in _UNREACHABLE:
                     raise NetlinkError(
                         number, _say(f"route to {destination}", number, words), ((sequence, number, words),)
@@ -109,7 +109,7 @@ class Netlink:
             self._socket.send(part)
             for kind, _flags, sequence, message in self._answers():
                 if kind == NLMSG_ERROR:
-                    number, words = _refusal(message)
+                    number, words = refusal(message)
                     if number:
                         failures.append((sequence, number, words))
         if failures:
@@ -136,7 +136,7 @@ class Netlink:
             if kind == NLMSG_DONE:
                 done = True
             elif kind == NLMSG_ERROR:
-                number, words = _refusal(message)
+                number, words = refusal(message)
                 raise NetlinkError(number, _say("netlink dump", number, words), ((sequence, number, words),))
             else:
                 messages.append((kind, message))
@@ -169,7 +169,7 @@ def _slices(batch: bytes) -> Iterator[bytes]:
         yield batch[start:]
 
 
-def _refusal(message: bytes) -> tuple[int, str]:
+def refusal(message: bytes) -> tuple[int, str]:
     """The errno (0 for a mere acknowledgement) and what the kernel says in words, if it does."""
     number = -struct.unpack_from("=i", message, HEADER.size)[0]
     if HEADER.unpack_from(message)[2] & _NLM_F_ACK_TLVS:

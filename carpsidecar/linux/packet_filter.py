@@ -12,7 +12,7 @@ A load beyond the end refuses the packet whatever the program meant, so lengths 
 import array
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from typing import Literal, NamedTuple
 
@@ -21,7 +21,16 @@ _NET_OFF, _AD_OFF = 0x100000000 - 0x100000, 0x100000000 - 0x1000
 _AD_PACKET_TYPE = _AD_OFF + 4
 _PACKET_MULTICAST = 2  # host, broadcast, multicast; beyond it what is for others, or goes out
 _TAKE_ALL, _REFUSE = 0xFFFFFFFF, 0
-_ADDRESSES_IN_KERNEL_MAX = 16
+_JUMP = 0x05
+_VALUES_MAX = 2500
+"""A program has 4096 instructions at most, and each value takes less than one and a half."""
+_LEAF = 16
+
+_COMPATIBLE_SIZE = 36
+_HARDENED_MIN, _HARDENED_MAX = 92, 492
+
+
+IPAddress = IPv4Address | IPv6Address
 
 
 class Step(NamedTuple):
@@ -53,6 +62,10 @@ def length() -> Step:
     return Step(0x80)
 
 
+def half_after_header(offset: int) -> Step:
+    return Step(0x48, offset)
+
+
 def header_length() -> Step:
     """X becomes the length of the IPv4 header at byte 0."""
     return Step(0xB1, 0)
@@ -78,8 +91,36 @@ def when_above(value: int, label: str) -> Step:
     return Step(0x25, value, label, "")
 
 
+def unless_at_least(value: int, label: str) -> Step:
+    return Step(0x35, value, "", label)
+
+
+def jump(label: str) -> Step:
+    """However far: other jumps reach 255 instructions."""
+    return Step(_JUMP, 0, label)
+
+
 def answer(value: int) -> Step:
     return Step(0x06, value)
+
+
+def among(values: Collection[int], found: str, missing: str) -> list[Step | str]:
+    """Goes to one label where the value is one of these, else to the other. By halving: a thousand values cost ten
+    comparisons."""
+
+    def part(values: Sequence[int], name: str) -> list[Step | str]:
+        if len(values) <= _LEAF:
+            hit = f"{name} hit"
+            return [*(when(value, hit) for value in values), jump(missing), hit, jump(found)]
+        middle = len(values) // 2
+        low, high = f"{name}0", f"{name}1"
+        return [
+            Step(0x25, values[middle - 1], "", low), jump(high),
+            low, *part(values[:middle], low),
+            high, *part(values[middle:], high),
+        ]  # fmt: skip
+
+    return part(sorted(set(values)), f"among {found} ")
 
 
 def assemble(lines: Sequence[Step | str]) -> bytes:
@@ -95,10 +136,13 @@ def assemble(lines: Sequence[Step | str]) -> bytes:
     def distance(label: str, here: int) -> int:
         return places[label] - here - 1 if label else 0
 
-    return b"".join(
-        struct.pack("=HBBI", step.code, distance(step.when_true, at), distance(step.when_false, at), step.operand)
-        for at, step in enumerate(steps)
-    )
+    def packed(step: Step, at: int) -> bytes:
+        if step.code == _JUMP:
+            return struct.pack("=HBBI", _JUMP, 0, 0, distance(step.when_true, at))
+        true, false = distance(step.when_true, at), distance(step.when_false, at)
+        return struct.pack("=HBBI", step.code, true, false, step.operand)
+
+    return b"".join(packed(step, at) for at, step in enumerate(steps))
 
 
 def attach(sock: socket.socket, program: bytes) -> None:
@@ -107,36 +151,58 @@ def attach(sock: socket.socket, program: bytes) -> None:
     sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", len(program) // 8, address))
 
 
-def carp_only(family: Literal[4, 6]) -> bytes:
-    """Takes what has the shape of CARP: whole, TTL 255, 36 bytes, version 2 or 3, type 1, authlen 7."""
-    return _by_shape(family, carp=_TAKE_ALL, other=_REFUSE)
+Vhids = Collection[int] | None
+"""None: any."""
 
 
-def strangers_only(family: Literal[4, 6]) -> bytes:
+def carp_only(family: Literal[4, 6], vhids: Vhids = None) -> bytes:
+    """Takes what has the shape of CARP and one of these vhids: whole, TTL 255, and either 36 bytes, version 2,
+    type 1, authlen 7, or as long as packets of the hardened mode are, and of one of its kinds."""
+    return _by_shape(family, vhids, [], _TAKE_ALL, _TAKE_ALL, _REFUSE)
+
+
+def strangers_only(family: Literal[4, 6], vhids: Vhids = None) -> bytes:
     """The exact complement of carp_only: the same program with its two answers exchanged."""
-    return _by_shape(family, carp=_REFUSE, other=_TAKE_ALL)
+    return _by_shape(family, vhids, [], _REFUSE, _REFUSE, _TAKE_ALL)
+
+
+def members_only(family: Literal[4, 6], vhids: Vhids, sources: Collection[IPAddress]) -> bytes:
+    """Of what carp_only takes, what comes from these sources; for IPv6 from any with the same last four bytes."""
+    return _by_shape(family, vhids, sources, _TAKE_ALL, _REFUSE, _REFUSE)
+
+
+def newcomers_only(family: Literal[4, 6], vhids: Vhids, sources: Collection[IPAddress]) -> bytes:
+    """Of what carp_only takes, what members_only does not."""
+    return _by_shape(family, vhids, sources, _REFUSE, _TAKE_ALL, _REFUSE)
+
+
+def carp_from(vhids: Vhids, sources: Collection[IPv4Address]) -> bytes:
+    """For a cooked packet socket: of what carp_only takes, what other machines send from these addresses."""
+    incoming = [byte(_AD_PACKET_TYPE), when_above(_PACKET_MULTICAST, "other"), byte(9), unless(112, "other")]
+    return _by_shape(4, vhids, sources, _TAKE_ALL, _REFUSE, _REFUSE, incoming)
 
 
 def claims_of(
     family: Literal[4, 6], own_mac: bytes, addresses: Sequence[IPv4Address] | Sequence[IPv6Address]
 ) -> bytes:
-    """Takes ARP (4) or neighbour advertisements (6) by others about these addresses; up to 16 are matched here."""
-    at, mac_at = (28, 22) if family == 4 else (62, 6)
-    shape = _ARP_SHAPE if family == 4 else _ADVERTISEMENT_SHAPE
-    few: list[Step | str] = []
-    if len(addresses) <= _ADDRESSES_IN_KERNEL_MAX:
-        for number, packed in enumerate(address.packed for address in addresses):
-            for part, value in enumerate(struct.unpack(f">{len(packed) // 4}I", packed)):
-                few += [word(at + 4 * part), unless(value, f"next {number}")]
-            few += [answer(_TAKE_ALL), f"next {number}"]
-        few.append(answer(_REFUSE))
+    """Takes ARP (4) or neighbour advertisements (6) by others about these addresses.
+
+    For IPv6 also about any with the same last four bytes, and for more than 2,500 about any at all: whoever reads
+    compares for himself.
+    """
+    at, mac_at, shape = (28, 22, _ARP_SHAPE) if family == 4 else (74, 6, _ADVERTISEMENT_SHAPE)
+    ends = {int.from_bytes(address.packed[-4:], "big") for address in addresses}
+    of_ours = [word(at), *among(ends, "take", "other")] if len(ends) <= _VALUES_MAX else []
     return assemble(
         [
-            byte(_AD_PACKET_TYPE), when_above(_PACKET_MULTICAST, "other"),
+            byte(_AD_PACKET_TYPE), when_above(_PACKET_MULTICAST, "drop"),
             *shape,
             word(mac_at), unless(int.from_bytes(own_mac[:4], "big"), "foreign"),
-            half(mac_at + 4), when(int.from_bytes(own_mac[4:], "big"), "other"),
-            "foreign", *few, answer(_TAKE_ALL),
+            half(mac_at + 4), when(int.from_bytes(own_mac[4:], "big"), "drop"),
+            "foreign", jump("search"),
+            "drop", answer(_REFUSE),
+            "search", *of_ours,
+            "take", answer(_TAKE_ALL),
             "other", answer(_REFUSE),
         ]
     )  # fmt: skip
@@ -155,37 +221,61 @@ def no_renewals() -> bytes:
     )  # fmt: skip
 
 
+def nftables_losses() -> bytes:
+    """For the fence: takes news of nftables that begin with the deletion of a table, chain, rule or set."""
+    deletions = [when(socket.htons(10 << 8 | what), "take") for what in (2, 5, 8, 11)]
+    return assemble([half(4), *deletions, answer(_REFUSE), "take", answer(_TAKE_ALL)])
+
+
 # Ethernet, IPv4, 6 and 4 bytes long; a sender address of 0.0.0.0 is a probe and claims nothing (RFC 5227).
 _ARP_SHAPE = [
-    word(14), unless(0x00010800, "other"),
-    half(18), unless(0x0604, "other"),
-    word(28), when(0, "other"),
+    word(14), unless(0x00010800, "drop"),
+    half(18), unless(0x0604, "drop"),
+    word(28), when(0, "drop"),
 ]  # fmt: skip
 _ADVERTISEMENT_SHAPE = [
-    half(20), unless(58 << 8 | 255, "other"),
-    byte(54), unless(136, "other"),
+    half(20), unless(58 << 8 | 255, "drop"),
+    byte(54), unless(136, "drop"),
 ]  # fmt: skip
 
 
-def _by_shape(family: Literal[4, 6], carp: int, other: int) -> bytes:
+def _by_shape(
+    family: Literal[4, 6],
+    vhids: Vhids,
+    sources: Collection[IPAddress],
+    known: int,
+    unknown: int,
+    other: int,
+    first: Sequence[Step] = (),
+) -> bytes:
     if family == 4:
         header = [
             half(6), keep_bits(0x3FFF), unless(0, "other"),  # more fragments, or a later one
             byte(8), unless(255, "other"),
-            header_length(), half(2), minus_header(), unless(36, "other"),
+            header_length(),
         ]  # fmt: skip
+        payload_length, source = [half(2), minus_header()], word(12)
     else:
-        header = [
-            byte(_NET_OFF + 7), unless(255, "other"),
-            length(), unless(36, "other"),
-            Step(0x01, 0),  # X = 0: the payload stands at byte 0
-        ]  # fmt: skip
+        header = [byte(_NET_OFF + 7), unless(255, "other"), Step(0x01, 0)]  # X = 0: the payload stands at byte 0
+        payload_length, source = [length()], word(_NET_OFF + 20)
+    ends = [int.from_bytes(address.packed[-4:], "big") for address in sources]
     return assemble(
         [
-            *header,
-            byte_after_header(0), when(0x21, "known"), unless(0x31, "other"),
-            "known", byte_after_header(3), unless(7, "other"),
-            answer(carp),
+            *first, *header,
+            *payload_length, unless_at_least(_COMPATIBLE_SIZE, "other"),
+            byte_after_header(0), when(0x21, "compatible"), when(0x31, "compatible"),
+            when(0x32, "hardened"), when(0x33, "hardened"), unless(0x34, "other"),
+            "hardened",
+            *payload_length, unless_at_least(_HARDENED_MIN, "other"), when_above(_HARDENED_MAX, "other"),
+            half_after_header(2), jump("vhid"),
+            "compatible", *payload_length, unless(_COMPATIBLE_SIZE, "other"),
+            byte_after_header(3), unless(7, "other"),
+            byte_after_header(1), jump("vhid"),
             "other", answer(other),
+            "vhid", *([] if vhids is None else among(vhids, "ours", "not ours")),
+            "ours", source, *(among(ends, "known", "unknown") if ends else [jump("unknown")]),
+            "known", answer(known),
+            "unknown", answer(unknown),
+            "not ours", answer(other),
         ]
     )  # fmt: skip

@@ -1,6 +1,7 @@
 """Announcements, byte by byte on the wire and in the other machine's neighbour table."""
 
 import errno
+import socket
 import struct
 from collections.abc import Iterator
 from ipaddress import IPv6Address, ip_address, ip_interface
@@ -102,3 +103,21 @@ def test_announcing_on_a_link_that_is_off_is_an_error(nodes: tuple[Node, Node]) 
 def test_an_interface_without_ethernet_address_is_refused() -> None:
     with pytest.raises(AnnounceError, match="tun0 has no Ethernet address"):
         Announcer(7, b"", "tun0")
+
+
+def test_answers_to_others_are_so_many_a_second(nodes: tuple[Node, Node]) -> None:
+    many: list[IPAddress] = [ip_address(f"10.7.{n // 200}.{n % 200}") for n in range(1000)]
+    left, right = nodes
+    tap = wire_tap(right, ETH_P_ARP)
+    tap.setsockopt(socket.SOL_SOCKET, 33, 4 << 20)  # SO_RCVBUFFORCE: room for them all
+    with left.inside():
+        announcer = Announcer(left.index, left.mac, "net0")
+    assert announcer.answer(many, now=100.0) == many[200:]
+    assert announcer.answer(many[200:], now=100.0) == many[200:]
+    assert announcer.answer(many[200:], now=100.5) == many[300:]
+    assert announcer.answer(many[300:], now=1000.0) == many[500:]
+    announcer.announce([VIP])  # of our own accord: no matter what was answered
+    last = frames(tap, 1002)[-1]
+    assert last[28:32] == VIP.packed
+    announcer.close()
+    tap.close()

@@ -10,7 +10,7 @@ from typing import Literal
 import pytest
 
 from carpsidecar.linux.carp_socket import CarpSocket, Received, StrangerSocket
-from carpsidecar.linux.frames import internet_checksum
+from carpsidecar.linux.frames import internet_checksum, ipv4_packet
 from tests.network.linux.helpers import Node, carp_payload, frames, gather, inject, readable, two_nodes, wire_tap
 
 pytestmark = pytest.mark.network
@@ -268,3 +268,95 @@ def test_receive_is_bounded(nodes: tuple[Node, Node]) -> None:
     assert len(got) <= 2
     gather(carp, lambda: carp.receive(1), lambda rest: len(rest) + len(got) == 5)
     carp.close()
+
+
+def advertisement_from(source: str) -> bytes:
+    """An Ethernet frame from node 1 to the group, over IPv4."""
+    packet = ipv4_packet(112, IPv4Address(source), IPv4Address("224.0.0.18"), GOOD)
+    return GROUP_MAC[4] + bytes([2, 0, 0, 0, 0, 2]) + b"\x08\x00" + packet
+
+
+def received_from(carp: CarpSocket, count: int) -> list[str]:
+    return [str(r.source) for r in gather(carp, lambda: carp.receive(64), lambda got: len(got) >= count)]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_other_vhids_go_to_the_strangers(nodes: tuple[Node, Node], family: Family) -> None:
+    with nodes[1].inside():
+        strangers = StrangerSocket("net0", nodes[1].index, family, [7, 8])
+    carp = open_carp(nodes[1], family)
+    carp.narrow_to([7, 8])
+    for vhid in (9, 8):
+        inject(nodes[0], packet(family, carp_payload(b1=vhid)))
+    (taken,) = gather(carp, lambda: carp.receive(10), lambda got: len(got) == 1)
+    assert taken.payload[1] == 8
+    (strange,) = gather(strangers, lambda: strangers.sample(10)[0], lambda got: len(got) == 1)
+    assert strange.payload[1] == 9
+    strangers.close()
+    carp.close()
+
+
+def test_a_flood_of_unknown_senders_takes_no_room_from_members(nodes: tuple[Node, Node]) -> None:
+    carp = open_carp(nodes[0], 4)
+    with nodes[0].inside():
+        carp.prefer([ip_address("10.0.0.2")])
+    with nodes[1].inside(), socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as sender:
+        sender.bind(("net0", 0))
+        invented = [advertisement_from(f"10.0.0.{n}") for n in range(100, 150)]
+        for _ in range(200):
+            for frame in invented:
+                sender.send(frame)
+            sender.send(advertisement_from("10.0.0.2"))
+    heard = 0
+    while heard < 200:
+        assert readable(carp)
+        received = carp.receive(64)
+        assert sum(str(r.source) != "10.0.0.2" for r in received) <= 16
+        heard += sum(str(r.source) == "10.0.0.2" for r in received)
+    assert carp.unread() > 0
+    assert not carp.missed()
+    carp.prefer([])
+    carp.receive(100_000)
+    inject(nodes[1], advertisement_from("10.0.0.99"))
+    assert received_from(carp, 1) == ["10.0.0.99"]
+    carp.close()
+
+
+def test_a_flood_under_a_members_address_is_noticed(nodes: tuple[Node, Node]) -> None:
+    carp = open_carp(nodes[0], 4)
+    with nodes[0].inside():
+        carp.prefer([ip_address("10.0.0.2")])
+    assert not carp.missed()
+    with nodes[1].inside(), socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as sender:
+        sender.bind(("net0", 0))
+        frame = advertisement_from("10.0.0.2")
+        for _ in range(12000):
+            sender.send(frame)
+    assert carp.missed()
+    assert not carp.missed()
+    carp.close()
+
+
+@pytest.mark.parametrize("accept_local", ["0", "1"])
+def test_a_peer_that_sends_from_an_address_that_we_hold(nodes: tuple[Node, Node], accept_local: str) -> None:
+    """The kernel drops it as a martian; where it is told not to, it is still heard once and not twice."""
+    holder = nodes[0]
+    carp = open_carp(holder, 4)
+    holder.ip("addr", "add", "10.0.0.100/32", "dev", "net0")
+    holder.sysctl("ipv4/conf/net0/accept_local", accept_local)
+    try:
+        with holder.inside():
+            carp.hear_from([IPv4Address("10.0.0.100"), IPv6Address("fd00::100")])
+        for source in ("10.0.0.100", "10.0.0.2", "10.0.0.100"):
+            inject(nodes[1], advertisement_from(source))
+        inject(holder, advertisement_from("10.0.0.100"))  # our own sending is not heard
+        assert sorted(received_from(carp, 3)) == ["10.0.0.100", "10.0.0.100", "10.0.0.2"]
+        assert not readable(carp, 0.1)
+        with holder.inside():
+            carp.hear_from([])
+        holder.ip("addr", "del", "10.0.0.100/32", "dev", "net0")
+        inject(nodes[1], advertisement_from("10.0.0.100"))
+        assert received_from(carp, 1) == ["10.0.0.100"]
+    finally:
+        holder.sysctl("ipv4/conf/net0/accept_local", "0")
+        carp.close()

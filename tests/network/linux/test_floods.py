@@ -15,7 +15,7 @@ from tests.network.linux.helpers import Node, carp_payload, gather, two_nodes
 
 pytestmark = pytest.mark.network
 
-FLOOD = 5000
+FLOOD = 12000
 VIP, GROUP = IPv4Address("10.0.0.100"), IPv4Address("224.0.0.18")
 FOREIGN = bytes.fromhex("02bbbbbbbbbb")
 

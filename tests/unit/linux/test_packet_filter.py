@@ -37,8 +37,8 @@ def accepts(program: bytes, data: bytes, network_header: bytes = b"", packet_typ
         at += 1
         if code == 0x06:
             return int(k)
-        if code in (0x20, 0x28, 0x30, 0x50):
-            value = load(k + x if code == 0x50 else k, {0x20: 4, 0x28: 2}.get(code, 1))
+        if code in (0x20, 0x28, 0x30, 0x48, 0x50):
+            value = load(k + x if code in (0x48, 0x50) else k, {0x20: 4, 0x28: 2, 0x48: 2}.get(code, 1))
             if value is None:
                 return 0
             a = value
@@ -56,6 +56,10 @@ def accepts(program: bytes, data: bytes, network_header: bytes = b"", packet_typ
             at += yes if a == k else no
         elif code == 0x25:
             at += yes if a > k else no
+        elif code == 0x35:
+            at += yes if a >= k else no
+        elif code == 0x05:
+            at += k
         else:
             raise AssertionError(f"unknown instruction {code:#x}")
 
@@ -112,7 +116,7 @@ def test_the_two_are_complements_whatever_comes(family: Literal[4, 6]) -> None:
         assert carp != stranger
 
 
-@pytest.mark.parametrize("count", [1, 16, 17, 255])
+@pytest.mark.parametrize("count", [1, 16, 17, 255, 1000, 2501])
 def test_claims(count: int) -> None:
     v4 = [IPv4Address(int(IPv4Address("192.0.2.0")) + n) for n in range(count)]
     v6 = [IPv6Address(int(IPv6Address("fd00::")) + n) for n in range(count)]
@@ -123,9 +127,10 @@ def test_claims(count: int) -> None:
     for address6 in v6:
         assert accepts(advertisement, neighbour_advertisement(FOREIGN, address6, router=False))
         assert not accepts(advertisement, neighbour_advertisement(OWN, address6, router=False))
-    in_kernel = count <= 16
-    stranger = gratuitous_arp(FOREIGN, IPv4Address("203.0.113.1"))[0]
-    assert bool(accepts(arp, stranger)) != in_kernel
+    in_kernel = count <= 2500
+    for strange in (min(v4) - 1, max(v4) + 1, IPv4Address("203.0.113.1")):
+        assert bool(accepts(arp, gratuitous_arp(FOREIGN, strange)[0])) != in_kernel
+    assert max(len(arp), len(advertisement)) <= 8 * 4096
     assert not accepts(arp, gratuitous_arp(FOREIGN, IPv4Address("0.0.0.0"))[0])  # a probe claims nothing
     for packet_type in (3, 4, 5):  # for another host, outgoing, looped back
         assert not accepts(arp, gratuitous_arp(FOREIGN, v4[0])[0], packet_type=packet_type)
