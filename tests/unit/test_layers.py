@@ -1,60 +1,17 @@
 """Which layer may import which, with nothing hidden behind TYPE_CHECKING or in a function."""
 
-import ast
 import sys
-from functools import cache
-from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[2] / "carpsidecar"
+from tests.support.imports import imported_by, imports_of, layer, modules
+
 LINES_MAX = 350
 WITH_A_REASON = {
     "carpsidecar.protocol.election": "the table of docs/protocol.md, whole",
     "carpsidecar.engine.group": "one method an action of the member, and one an event",
 }
 OF_THE_OUTSIDE = {"socket", "asyncio", "os", "time", "select", "threading", "subprocess", "pyroute2"}
-
-
-@cache
-def modules() -> dict[str, Path]:
-    def name(path: Path) -> str:
-        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
-        return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-    return {name(path): path for path in PACKAGE.rglob("*.py")}
-
-
-@cache
-def imports_of(module: str) -> frozenset[str]:
-    """Everything that this module's text imports, wherever it does: modules of ours by their full name."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(modules()[module].read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{module}: relative import"
-            for alias in node.names:
-                within = f"{node.module}.{alias.name}"
-                found.add(within if within in modules() else str(node.module))
-    return frozenset(found)
-
-
-def layer(module: str) -> str:
-    """The folder under carpsidecar/, or the module's own name there."""
-    return module.split(".")[1] if "." in module else module
-
-
-def imports_between_layers() -> list[tuple[str, str]]:
-    """Each layer with each other layer of ours that it imports."""
-    return sorted(
-        {
-            (layer(module), layer(target))
-            for module in modules()
-            for target in imports_of(module)
-            if target.startswith("carpsidecar.") and layer(target) != layer(module)
-        }
-    )
 
 
 def circle() -> list[str]:
@@ -91,27 +48,15 @@ def test_what_decides_has_neither_socket_nor_clock(name: str) -> None:
         assert not roots & OF_THE_OUTSIDE, module
 
 
-@pytest.mark.parametrize(
-    ("name", "may_import"),
-    [
-        ("protocol", set()),
-        ("linux", set()),
-        ("ipc", set()),
-        ("lab", set()),
-        ("member", {"protocol"}),
-        ("config", {"protocol", "ipc"}),
-        ("status", {"ipc", "linux"}),
-        ("engine", {"protocol", "member", "linux", "config", "ipc", "drained", "logs"}),
-        ("reporter", {"linux", "status", "ipc", "drained", "logs"}),
-    ],
-)
-def test_a_layer_imports_no_other_than(name: str, may_import: set[str]) -> None:
-    found = {target for importer, target in imports_between_layers() if importer == name}
-    assert found <= may_import
+def test_protocol_and_kernel_do_not_know_each_other_nor_the_engine_the_reporter() -> None:
+    assert imported_by("protocol") == imported_by("linux") == set()
+    assert imported_by("member") == {"protocol"}
+    assert "reporter" not in imported_by("engine")
+    assert "engine" not in imported_by("reporter")
 
 
 def test_nothing_imports_the_commands() -> None:
-    assert {importer for importer, target in imports_between_layers() if target == "cli"} == {"__main__"}
+    assert {name for name in map(layer, modules()) if "cli" in imported_by(name)} == {"__main__"}
 
 
 def test_the_protocol_needs_nothing_from_outside_but_cryptography() -> None:
