@@ -12,6 +12,7 @@ from carpsidecar.config.sources import Config
 from carpsidecar.doctor.listener import Observed
 from carpsidecar.engine.settings import advskew_of
 from carpsidecar.linux.capabilities import missing
+from carpsidecar.linux.instance_lock import holders
 from carpsidecar.linux.netlink import IPAddress, Link, Netlink
 from carpsidecar.linux.routes import interface_for, source_for
 from carpsidecar.protocol.packet import VERSION_COMPATIBLE, VERSION_HARDENED
@@ -108,17 +109,14 @@ def read_machine(config: Config, netlink: Netlink) -> Machine:
 
 
 def find_daemon(interface: str, vhid: int) -> Daemon | None:
-    """Who holds the lock of this group. Source: proc(5), /proc/net/unix and /proc/pid/stat."""
-    name = f"@carpsidecar/{interface}/{vhid}"
-    for line in Path("/proc/net/unix").read_text(errors="replace").splitlines():
-        fields = line.split(maxsplit=7)
-        if len(fields) == 8 and fields[7] == name:
-            pid = _owner(fields[6])
-            return Daemon(pid, _age_s(pid) if pid is not None else None)
+    """Who holds the lock of this group. Source: proc(5), /proc/pid/fd and /proc/pid/stat."""
+    for inode in holders(interface, vhid):
+        pid = _owner(inode)
+        return Daemon(pid, _age_s(pid) if pid is not None else None)
     return None
 
 
-def _owner(inode: str) -> int | None:
+def _owner(inode: int) -> int | None:
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             for descriptor in (process / "fd").iterdir():

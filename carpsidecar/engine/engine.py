@@ -18,7 +18,6 @@ from carpsidecar.engine.interface import Interface
 from carpsidecar.engine.report import counters, drops, snapshot, status_line
 from carpsidecar.engine.settings import keeps_state
 from carpsidecar.engine.startup import (
-    InstanceLock,
     StartError,
     check_sources,
     drained_before,
@@ -27,6 +26,7 @@ from carpsidecar.engine.startup import (
     take_off_left_over,
 )
 from carpsidecar.ipc.messages import GroupCommand, GroupGone, GroupSnapshot, Heartbeat, Notice, Result
+from carpsidecar.linux.instance_lock import InstanceLock
 from carpsidecar.linux.monitor import AddressAdded, AddressRemoved, LinkChanged, LinkGone, Monitor, Overrun
 from carpsidecar.linux.netlink import Link, Netlink
 from carpsidecar.logs import in_words, log

@@ -1,7 +1,5 @@
 """What is looked at before a group starts: its interface, a second engine, a former run's addresses, its own."""
 
-import errno
-import socket
 from dataclasses import replace
 from logging import WARNING
 
@@ -11,6 +9,7 @@ from carpsidecar.config.schema import ConfigError
 from carpsidecar.config.sources import Config
 from carpsidecar.engine.group import Group
 from carpsidecar.ipc.messages import SetDemotion
+from carpsidecar.linux.instance_lock import AlreadyLocked, InstanceLock
 from carpsidecar.linux.lease import left_over, take_off
 from carpsidecar.linux.netlink import Netlink
 from carpsidecar.linux.routes import interface_for
@@ -21,38 +20,16 @@ class StartError(Exception):
     """What keeps the engine from starting: one line that says what was found, and what to do."""
 
 
-class InstanceLock:
-    """Makes sure that one node has one engine for a group: two would take each other's addresses off.
-
-    An abstract Unix socket belongs to the network namespace, as the interface does, and is gone with its process,
-    however that ends (unix(7)).
-
-    Raises:
-        OSError: another process has it (EADDRINUSE).
-    """
-
-    def __init__(self, interface: str, vhid: int) -> None:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-        try:
-            self._socket.bind(f"\0carpsidecar/{interface}/{vhid}")
-        except OSError:
-            self._socket.close()
-            raise
-
-    def close(self) -> None:
-        self._socket.close()
-
-
 def lock_instance(interface: str, vhid: int) -> InstanceLock:
     """Raises: StartError where another process serves the group."""
     try:
         return InstanceLock(interface, vhid)
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            raise StartError(f"vhid {vhid} on {interface}: {in_words(error)}") from None
+    except AlreadyLocked:
         raise StartError(
             f"vhid {vhid} on {interface}: another carpsidecar serves it on this machine: stop that one first"
         ) from None
+    except OSError as error:
+        raise StartError(f"vhid {vhid} on {interface}: {in_words(error)}") from None
 
 
 def resolve_interfaces(netlink: Netlink, config: Config) -> list[GroupConfig]:
