@@ -58,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if PurePath(sys.argv[0]).name == "ucarp":
             argv = ["ucarp", *argv]
     try:
+        _open_standard_descriptors()
         status = _dispatch(argv)
         sys.stdout.flush()
     except BrokenPipeError:
@@ -73,6 +74,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return explain(error)
     return status
+
+
+def _open_standard_descriptors() -> None:
+    """Open /dev/null as those of 0, 1 and 2 that are closed: a socket of such a number would get log lines."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest number that is free: this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 (for as long as we run)
 
 
 def _dispatch(argv: Sequence[str]) -> int:

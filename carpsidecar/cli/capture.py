@@ -100,7 +100,9 @@ def _verifier(given: dict[str, Any]) -> "Verifier | None":
         return None
     from carpsidecar.capture.verify import Verifier
     from carpsidecar.config.passphrase import read_passphrase
+    from carpsidecar.linux.capabilities import forbid_core_dumps
 
+    forbid_core_dumps()
     addresses = []
     for text in given["vip"]:
         try:

@@ -10,6 +10,7 @@ from carpsidecar.cli.flags import PRECEDENCE, add_settings, source_of
 from carpsidecar.cli.parser import Parser
 from carpsidecar.config.schema import FILE_ONLY, GROUP_FIELDS
 from carpsidecar.config.sources import Config, load
+from carpsidecar.linux.capabilities import forbid_core_dumps
 
 _USAGE = """\
 usage: carpsidecar config check [OPTION...]
@@ -55,6 +56,7 @@ def check_parser() -> Parser:
 
 
 def check(argv: Sequence[str]) -> int:
+    forbid_core_dumps()
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     config = load(*source_of(check_parser().read(argv)))
     for warning in config.warnings:

@@ -10,6 +10,7 @@ from carpsidecar.cli.flags import PRECEDENCE, add_settings, source_of
 from carpsidecar.cli.parser import Parser
 from carpsidecar.cli.terminal import takes_colour, width
 from carpsidecar.config.sources import load
+from carpsidecar.linux.capabilities import forbid_core_dumps
 
 _PROGRAM = "carpsidecar doctor"
 LISTEN_MAX_S = 3600.0
@@ -44,6 +45,7 @@ def parser() -> Parser:
 
 def main(argv: Sequence[str]) -> int:
     given = parser().read(argv)
+    forbid_core_dumps()
     as_json, listen_s = given.pop("json"), given.pop("listen")
     config = load(*source_of(given))
     # Late, so that a configuration that can't be used is reported at once.

@@ -7,6 +7,7 @@ from carpsidecar import logs
 from carpsidecar.cli.flags import PRECEDENCE, add_settings, source_of
 from carpsidecar.cli.parser import Parser
 from carpsidecar.config.sources import load
+from carpsidecar.linux.capabilities import forbid_core_dumps
 
 _DESCRIPTION = """\
 Float an address over machines: the nodes elect a master, which holds it, and when the master goes, another takes
@@ -35,6 +36,7 @@ def parser() -> Parser:
 
 def main(argv: Sequence[str]) -> int:
     given = parser().read(argv)
+    forbid_core_dumps()
     if given["log_level"] == "debug":
         # So that a traceback is shown even of what goes wrong before the log starts.
         logs.logger.setLevel(logging.DEBUG)

@@ -16,6 +16,7 @@ from carpsidecar.config.group import Destination, GroupConfig, Hooks
 from carpsidecar.config.passphrase import Passphrase
 from carpsidecar.config.schema import ConfigError
 from carpsidecar.config.sources import Config
+from carpsidecar.linux.capabilities import forbid_core_dumps
 from carpsidecar.protocol.auth import COMPATIBLE_PASSPHRASE_MAX
 from carpsidecar.protocol.effects import Settings
 
@@ -53,6 +54,7 @@ def main(argv: Sequence[str]) -> int:
     if not argv:
         print(usage())
         return 0
+    forbid_core_dumps()
     try:
         read(argv, options)
         config = configure(options)

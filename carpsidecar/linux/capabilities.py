@@ -1,4 +1,4 @@
-"""Gives up every privilege that is not needed.
+"""Gives up every privilege that is not needed, and being dumped.
 
 Source: capabilities(7), capget(2), prctl(2), linux/capability.h. These calls are for the calling thread, so they
 come before any other thread is started.
@@ -15,6 +15,7 @@ _NAMES = (
 )
 _NUMBERS = {f"CAP_{name}": number for number, name in enumerate(_NAMES.split())}
 _VERSION_3 = 0x20080522
+_PR_SET_DUMPABLE = 4
 _PR_CAPBSET_READ, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 23, 24, 38
 
 
@@ -31,6 +32,17 @@ def keep_only(names: Collection[str], bounding: bool) -> None:
         if effective >> _NUMBERS["CAP_SETPCAP"] & 1:
             _shrink_bounding_set(kept)
     _write(permitted & kept, permitted & kept, inheritable & kept)
+
+
+def forbid_core_dumps() -> None:
+    """Neither a core file nor a debugger of the same user is to show a passphrase that is in memory.
+
+    Programs that are started from here may be dumped again, once they raise their limit. Source: core(5), prctl(2).
+    """
+    import resource
+
+    _prctl(_PR_SET_DUMPABLE, 0)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
 def missing(names: Collection[str]) -> list[str]:

@@ -8,6 +8,11 @@ import tempfile
 from pathlib import Path
 
 UNPRIVILEGED = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
+WITH_TWO_CAPABILITIES = (
+    *("setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups"),
+    *("--inh-caps", "-all,+net_admin,+net_raw", "--ambient-caps", "+net_admin,+net_raw"),
+)
+"""With what a systemd unit gives the engine."""
 WHY_NOT = "needs root, setpriv, and a checkout and an interpreter that every user may read"
 
 

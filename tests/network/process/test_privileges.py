@@ -17,15 +17,11 @@ from tests.support.daemon import (
     start,
     start_master,
 )
-from tests.support.unprivileged import WHY_NOT, can_be_unprivileged, open_to_others
+from tests.support.unprivileged import WHY_NOT, WITH_TWO_CAPABILITIES, can_be_unprivileged, open_to_others
 from tests.support.waits import SOON_S
 
 pytestmark = pytest.mark.network
 
-WITH_TWO_CAPABILITIES = (
-    *("setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups"),
-    *("--inh-caps", "-all,+net_admin,+net_raw", "--ambient-caps", "+net_admin,+net_raw"),
-)
 FORBIDDEN = (
     *("kubernetes", "kubernetes_asyncio", "lightkube", "aiohttp", "httpx", "requests", "urllib3"),
     *("http.server", "http.client", "socketserver", "urllib.request", "curses", "readline", "tkinter"),

@@ -9,6 +9,7 @@ from types import ModuleType
 import pytest
 
 from carpsidecar import logs
+from carpsidecar.cli import config, run, ucarp
 from carpsidecar.config.sources import Config
 from tests.support.command import passphrase_file
 
@@ -58,3 +59,10 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeEngine]:
     logs.logger.handlers.clear()
     logs.logger.setLevel(logging.NOTSET)
     logs.logger.propagate = True
+
+
+@pytest.fixture(autouse=True)
+def dumpable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process of the tests stays as it is: a lab that starts later, without root, needs its own /proc."""
+    for command in (config, run, ucarp):
+        monkeypatch.setattr(command, "forbid_core_dumps", lambda: None)
