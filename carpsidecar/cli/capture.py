@@ -113,8 +113,8 @@ def _verifier(given: dict[str, Any]) -> "Verifier | None":
     passphrase = read_passphrase(
         {"passphrase_file": Given(given["passphrase_file"], "--passphrase-file")}, "hardened"
     )
-    if passphrase.warning:
-        complain(f"warning: {passphrase.warning}", _PROGRAM)
+    for warning in passphrase.warnings:
+        complain(f"warning: {warning}", _PROGRAM)
     return Verifier(passphrase.secret, addresses)
 
 

@@ -6,13 +6,13 @@ What is read first counts first, as there: a bad value ends the reading before a
 import os
 import re
 import socket
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from getopt import GetoptError, gnu_getopt
 from ipaddress import IPv4Address
 from typing import NamedTuple
 
+from carpsidecar.config.trust import changeable, changeable_commands, readable
 from carpsidecar.protocol.packet import CARP_GROUP_IPV4
 
 BAD_OPTION = 1
@@ -242,14 +242,14 @@ def _first_line(path: str, spelling: str, options: Options) -> bytes:
     try:
         with open(path, "rb") as file:  # noqa: PTH123 (a path with a zero byte, or none, is one more OSError or ValueError)
             line = file.readline(512)
-            mode = os.fstat(file.fileno()).st_mode
+            status = os.fstat(file.fileno())
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise OptionError(f"{spelling}: {path!r} can't be read ({why}): give a file with the passphrase") from None
     if not line:
         raise OptionError(f"{spelling}: {path!r} is empty: write the passphrase into its first line")
-    if stat.S_ISREG(mode) and mode & stat.S_IROTH:
-        options.warnings.append(f"{spelling}: {path} is readable by everybody: chmod 600 {path}")
+    problems = readable(path, status), changeable(path)
+    options.warnings += [f"{spelling}: {problem}" for problem in problems if problem]
     return line.partition(b"\n")[0].partition(b"\0")[0]
 
 
@@ -269,6 +269,8 @@ def _check(options: Options) -> None:
         raise OptionError("no virtual address is given: give -a (--addr) the address to share")
     if options.dead_ratio == 0:
         raise OptionError("a dead ratio of 0 lets no master live: give -r (--deadratio) a number from 1 to 255")
+    for script in filter(None, (options.up_script, options.down_script)):
+        options.warnings += changeable_commands([script])
     if not options.up_script:
         options.warnings.append("no up script is given (-u): nothing puts the address up on this machine")
     if not options.down_script:

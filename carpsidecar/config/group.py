@@ -10,6 +10,7 @@ from msgspec.structs import asdict, replace
 from carpsidecar.config import schema
 from carpsidecar.config.passphrase import PASSPHRASE_FIELDS, Passphrase, read_passphrase
 from carpsidecar.config.schema import GROUP_FIELDS, AuthMode, ConfigError, Given
+from carpsidecar.config.trust import changeable_commands
 from carpsidecar.protocol.effects import Settings
 from carpsidecar.protocol.packet import CARP_GROUP_IPV4, CARP_GROUP_IPV6, IPAddress
 
@@ -108,12 +109,15 @@ def resolve_group(given: Mapping[str, Given]) -> tuple[GroupConfig, list[str]]:
             raise ConfigError(f"vhid: {addresses[0].ip} ends in 0, which is no vhid: give one from 1 to 255")
         warnings.append(f"vhid: not given, so it is {vhid}, the last byte of {addresses[0].ip}")
     passphrase = read_passphrase(given, values.auth)
-    if passphrase.warning:
-        warnings.append(passphrase.warning)
+    warnings += passphrase.warnings
     if values.dead_ratio == 1:
         warnings.append(
             f"{given['dead_ratio'].origin}: with 1, one late advertisement moves the address: give 2 or more"
         )
+    hooks = _hooks(given, values)
+    for name in ("on_master", "on_backup", "on_fault"):
+        if name in given:
+            warnings += [f"{given[name].origin}: {text}" for text in changeable_commands(getattr(hooks, name))]
     sources = _one_a_family("source", given, values)
     for address in addresses:
         if address.ip in sources:
@@ -137,7 +141,7 @@ def resolve_group(given: Mapping[str, Given]) -> tuple[GroupConfig, list[str]]:
         auth=values.auth,
         sources=sources,
         sync_group=values.sync_group,
-        hooks=_hooks(given, values),
+        hooks=hooks,
         ignore_link=values.ignore_link,
         auto_advskew=advskew == "auto",
         given=replace(

@@ -1,13 +1,13 @@
 """Where the passphrase comes from, and how it is read without being shown."""
 
 import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from carpsidecar.config.schema import GROUP_FIELDS, ConfigError, Given
+from carpsidecar.config.trust import changeable, readable
 from carpsidecar.protocol.auth import COMPATIBLE_PASSPHRASE_MAX
 
 PASSPHRASE_FIELDS = ("passphrase_file", "passphrase_fd", "passphrase")
@@ -20,7 +20,7 @@ class Passphrase:
     """The bytes, which no log or traceback prints, and what deserves a warning about where they were."""
 
     secret: bytes
-    warning: str | None = None
+    warnings: tuple[str, ...] = ()
     file: str | None = None
     """Where it was read from, if it was a file."""
 
@@ -46,9 +46,9 @@ def read_passphrase(given: Mapping[str, Given], auth: str) -> Passphrase:
     name = named[0]
     origin = given[name]
     value = GROUP_FIELDS[name].convert(origin)
-    warning = None
+    warnings: tuple[str, ...] = ()
     if name == "passphrase_file":
-        text, warning = _from_file(value, origin)
+        text, warnings = _from_file(value, origin)
     elif name == "passphrase_fd":
         text = _from_descriptor(value, origin.origin)
     else:
@@ -57,25 +57,28 @@ def read_passphrase(given: Mapping[str, Given], auth: str) -> Passphrase:
         except UnicodeEncodeError:
             raise GROUP_FIELDS["passphrase"].error(origin) from None
         if origin.origin == "--passphrase":
-            warning = "--passphrase: everybody who runs ps can read it: use --passphrase-file"
+            warnings = ("--passphrase: everybody who runs ps can read it: use --passphrase-file",)
+    if text.endswith(b"\r"):
+        warnings += (
+            f"{origin.origin}: the line ends in CR LF, and CR counts, as with ucarp: drop it on all nodes",
+        )
     file = str(Path(value).absolute()) if name == "passphrase_file" else None
-    return Passphrase(_checked(text, auth, origin), warning, file)
+    return Passphrase(_checked(text, auth, origin), warnings, file)
 
 
-def _from_file(path: str, given: Given) -> tuple[bytes, str | None]:
+def _from_file(path: str, given: Given) -> tuple[bytes, tuple[str, ...]]:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "no path"
         raise GROUP_FIELDS["passphrase_file"].error(given, f"can't be read ({why})") from None
     try:
-        mode = os.fstat(descriptor).st_mode
+        status = os.fstat(descriptor)
         text = _first_line(descriptor, f"{given.origin}: {path}")
     finally:
         os.close(descriptor)
-    if stat.S_ISREG(mode) and mode & stat.S_IROTH:
-        return text, f"{given.origin}: {path} is readable by everybody: chmod 600 {path}"
-    return text, None
+    problems = [readable(path, status), changeable(path)]
+    return text, tuple(f"{given.origin}: {problem}" for problem in problems if problem)
 
 
 @cache
@@ -98,7 +101,7 @@ def _first_line(descriptor: int, where: str) -> bytes:
     line, _, rest = text.partition(b"\n")
     if rest.strip():
         raise ConfigError(f"{where}: more than one line: leave only the passphrase")
-    return line.rstrip(b"\r")
+    return line
 
 
 def _checked(text: bytes, auth: str, given: Given) -> bytes:

@@ -28,6 +28,7 @@ from carpsidecar.config.schema import (
     Given,
     show,
 )
+from carpsidecar.config.trust import changeable, changeable_commands, readable
 from carpsidecar.ipc.messages import ReporterSettings
 
 ENVIRONMENT_PREFIX = "CARP_"
@@ -76,7 +77,7 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], file: str | None 
                 raise ConfigError(f"{above[name].origin}: the file has {len(listed)} groups: set it there")
     process = _override(beside, above)
     own_advskew = _advskew_of_this_node(structures, process)
-    groups, warnings = [], []
+    groups, warnings = [], _warnings_of_file(path, [beside, *listed]) if path else []
     for layer in listed:
         given = {**_override(_override(beside, layer), above), **own_advskew}
         group, more = resolve_group({name: value for name, value in given.items() if name in GROUP_FIELDS})
@@ -91,6 +92,9 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], file: str | None 
         [group.name for group in groups],
         log,
     )
+    for check in reporter.checks:
+        if check.kind == "command":
+            warnings += [f"check {check.name}: {problem}" for problem in changeable_commands(check.target)]
     if reporter.kubernetes is not None and reporter.kubernetes.discover_peers:
         groups = [replace(group, awaits_peers=True) for group in groups]
     return Config(
@@ -106,6 +110,13 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], file: str | None 
         **asdict(engine),
         **asdict(log),
     )
+
+
+def _warnings_of_file(path: str, layers: list[Layer]) -> list[str]:
+    problems = [changeable(path)]
+    if any("passphrase" in layer for layer in layers):
+        problems.append(readable(path, Path(path).stat()))
+    return [problem for problem in problems if problem]
 
 
 def _converted(fields: Mapping[str, Field], given: Layer) -> dict[str, Any]:

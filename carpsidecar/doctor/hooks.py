@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,8 +52,6 @@ def _problem_of(command: str) -> tuple[Status, str, str]:
             f"{command}: its first line names {interpreter}, which can't be run",
             "correct the first line, or install that; a file with CR LF line ends names it wrongly, too",
         )
-    if path.stat().st_mode & stat.S_IWOTH:
-        return Status.WARNING, f"{command} can be changed by everybody, and runs as root", f"chmod o-w {command}"
     return Status.OK, "", ""
 
 

@@ -42,7 +42,7 @@ static char *folder;
 static void fail(const char *temporary, const char *why)
 {
     fprintf(stderr,
-            "%s: can't unpack into %s (%s): set TMPDIR to a folder of your own that may be written to and run from, with %d MB free\n",
+            "%s: can't unpack into %s (%s): set TMPDIR to a folder that may be written to and run from, with %d MB free\n",
             program_invocation_short_name, temporary, why, UNPACKED_MB);
     exit(1);
 }
@@ -67,31 +67,6 @@ static void open_standard_descriptors(void)
 }
 
 /* ---- the folder ---- */
-
-/* Who may rename a folder on the way to ours may put a program of his own in its place, and we would run that. */
-static void refuse_what_others_may_change(const char *temporary)
-{
-    char path[PATH_MAX], why[PATH_MAX + 64];
-    struct stat status, root;
-    strcpy(path, temporary);
-    if (stat("/", &root))
-        fail(temporary, strerror(errno));
-    for (;;) {
-        if (stat(path, &status))
-            fail(temporary, strerror(errno));
-        int own = status.st_uid == 0 || status.st_uid == geteuid() || status.st_uid == root.st_uid;
-        int own_group = status.st_gid == 0 || status.st_gid == getegid() || status.st_gid == root.st_gid;
-        mode_t others = S_IWOTH | (own_group ? 0 : S_IWGRP);
-        if (!own || (status.st_mode & others && !(status.st_mode & S_ISVTX))) {
-            snprintf(why, sizeof why, "%s %s", path, own ? "can be changed by others" : "belongs to another user");
-            fail(temporary, why);
-        }
-        char *last = strrchr(path, '/');
-        if (!last[1])
-            return;
-        last[last == path] = 0;
-    }
-}
 
 static int remove_one(const char *path, const struct stat *status, int type, struct FTW *walk)
 {
@@ -351,7 +326,6 @@ int main(int argc, char **argv)
     if (mount.f_flag & ST_NOEXEC)
         fail(temporary, "mounted noexec");
     check_owners(temporary);
-    refuse_what_others_may_change(temporary);
     sweep(temporary);
     /* Who is stopped between these two would leave the folder behind: a signal waits that long. */
     sigset_t all, before;

@@ -19,9 +19,17 @@ def test_a_file_is_read_to_the_end_of_its_first_line(passphrase_file: str) -> No
     assert secret_of({"passphrase_file": passphrase_file}) == b"secret"
 
 
-def test_the_line_end_of_windows_is_none_of_it(tmp_path: Path) -> None:
-    (tmp_path / "passphrase").write_bytes(b"secret\r\n")
-    assert secret_of({"passphrase_file": str(tmp_path / "passphrase")}) == b"secret"
+def test_a_carriage_return_belongs_to_it_as_with_ucarp_and_that_is_warned_of(tmp_path: Path) -> None:
+    path = tmp_path / "passphrase"
+    path.touch(0o600)
+    path.write_bytes(b"secret\r\n")
+    flags = {"passphrase_file": str(path)}
+    assert secret_of(flags) == b"secret\r"
+    config = load({"vip": "192.0.2.1", **flags}, {})
+    assert (
+        "--passphrase-file: the line ends in CR LF, and CR counts, as with ucarp: drop it on all nodes"
+        in config.warnings
+    )
 
 
 def test_a_blank_at_the_end_belongs_to_it(tmp_path: Path) -> None:

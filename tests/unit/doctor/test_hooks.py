@@ -23,7 +23,6 @@ def script(path: Path, text: str, mode: int = 0o755) -> str:
         ("#!/bin/sh\n", 0o644, Status.PROBLEM, "is not executable"),
         ("#!/bin/sh\r\n", 0o755, Status.PROBLEM, "its first line names /bin/sh\r, which can't be run"),
         ("#!/opt/none/bash\n", 0o755, Status.PROBLEM, "its first line names /opt/none/bash"),
-        ("#!/bin/sh\n", 0o757, Status.WARNING, "can be changed by everybody"),
     ],
 )
 def test_a_script(tmp_path: Path, text: str, mode: int, status: Status, message: str) -> None:
