@@ -12,10 +12,11 @@ import msgspec
 
 from carpsidecar.ipc.messages import TEXT_MAX, Text
 from carpsidecar.logs import in_words
+from carpsidecar.protocol.timing import ADVSKEW_DEMOTED
 
 CAUSE = "operator"
 """Of the demotion."""
-DEMOTION = 240
+DEMOTION = ADVSKEW_DEMOTED
 
 _FILE_MAX_BYTES = 4096
 

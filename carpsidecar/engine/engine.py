@@ -12,11 +12,12 @@ from carpsidecar.config.schema import ConfigError
 from carpsidecar.config.sources import Config
 from carpsidecar.engine.addresses import Renewer
 from carpsidecar.engine.commands import Commands
-from carpsidecar.engine.group import Group, Host
+from carpsidecar.engine.group import Group
 from carpsidecar.engine.hooks import HookRunner
 from carpsidecar.engine.interface import Interface
 from carpsidecar.engine.report import counters, drops, snapshot, status_line
 from carpsidecar.engine.settings import keeps_state
+from carpsidecar.engine.shell import Host
 from carpsidecar.engine.startup import (
     StartError,
     check_sources,
@@ -181,7 +182,8 @@ class Engine:
         group.close()
         self._let_go_of_interface(group)
         del self._groups[group.config.name]
-        self._degraded(group)
+        for sibling in siblings(group, self._groups.values()):
+            self._settle_degraded(sibling)
         self._locks.pop(group.config.name).close()
         if not group.hooks.idle:
             self._leaving[group.config.name] = group.hooks.runner
@@ -252,14 +254,15 @@ class Engine:
 
     # The groups.
 
-    def _changed(self, group: Group) -> None:
-        if group.started:
+    def _changed(self, name: str) -> None:
+        group = self._groups.get(name)
+        if group is not None and group.started:
             self._tell(snapshot(group))
 
-    def _degraded(self, group: Group) -> None:
+    def _degraded(self, name: str) -> None:
         if not self._stopping:
-            for sibling in siblings(group, self._groups.values()):
-                self._settle_degraded(sibling)
+            for group in self._bound_to(name)[1:]:
+                self._settle_degraded(group)
 
     def _settle_degraded(self, group: Group) -> None:
         """Have it know which of the groups that move with it can't serve."""

@@ -50,6 +50,7 @@ from carpsidecar.protocol.timing import (
     interval_ticks,
     lease_lifetime_s,
     master_down_ticks,
+    winning_advskew,
 )
 
 TAKEOVER_WAIT_PER_ADVSKEW_S = 100e-6
@@ -141,21 +142,11 @@ class Election:
 
     @property
     def _winning_advskew(self) -> int | None:
-        """The largest one, up to our own, with which the master that we follow yields to us; None: none does."""
         if self._followed_ticks is None:
             return self.settings.advskew
-        ticks = self._followed_ticks - 1
-        if interval_ticks(self.settings.advbase, 0) > ticks and self._wins_ties:
-            ticks += 1
-        advskew = ticks - self.settings.advbase * TICKS_PER_S
-        if advskew < 0 or interval_ticks(self.settings.advbase, advskew) > ticks:
-            return None
-        return min(self.settings.advskew, advskew)
-
-    @property
-    def _wins_ties(self) -> bool:
         master = self._followed.get(self.source.version)
-        return master is not None and self.source.packed < master.packed
+        wins_ties = master is not None and self.source.packed < master.packed
+        return winning_advskew(self.settings.advbase, self.settings.advskew, self._followed_ticks, wins_ties)
 
     @property
     def _interval_ticks(self) -> int:
@@ -283,13 +274,8 @@ class Election:
             wait_until = now + self.advskew * TAKEOVER_WAIT_PER_ADVSKEW_S
             if wait_until < self._master_down_at:
                 self._master_down_at = wait_until
-                self._takeover_reason = (
-                    Reason.MASTER_BOWED_OUT
-                    if bows_out
-                    else Reason.MASTER_DEMOTED
-                    if demotion > 0
-                    else Reason.MASTER_TOO_SLOW
-                )
+                demoted = Reason.MASTER_DEMOTED if demotion > 0 else Reason.MASTER_TOO_SLOW
+                self._takeover_reason = Reason.MASTER_BOWED_OUT if bows_out else demoted
             return ()
         if preempts:
             return self._become_master(now, Reason.PREEMPTED, source)

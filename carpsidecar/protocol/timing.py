@@ -31,6 +31,17 @@ def demoted_advskew(advskew: int, demotion: int) -> int:
     return max(advskew, min(ADVSKEW_DEMOTED, advskew + demotion))
 
 
+def winning_advskew(advbase: int, advskew: int, their_ticks: int, wins_ties: bool) -> int | None:
+    """The largest advskew, up to this one, with which a master of that interval yields; None: with none it does."""
+    ticks = their_ticks - 1
+    if interval_ticks(advbase, 0) > ticks and wins_ties:
+        ticks += 1
+    largest = ticks - advbase * TICKS_PER_S
+    if largest < 0 or interval_ticks(advbase, largest) > ticks:
+        return None
+    return min(advskew, largest)
+
+
 def lease_lifetime_s(advbase: int, advskew: int, dead_ratio: int) -> int:
     """The valid lifetime of a master's addresses, in whole seconds, as the kernel counts them.
 

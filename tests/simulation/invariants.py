@@ -1,4 +1,4 @@
-"""What must hold in every world, at every moment.
+"""What must hold in every world, at every moment: the contract of `tests.support.contract`, seen from inside.
 
 1. Every transition has a cause that fits what happened (`became`).
 2. An address is held only by a master; a live master never loses it to a lease that it forgot (`settled`,
@@ -20,14 +20,13 @@ from typing import TYPE_CHECKING
 from carpsidecar.member.actions import Action, AddAddresses, Announce, RemoveAddresses, RoleChanged
 from carpsidecar.protocol.effects import BOW_OUT, Advertise, Reason, State
 from carpsidecar.protocol.timing import BOW_OUT_ADVBASE, BOW_OUT_ADVSKEW, TICKS_PER_S, interval_ticks
-from tests.simulation.kernel import LATEST_EXTRA_S
 from tests.simulation.world import NEVER, World
+from tests.support.contract import TAKEOVER_WAIT_MAX_S, both_hold_max_s, gone_within_s
 
 if TYPE_CHECKING:
     from tests.simulation.engine import Cause, Engine
 
 EPSILON_S = 1e-6
-TAKEOVER_WAIT_MAX_S = 0.0256
 SENT_PER_S_MAX = 3 * TICKS_PER_S
 
 LEGAL = {
@@ -244,7 +243,7 @@ class Monitor:
     def stopped(self, node: "Engine") -> None:
         if node.kernel.held:
             last = max(self._world.now, node.renewal_ends_at)
-            latest = last + node.election.lifetime_s + LATEST_EXTRA_S + EPSILON_S
+            latest = last + gone_within_s(node.election.lifetime_s, EPSILON_S)
             self._world.at(latest, self._must_be_gone, node, node.epoch)
 
     def _must_be_gone(self, node: "Engine", epoch: int) -> None:
@@ -267,7 +266,7 @@ class Monitor:
         both = one.kernel.held and other.kernel.held
         if not both or since != max(one.kernel.held_since, other.kernel.held_since):
             return
-        bound_s = min(one.advertises_every_s, other.advertises_every_s) + 2 * self.slack_s
+        bound_s = both_hold_max_s(one.advertises_every_s, other.advertises_every_s, 2 * self.slack_s)
         apart = {(one.index, other.index), (other.index, one.index)} & world.blocked
         if apart or not (one.can_be_heard and other.can_be_heard):
             begun = world.now

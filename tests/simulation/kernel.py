@@ -1,9 +1,9 @@
 """What a node's kernel does with addresses that have a valid lifetime. It outlives the engine."""
 
 from tests.simulation.world import World
+from tests.support.contract import gone_within_s
 
 EARLIEST_PART = 0.9
-LATEST_EXTRA_S = 0.5
 """A lifetime of L whole seconds ends between 0.9 L and L + 0.5 s: seen on Linux 6.18, 1 s after 0.9 s, 2 s after
 2.4 s, 3 s after 2.9 s."""
 
@@ -24,7 +24,7 @@ class Kernel:
     def lease(self, lifetime_s: int) -> None:
         """Add the addresses with this lifetime, or renew them: one request does both, as netlink's REPLACE."""
         now = self._world.now
-        latest = lifetime_s + LATEST_EXTRA_S
+        latest = gone_within_s(lifetime_s)
         earliest = lifetime_s * EARLIEST_PART
         self.lease_ends_latest = now + latest
         self.leased_at = now

@@ -10,8 +10,9 @@ not asked to step down has a shorter interval, and none finds it too slow. And s
 
 from typing import TYPE_CHECKING
 
-from tests.simulation.invariants import TAKEOVER_WAIT_MAX_S, Broken
+from tests.simulation.invariants import Broken
 from tests.simulation.world import World
+from tests.support.contract import settled_within_s
 
 if TYPE_CHECKING:
     from tests.simulation.node import Node
@@ -20,8 +21,7 @@ _ROUNDS_MAX = 20
 
 
 def bound_s(world: World) -> float:
-    patience_s = max((n.election.master_down_s for n in world.nodes if n.running), default=0.0)
-    return patience_s + TAKEOVER_WAIT_MAX_S + 2 * world.monitor.slack_s
+    return settled_within_s((n.election.master_down_s for n in world.nodes if n.running), 2 * world.monitor.slack_s)
 
 
 def window_s(world: World) -> float:

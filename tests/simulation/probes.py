@@ -6,11 +6,11 @@ from functools import partial
 from itertools import permutations
 
 from carpsidecar.protocol.timing import lease_lifetime_s
-from tests.simulation.invariants import TAKEOVER_WAIT_MAX_S, Broken
-from tests.simulation.kernel import LATEST_EXTRA_S
+from tests.simulation.invariants import Broken
 from tests.simulation.node import Node
 from tests.simulation.peace import await_peace
 from tests.simulation.world import World
+from tests.support.contract import KERNEL_LATE_S, TAKEOVER_WAIT_MAX_S, outlives_its_lease
 
 RENEWED_PART = 0.75
 """The part of its lifetime after which a lease that nothing else renews must be renewed."""
@@ -63,10 +63,10 @@ def _lease_ends_in_time(world: World, master: Node, blow: Callable[[], None]) ->
     # Since the last advertisement: the last renewal that is needed so that no lease ends before the next one.
     renewed_s = max(0.0, master.election.interval_s - RENEWED_PART * lifetime_s)
     patience_s = min((n.election.master_down_s for n in others), default=0.0)
-    in_time = renewed_s + lifetime_s + LATEST_EXTRA_S <= patience_s and renewed_s <= RENEWED_PART * lifetime_s
+    in_time = outlives_its_lease(patience_s - renewed_s, lifetime_s) and renewed_s <= RENEWED_PART * lifetime_s
     overlaps = len(world.monitor.dead_overlaps)
     blow()
-    world.run_until(world.now + max(patience_s, lifetime_s) + 2 * LATEST_EXTRA_S)
+    world.run_until(world.now + max(patience_s, lifetime_s) + 2 * KERNEL_LATE_S)
     if in_time and len(world.monitor.dead_overlaps) > overlaps:
         raise Broken(f"at {world.now:.6f} s: {master} was gone, its address not, and another one took it")
 

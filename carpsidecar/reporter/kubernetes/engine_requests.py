@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from logging import INFO, WARNING
 
+from carpsidecar import drained
 from carpsidecar.ipc.messages import PEERS_MAX, SetAdvskew, SetDemotion, SetPeers, ToEngine
 from carpsidecar.logs import log
 from carpsidecar.reporter.kubernetes.cache import Cache
@@ -17,7 +18,6 @@ from carpsidecar.reporter.kubernetes.recorder import EventRecorder
 
 ADVSKEW_MAX = 254
 DEMOTION_MAX = 255
-DRAIN_DEMOTION = 240
 """As much as there is: whoever drains wants the address to go wherever it can."""
 
 
@@ -78,10 +78,10 @@ class EngineRequests:
         own = self._cache.own
         if own is not None:
             drain = own.annotations.get(DRAIN_ANNOTATION, "").lower() == "true"
-            self.demote("drain", DRAIN_DEMOTION if drain else 0, f"our pod has the annotation {DRAIN_ANNOTATION}")
+            self.demote("drain", drained.DEMOTION if drain else 0, f"our pod has the annotation {DRAIN_ANNOTATION}")
             if own.leaving:
                 # Which nobody can take back; the workload beside a native sidecar is stopped before we are.
-                self.demote("terminating", DRAIN_DEMOTION, "our pod is being deleted")
+                self.demote("terminating", drained.DEMOTION, "our pod is being deleted")
 
     def _unready(self) -> None:
         cache, settings = self._cache, self._cache.settings

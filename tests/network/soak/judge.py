@@ -1,14 +1,7 @@
-"""The invariants, checked from outside on what was recorded of a round: no clock, no network.
+"""The contract of `tests.support.contract`, checked from outside on what was recorded of a round.
 
-1. Two nodes that both run and hear each other hold the address together for no longer than the shorter of their
-   intervals.
-2. The address of a node whose daemon was killed or hangs is gone within its lifetime and half a second; of one
-   that was stopped or lost its cable, at once. Where patience is longer than the lease, one that is killed or
-   hangs, with nothing else wrong, shares the address with nobody at all.
-3. A network that is left in peace has one holder within the longest master-down time, the right one, and nothing
-   changes any more.
-
-All with an allowance for a loaded machine.
+A node that was stopped or lost its cable has lost the address at once; and in peace the holder is the right one,
+and nothing changes any more. All with an allowance for a loaded machine.
 """
 
 from collections.abc import Iterator
@@ -16,7 +9,8 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from tests.network.soak.facts import DEAD, Facts, Kind, Span, Trouble, overlap, pieces
-from tests.network.soak.scene import ALLOWANCE_S, KERNEL_LATE_S, Scene
+from tests.network.soak.scene import ALLOWANCE_S, Scene
+from tests.support.contract import both_hold_max_s, gone_within_s
 
 WELL = "both well, and they hear each other"
 GONE = "one is dead or hangs"
@@ -58,7 +52,7 @@ def _category(active: list[Trouble]) -> str:
 
 def _two_holders(facts: Facts) -> Iterator[Violation]:
     for one, other, category, (start, end) in double_holdings(facts):
-        bound_s = min(facts.intervals_s[one], facts.intervals_s[other]) + ALLOWANCE_S
+        bound_s = both_hold_max_s(facts.intervals_s[one], facts.intervals_s[other], ALLOWANCE_S)
         if category is WELL and end - start > bound_s:
             yield Violation(
                 start, f"{one} and {other} hear each other, and both held the address for {end - start:.3f} s"
@@ -70,7 +64,7 @@ def _holders_that_are_gone(facts: Facts) -> Iterator[Violation]:
     for trouble in facts.troubles:
         for node in trouble.nodes:
             if trouble.kind in (Kind.KILL, Kind.HANG):
-                bound_s = facts.lifetimes_s[node] + KERNEL_LATE_S + ALLOWANCE_S
+                bound_s = gone_within_s(facts.lifetimes_s[node], ALLOWANCE_S)
             elif trouble.kind is Kind.STOP or (trouble.kind is Kind.CABLE and not _dies(facts, node)):
                 bound_s = ALLOWANCE_S
             else:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from tests.support import contract
+
 TICKS_PER_S = 256
 DEAD_RATIO = 3
 VHID = 42
@@ -15,11 +17,6 @@ ARP_ALLOWANCE_S = 1.0
 ARP_ASKED_ANEW_S = 9.0
 """Until it has asked anew: it trusts what it knows for 5 s more and then asks for it three times, a second apart
 (arp(7), delay_first_probe_time and ucast_solicit)."""
-
-KERNEL_LATE_S = 0.5
-"""Linux drops an address up to so much after its lifetime."""
-
-TAKEOVER_WAIT_MAX_S = 0.0255
 
 
 @dataclass(frozen=True)
@@ -55,13 +52,13 @@ class Scene:
 
     def settled_within_s(self, advskews: list[int]) -> float:
         """How long after the last fault's end one machine, the right one, holds the address."""
-        return max(map(self.master_down_s, advskews)) + TAKEOVER_WAIT_MAX_S + ALLOWANCE_S
+        return contract.settled_within_s(map(self.master_down_s, advskews), ALLOWANCE_S)
 
     @property
     def outlives_its_lease(self) -> bool:
         """Whether every backup is more patient than a dead master's lease is long."""
         advskews = range(self.advskew_max + 1)
-        return self.master_down_s(0) > max(map(self.lifetime_s, advskews)) + KERNEL_LATE_S
+        return contract.outlives_its_lease(self.master_down_s(0), max(map(self.lifetime_s, advskews)))
 
 
 SCENES = (

@@ -7,8 +7,9 @@ from typing import Any, cast
 
 import pytest
 
-from carpsidecar.engine import group as module
-from carpsidecar.engine.group import Group, Host
+from carpsidecar.engine import shell as module
+from carpsidecar.engine.group import Group
+from carpsidecar.engine.shell import Host
 from carpsidecar.linux.netlink import Link
 from carpsidecar.protocol.effects import Advertise
 from tests.unit.engine.loops import group_config

@@ -1,0 +1,185 @@
+"""The shell of one member: events are fed to it, its actions performed in order, and its timer armed (`_advance`).
+
+The member decides. Whatever is slow or may fail (hooks, logs, the channel to the reporter) happens beside it.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import partial
+from ipaddress import IPv4Address
+from logging import WARNING
+from typing import assert_never
+
+from carpsidecar.config.group import GroupConfig
+from carpsidecar.engine.addresses import HeldAddresses, Renewer
+from carpsidecar.engine.announcements import Announcements
+from carpsidecar.engine.group_log import GroupLog
+from carpsidecar.engine.hooks import HookRunner
+from carpsidecar.engine.interface import Interface
+from carpsidecar.engine.role_hooks import RoleHooks
+from carpsidecar.engine.transmitter import Transmitter
+from carpsidecar.ipc.messages import Notice, Role
+from carpsidecar.linux.netlink import Netlink
+from carpsidecar.logs import in_words
+from carpsidecar.member.actions import (
+    Action,
+    AddAddresses,
+    AddressesFailed,
+    AddressesLost,
+    Announce,
+    Degraded,
+    DemotionChanged,
+    RemoveAddresses,
+    RenewAddresses,
+    RoleChanged,
+    Stalled,
+    StatusChanged,
+    Waiting,
+)
+from carpsidecar.member.member import Member
+from carpsidecar.protocol.effects import BOW_OUT, Advertise, Reason
+from carpsidecar.protocol.packet import IPAddress
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What the groups of one engine share.
+
+    Args:
+        virtual: all virtual addresses of this node, none of which may be a source.
+        changed: called with a group's name after anything that a person would want to know.
+        degraded: the same when the groups that move with it are to hand over, or need not any more.
+        notice: called with what somebody should look at.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    netlink: Netlink
+    renewer: Renewer
+    virtual: Callable[[], Collection[IPAddress]]
+    changed: Callable[[str], None]
+    degraded: Callable[[str], None]
+    notice: Callable[[Notice], None]
+
+
+class Shell:
+    """Binds a member to this node's kernel, wire and hooks.
+
+    Args:
+        hooks: what still runs the last command of a group of this name, if something does.
+    """
+
+    def __init__(
+        self, host: Host, interface: Interface, config: GroupConfig, hooks: HookRunner | None = None
+    ) -> None:
+        self.config = config
+        """As configured, but for peers that became known later."""
+        self.interface = interface
+        self.member = Member(config.settings, IPv4Address(0))
+        self.log = GroupLog(host.loop, config.name, interface.name)
+        self.transmitter = Transmitter(host.netlink, interface, config)
+        self.addresses = HeldAddresses(host.netlink, interface, config, host.renewer)
+        self.announcements = Announcements(host.loop, interface, self.addresses.ips, self.log, host.notice)
+        self.hooks = RoleHooks(host.loop, config, self._master_hook_ended, hooks)
+        self.since_s = time.time()
+        self.counts: Counter[str] = Counter()
+        self.transitions: dict[Role, Counter[str]] = {}
+        self.master_advertised_s: float | None = None
+        self._host = host
+        self._loop = host.loop
+        self._timer: asyncio.TimerHandle | None = None
+        self._degraded_changed = False
+
+    def _advance(self) -> None:
+        """Perform the actions, and arm the timer for when the member wants to be called."""
+        while (action := self.member.next_action(self._loop.time())) is not None:
+            self._perform(action)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if (deadline := self.member.deadline) is not None:
+            self._timer = self._loop.call_at(deadline, self._timer_expired)
+        if self._degraded_changed:
+            self._degraded_changed = False
+            self._host.degraded(self.config.name)
+
+    def _timer_expired(self) -> None:
+        self.member.timer_expired(self._loop.time())
+        self._advance()
+
+    def _perform(self, action: Action) -> None:
+        match action:
+            case Advertise():
+                self._advertise(action)
+            case AddAddresses(lifetime_s=lifetime_s):
+                try:
+                    self.addresses.add(lifetime_s)
+                except OSError as error:
+                    self.member.lease_failed(self._loop.time(), action, error)
+                else:
+                    self.member.lease_confirmed(self._loop.time(), action)
+            case RenewAddresses(lifetime_s=lifetime_s):
+                try:
+                    if not self.addresses.renew(lifetime_s, partial(self._renewed, action)):
+                        self.member.lease_confirmed(self._loop.time(), action)
+                except OSError as error:
+                    self.member.lease_failed(self._loop.time(), action, error)
+            case RemoveAddresses():
+                self.announcements.stop()
+                self.addresses.remove()
+            case Announce():
+                # Where a command adds the addresses, they are announced when it has ended.
+                if self.config.holds_addresses or self.hooks.master_is_ready:
+                    self.announcements.announce()
+            case RoleChanged():
+                self._role_changed(action)
+            case StatusChanged():
+                self._host.changed(self.config.name)
+            case Degraded():
+                self._degraded_changed = True
+            case AddressesLost(lost=lost):
+                self.counts["put_back"] += len(lost)
+                self.log.report(action)
+            case Waiting() | Stalled() | DemotionChanged() | AddressesFailed():
+                self.log.report(action)
+            case _:
+                assert_never(action)
+
+    def _renewed(self, request: RenewAddresses, error: OSError | None) -> None:
+        if error is None:
+            self.member.lease_confirmed(self._loop.time(), request)
+        else:
+            self.member.lease_failed(self._loop.time(), request, error)
+        self._advance()
+
+    def _advertise(self, advertisement: Advertise) -> None:
+        failure = self.transmitter.send(advertisement.advbase, advertisement.advskew)
+        self.counts["failed" if failure else "sent"] += 1
+        if failure is None and self.member.is_master:
+            self.master_advertised_s = time.time()
+        if failure is not None and advertisement != BOW_OUT:
+            text = f"an advertisement could not be sent: {in_words(failure)}"
+            self.log.log_sometimes(WARNING, "send_failed", text)
+        self.member.sent(self._loop.time(), advertisement, ok=failure is None)
+
+    def _role_changed(self, change: RoleChanged) -> None:
+        self.since_s = time.time()
+        self.transitions.setdefault(change.role, Counter())[change.reason.name.lower()] += 1
+        self.counts["lease_misses"] += change.reason is Reason.LEASE_MISSED
+        self.log.report(change)
+        self.interface.watch_claims()
+        facts = {
+            "CARP_GROUP": self.config.name,
+            "CARP_ROLE": change.role,
+            "CARP_REASON": change.text,
+            "CARP_INTERFACE": self.interface.name,
+            "CARP_VHID": str(self.config.vhid),
+            "CARP_ADDRESSES": " ".join(map(str, self.addresses.ips)),
+        }
+        self.hooks.became(change.role, change.reason, change.was_master, facts)
+
+    def _master_hook_ended(self) -> None:
+        if self.member.is_master:
+            self.announcements.announce()

@@ -1,0 +1,37 @@
+"""What is promised about who holds an address, in numbers: the simulator and the soak's judge go by these.
+
+1. Two nodes that both run and hear each other hold the address together for no longer than the shorter of their
+   intervals.
+2. The address of a node whose engine was killed or hangs is gone within its lifetime and half a second. Where the
+   backups wait longer than that, it is shared with nobody.
+3. A network that is left in peace has one holder within the longest master-down interval and one takeover wait.
+
+`slack_s` is what the machine and the network under test may add.
+"""
+
+from collections.abc import Iterable
+
+KERNEL_LATE_S = 0.5
+"""Linux drops an address up to so much after its lifetime: seen on 6.18, 1 s after 0.9 s, 2 s after 2.4 s."""
+
+TAKEOVER_WAIT_MAX_S = 255 * 100e-6
+"""After a bow-out, by advskew."""
+
+
+def both_hold_max_s(one_interval_s: float, other_interval_s: float, slack_s: float) -> float:
+    return min(one_interval_s, other_interval_s) + slack_s
+
+
+def gone_within_s(lifetime_s: float, slack_s: float = 0.0) -> float:
+    """After the engine was killed or stopped, counted from its last renewal at the latest."""
+    return lifetime_s + KERNEL_LATE_S + slack_s
+
+
+def outlives_its_lease(master_down_s: float, lifetime_s: float) -> bool:
+    """Whether a backup with this patience takes over only when the dead master's address is gone."""
+    return gone_within_s(lifetime_s) <= master_down_s
+
+
+def settled_within_s(master_down_s: Iterable[float], slack_s: float) -> float:
+    """After the last fault, by the patience of all that run."""
+    return max(master_down_s, default=0.0) + TAKEOVER_WAIT_MAX_S + slack_s
