@@ -2,6 +2,9 @@
 
 import importlib.metadata
 import re
+import subprocess
+
+import pytest
 
 from carpsidecar.lab.network import Lab
 from tests.support.manual.machine import Machine
@@ -12,6 +15,19 @@ from tests.support.waits import SOON_S
 [TWO_HOSTS] = claim("README.md", "pip install .")
 [UCARP] = claim("README.md", "carpsidecar ucarp")
 [FILE] = claim("README.md", "# /etc/carpsidecar.yaml")
+
+
+def test_the_map_names_every_folder() -> None:
+    tracked = subprocess.run(["git", "-C", SOURCE, "ls-files"], capture_output=True, text=True, check=False).stdout
+    if not tracked:
+        pytest.skip("not a git checkout")
+    paths = [path.split("/") for path in tracked.splitlines()]
+    top = {path[0] for path in paths if len(path) > 1 and not path[0].startswith(".")}
+    package = {"/".join(path[:2]) for path in paths if path[0] == "carpsidecar" and len(path) > 2}
+    tests = {path[1] for path in paths if path[0] == "tests" and len(path) > 2} - {"fixtures"}
+    [table] = re.findall(r"\| folder \|.*?\n\n", (SOURCE / "README.md").read_text(), re.DOTALL)
+    named = {name.rstrip("/") for name in re.findall(r"`([\w/]+/)`", table)}
+    assert named == (top - {"carpsidecar"}) | package | tests
 
 
 def hosts(lab: Lab) -> tuple[Machine, Machine]:
