@@ -42,6 +42,10 @@ class Trouble:
     undone_from: float = inf
     """When its end was begun."""
     detail: str = ""
+    struck: float = -inf
+    """When it was done: a busy machine takes its time to pull a cable, too."""
+    waited_s: float = 0.0
+    """For how long its nodes' daemons waited for a processor meanwhile."""
 
     def strikes(self, one: str, other: str) -> bool:
         """Whether meanwhile one of these two is not well, or they can't hear each other."""

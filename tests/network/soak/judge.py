@@ -69,7 +69,8 @@ def _holders_that_are_gone(facts: Facts) -> Iterator[Violation]:
                 bound_s = ALLOWANCE_S
             else:
                 continue
-            late = (trouble.begin + bound_s, min(trouble.undone_from, facts.end))
+            since = max(trouble.begin, trouble.struck) if trouble.kind is Kind.CABLE else trouble.begin
+            late = (since + bound_s + trouble.waited_s, min(trouble.undone_from, facts.end))
             for span in holdings[node]:
                 if late[0] < late[1] and (found := overlap(span, late)):
                     lasted_s = found[1] - trouble.begin

@@ -13,6 +13,7 @@ from tests.network.soak.facts import Facts, Kind, Trouble
 from tests.network.soak.faults import Fault, another_advskew
 from tests.network.soak.machine import Machine
 from tests.network.soak.scene import Scene
+from tests.support.waits import Delay
 
 _MOMENTARY = {Kind.RELOAD, Kind.REMOVE, Kind.ASK}
 
@@ -22,6 +23,7 @@ class SoakLab:
         self.scene = scene
         self._rng = rng
         self._stack = ExitStack()
+        self._delays: dict[Fault, Delay] = {}
 
     def __enter__(self) -> Self:
         self.lab = self._stack.enter_context(Lab())
@@ -58,7 +60,9 @@ class SoakLab:
     def strike(self, fault: Fault, facts: Facts) -> Trouble:
         trouble = Trouble(fault.kind, fault.nodes, time.monotonic())
         facts.troubles.append(trouble)
+        self._delays[fault] = Delay(*(self.machines[name].process for name in fault.nodes))
         trouble.detail = self._strike(fault)
+        trouble.struck = time.monotonic()
         self.note_settings(facts)
         if fault.kind in _MOMENTARY:
             trouble.end = trouble.undone_from = time.monotonic()
@@ -72,6 +76,7 @@ class SoakLab:
         elif fault.kind in _MOMENTARY:
             return
         trouble.undone_from = now
+        trouble.waited_s = self._delays[fault].s
         self._undo(fault)
         trouble.end = time.monotonic()
         self.note_settings(facts)

@@ -1,4 +1,4 @@
-"""The judge of the endurance test, on facts that are made up: what it must notice, and what it must let pass."""
+"""The judge of the endurance test, on invented facts: what it must notice, and what it must let pass."""
 
 import pytest
 
@@ -60,8 +60,8 @@ def test_a_round_in_which_the_best_node_holds_the_address_all_the_time_is_fine()
 def test_two_that_hear_each_other_may_hold_it_for_one_interval(
     together_s: float, troubles: tuple[Trouble, ...], noticed: bool
 ) -> None:
-    said = found(facts_of((A, 50, 999), (B, 103, 103 + together_s), troubles=troubles))
-    assert any("hear each other" in text for text in said) == noticed
+    texts = found(facts_of((A, 50, 999), (B, 103, 103 + together_s), troubles=troubles))
+    assert any("hear each other" in text for text in texts) == noticed
 
 
 @pytest.mark.parametrize("kind", [Kind.KILL, Kind.HANG])
@@ -70,8 +70,8 @@ def test_the_address_of_a_dead_daemon_lasts_no_longer_than_its_lease(
     kind: Kind, kept_s: float, noticed: bool
 ) -> None:
     dead = trouble(kind, 103, 110)
-    said = found(facts_of((A, 50, 103 + kept_s), (B, 107, 110.5), (A, 110.4, 999), troubles=(dead,)))
-    assert any("held the address" in text for text in said) == noticed
+    texts = found(facts_of((A, 50, 103 + kept_s), (B, 107, 110.5), (A, 110.4, 999), troubles=(dead,)))
+    assert any("held the address" in text for text in texts) == noticed
 
 
 def test_a_stopped_or_unplugged_node_has_no_address() -> None:
@@ -80,6 +80,13 @@ def test_a_stopped_or_unplugged_node_has_no_address() -> None:
         assert found(quick) == []
         slow = facts_of((A, 50, 103.5), (B, 103.1, 111), (A, 110.9, 999), troubles=(trouble(kind, 103, 110),))
         assert len(found(slow)) == 1
+
+
+def test_an_unplugged_node_has_it_no_longer_than_the_machine_needed_to_unplug_it_and_to_run_its_daemon() -> None:
+    for struck, waited_s, noticed in ((103.3, 0.0, False), (103.1, 0.1, True), (103.1, 0.2, False)):
+        busy = Trouble(Kind.CABLE, frozenset({A}), 103, 110, undone_from=109.99, struck=struck, waited_s=waited_s)
+        held = (A, 50, 103.5), (B, 103.4, 111), (A, 110.9, 999)
+        assert bool(found(facts_of(*held, troubles=(busy,)))) == noticed
 
 
 def test_a_death_alone_lets_nobody_share_the_address_where_the_lease_is_shorter_than_patience() -> None:
