@@ -21,12 +21,14 @@ def json_schema() -> dict[str, Any]:
     def structure(name: str, kind: Any) -> tuple[Any, ...]:
         return name, Annotated[kind | None, Meta(description=FILE_ONLY[name])], None
 
+    by_node = structure("node_advskew", dict[str, Advskew])
+    group = struct("Group", [*members(GROUP_FIELDS), by_node])
     file = struct(
         "Configuration",
         [
             *members(GROUP_FIELDS | PROCESS_FIELDS),
-            structure("groups", GenericAlias(list, (struct("Group", members(GROUP_FIELDS)),))),
-            structure("node_advskew", dict[str, Advskew]),
+            structure("groups", GenericAlias(list, (group,))),
+            by_node,
             structure("checks", GenericAlias(list, (struct("Check", members(CHECK_FIELDS)),))),
         ],
     )

@@ -93,7 +93,7 @@ class Group(Struct, kw_only=True, frozen=True):
     advskew: Annotated[
         Advskew | Literal["auto"],
         setting(
-            "1/256 s added to advbase; the node with the least is preferred; auto: of the node's address",
+            "1/256 s added to advbase; the node with the least is preferred; auto: by address and vhid",
             "give a number from 0 to 254, or auto",
             metavar="N|auto",
         ),
@@ -197,6 +197,9 @@ class Reporter(Struct, kw_only=True, frozen=True):
     unready_demotion: Annotated[
         int, _demotion("demotion while another container of this pod, or a workload pod of this node, is not ready")
     ] = 0
+    absent_demotion: Annotated[
+        int, _demotion("demotion while no workload pod is on this node, and a ready one on another")
+    ] = 0
     cordon_demotion: Annotated[int, _demotion("demotion while this node is cordoned")] = 0
     advskew_label: Annotated[
         str | None,
@@ -254,7 +257,7 @@ PROCESS_FIELDS = ENGINE_FIELDS | LOG_FIELDS | REPORTER_FIELDS
 
 FILE_ONLY = {
     "groups": "the groups, where there are several; what stands beside them holds for each",
-    "node_advskew": "advskew by the name of the node; wins over advskew",
+    "node_advskew": "advskew by the name of the node, of all groups or in one of them; wins over advskew",
     "checks": "health checks, which demote while they fail",
 }
 """What has no flag and no variable, since it is a structure."""

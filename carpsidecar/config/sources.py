@@ -76,10 +76,10 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], file: str | None 
             if name in above:
                 raise ConfigError(f"{above[name].origin}: the file has {len(listed)} groups: set it there")
     process = _override(beside, above)
-    own_advskew = _advskew_of_this_node(structures, process)
+    for_all = _advskew_of_this_node(structures, process)
     groups, warnings = [], _warnings_of_file(path, [beside, *listed]) if path else []
     for layer in listed:
-        given = {**_override(_override(beside, layer), above), **own_advskew}
+        given = {**_override(_override(beside, layer), above), **for_all, **_advskew_of_this_node(layer, process)}
         group, more = resolve_group({name: value for name, value in given.items() if name in GROUP_FIELDS})
         groups.append(group)
         warnings += [line for line in more if line not in warnings]
@@ -124,7 +124,7 @@ def _converted(fields: Mapping[str, Field], given: Layer) -> dict[str, Any]:
 
 
 def _advskew_of_this_node(structures: Layer, process: Layer) -> Layer:
-    """The advskew that the file's `node_advskew` has for this node, if any."""
+    """The advskew that `node_advskew`, of the file or of a group, has for this node, if any."""
     if "node_advskew" not in structures:
         return {}
     given = structures["node_advskew"]
@@ -179,7 +179,8 @@ def _read_file(path: Path) -> tuple[Layer, list[Layer], Layer]:
         raise ConfigError(
             f"{path}: groups: {show(groups)} can't be used: give a list of groups, each a mapping of its settings"
         )
-    listed = [_layer(group, GROUP_FIELDS, f"{path}: groups[{index}].") for index, group in enumerate(groups)]
+    allowed = {**GROUP_FIELDS, "node_advskew": None}
+    listed = [_layer(group, allowed, f"{path}: groups[{index}].") for index, group in enumerate(groups)]
     return beside, listed, structures
 
 

@@ -61,7 +61,7 @@ class Subject:
         """What it advertises while nothing demotes it."""
         source = next(iter(self.sources.values()), None)
         if self.config.auto_advskew and source is not None:
-            return advskew_of(source)
+            return advskew_of(source, self.config.vhid)
         return self.config.settings.advskew
 
     @property

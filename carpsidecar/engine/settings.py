@@ -11,9 +11,14 @@ _AUTO_ADVSKEWS, _AUTO_ADVSKEW_STEP = 32, 4
 then two backups take over at once."""
 
 
-def advskew_of(source: IPAddress) -> int:
-    """An order of the nodes that needs no configuration: by the last byte of their addresses."""
-    return source.packed[-1] % _AUTO_ADVSKEWS * _AUTO_ADVSKEW_STEP
+def advskew_of(source: IPAddress, vhid: int) -> int:
+    """An order of the nodes that needs no configuration: by the last byte of their addresses, permuted by the vhid.
+
+    Odd factors keep apart what differs, and these two spread consecutive vhids over consecutive addresses: of N
+    nodes, each is first for one group in N, give or take one.
+    """
+    factor = 9 if vhid % 2 else 25
+    return (source.packed[-1] * factor + 25 * vhid) % _AUTO_ADVSKEWS * _AUTO_ADVSKEW_STEP
 
 
 def settings_in_force(config: GroupConfig, asked_for: int | None, source: IPAddress | None) -> Settings:
@@ -22,7 +27,7 @@ def settings_in_force(config: GroupConfig, asked_for: int | None, source: IPAddr
     if asked_for is not None:
         advskew = asked_for
     elif config.auto_advskew and source is not None:
-        advskew = advskew_of(source)
+        advskew = advskew_of(source, config.vhid)
     return replace(config.settings, advskew=advskew)
 
 

@@ -164,6 +164,8 @@ class KubernetesSettings(Struct, kw_only=True, frozen=True):
     """Where these are looked for; empty: our namespace."""
     unready_demotion: int = 0
     """While another container of our pod, or a workload pod of this node, is not ready."""
+    absent_demotion: int = 0
+    """While no workload pod is on this node, and a ready one on another."""
     cordon_demotion: int = 0
     """While our node is cordoned."""
     advskew_label: str = ""

@@ -2,14 +2,15 @@
 
 from typing import Any
 
-VIP = {"vip": "192.0.2.100"}
+VIP = {"vip": "192.0.2.100", "existingSecret": "carp-passphrase"}
 WORKLOAD = {"extraContainers": [{"name": "web", "image": "nginx:1.29", "ports": [{"containerPort": 80}]}]}
 PORTS = [{"name": "http", "port": 80, "targetPort": 8080}]
 
 CASES: dict[str, dict[str, Any]] = {
     "vip only": VIP,
-    "list of both families": {"vip": ["192.0.2.100/24", "2001:db8::100"], "interface": "eth0", "vhid": 42},
+    "list of both families": {**VIP, "vip": ["192.0.2.100/24", "2001:db8::100"], "interface": "eth0", "vhid": 42},
     "groups": {
+        "existingSecret": "carp-passphrase",
         "groups": [
             {"name": "outside", "vip": ["192.0.2.100", "192.0.2.101"], "vhid": 42, "sync_group": "firewall"},
             {"name": "inside", "vip": "10.0.0.1/24", "interface": "eth1", "vhid": 43, "sync_group": "firewall"},
@@ -85,6 +86,14 @@ CASES: dict[str, dict[str, Any]] = {
         "resources": {},
     },
     "real-time": {**VIP, "realtime": True},
-    "IPv6 loopback": {"vip": "2001:db8::100", "vhid": 7, "http": {"host": "::1", "port": 9112}},
+    "an admission policy": {**VIP, "admissionPolicy": {"enabled": True}, "workload": {"selector": "app=web"}},
+    "a preference for each group": {
+        "existingSecret": "carp-passphrase",
+        "groups": [
+            {"name": "web", "vip": "192.0.2.100", "node_advskew": {"node-a": 0, "node-b": 100}},
+            {"name": "mail", "vip": "192.0.2.101", "node_advskew": {"node-a": 100, "node-b": 0}},
+        ],
+    },
+    "IPv6 loopback": {**VIP, "vip": "2001:db8::100", "vhid": 7, "http": {"host": "::1", "port": 9112}},
     "as a part of another chart": {**VIP, "global": {"storageClass": "x"}, "enabled": True},
 }

@@ -117,17 +117,18 @@ def test_what_all_nodes_must_agree_upon_is_kept_apart(rendered: Select) -> None:
         [found] = rendered(values, "DaemonSet")
         return str(found["metadata"]["annotations"]["carpsidecar.io/agreement"])
 
-    groups = [{"name": "a", **VIP, "vhid": 1}, {"name": "b", "vip": "192.0.2.101", "vhid": 2}]
+    secret = {"existingSecret": VIP["existingSecret"]}
+    groups = [{"name": "a", "vip": "192.0.2.100", "vhid": 1}, {"name": "b", "vip": "192.0.2.101", "vhid": 2}]
     assert agreement(VIP) == agreement({**VIP, "preempt": True, "health": {"cordonDemotion": 0}})
     others: list[Values] = [
-        {"vip": ["192.0.2.100", "192.0.2.101"]},
+        {**VIP, "vip": ["192.0.2.100", "192.0.2.101"]},
         {**VIP, "auth": "carp"},
         {**VIP, "vhid": 42},
         {**VIP, "existingSecret": "mine"},
         {**VIP, "discoverPeers": True},
         {**VIP, "config": {"broadcast": True}},
-        {"groups": groups},
-        {"groups": [groups[0], {**groups[1], "vhid": 3}]},
+        {**secret, "groups": groups},
+        {**secret, "groups": [groups[0], {**groups[1], "vhid": 3}]},
     ]
     assert len({agreement(VIP), *(agreement(other) for other in others)}) == len(others) + 1
 

@@ -21,6 +21,9 @@ from tests.support.manual.page import blocks
 INGRESS = {block.title: block.text for block in blocks("docs/recipes/ingress.md") if block.language == "yaml"}
 DOCUMENTS = sorted((ROOT / "docs/kubernetes").glob("*.yaml"))
 OURS = "app.kubernetes.io/name=carpsidecar,app.kubernetes.io/instance=carp"
+APPLY = ("apply", "--server-side", "--validate=false")
+"""The server knows every field, and refuses others."""
+SERVER_CHECKS = ("--disable-openapi-validation",)
 KINDS = "daemonset,configmap,secret,serviceaccount,role,rolebinding,service,pod,clusterrole,clusterrolebinding"
 
 
@@ -47,9 +50,9 @@ class Release:
         with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
             yaml.safe_dump(dict(values), file)
             file.flush()
-            return self.run("upgrade", "--install", RELEASE, str(CHART), "--values", file.name).partition("NOTES:")[
-                2
-            ]
+            return self.run(
+                "upgrade", "--install", *SERVER_CHECKS, RELEASE, str(CHART), "--values", file.name
+            ).partition("NOTES:")[2]
 
     def run(self, *arguments: str) -> str:
         command = [self.helm, "--kubeconfig", str(self.api.kubeconfig), "--namespace", NAMESPACE, *arguments]
@@ -79,20 +82,21 @@ def release(api: ApiServer, helm3: Helm3) -> Iterator[Release]:
 @pytest.mark.parametrize("case", CASES)
 def test_it_takes_what_the_chart_makes(api: ApiServer, rendered: Select, case: str) -> None:
     manifests = [m for m in rendered(CASES[case], "") if not m["apiVersion"].startswith("monitoring.coreos.com/")]
-    done = api.kubectl("apply", "--dry-run=server", "-f", "-", text=yaml.safe_dump_all(manifests))
+    done = api.kubectl(*APPLY, "--dry-run=server", "-f", "-", text=yaml.safe_dump_all(manifests))
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_it_takes_the_documents(api: ApiServer, path: Any) -> None:
-    done = api.kubectl("apply", "--dry-run=server", "-f", str(path))
+    done = api.kubectl(*APPLY, "--dry-run=server", "-f", str(path))
     assert done.returncode == 0, done.stderr
 
 
 def test_it_takes_what_the_ingress_recipe_has(api: ApiServer, rendered: Select) -> None:
     [values] = yaml.safe_load_all(INGRESS["carp.yaml"])
+    values["existingSecret"] = "carp-passphrase"
     manifests = [INGRESS["ingress.yaml"], INGRESS["service.yaml"], yaml.safe_dump_all(rendered(values, ""))]
-    done = api.kubectl("apply", "--dry-run=server", "-f", "-", text="---\n".join(manifests))
+    done = api.kubectl(*APPLY, "--dry-run=server", "-f", "-", text="---\n".join(manifests))
     assert done.returncode == 0, done.stderr
 
 
@@ -100,10 +104,11 @@ def test_the_passphrase_is_kept_over_upgrades(release: Release) -> None:
     def passphrase() -> str:
         return str(release.get("secret", "carp-carpsidecar-passphrase")["data"]["passphrase"])
 
-    release.deploy(VIP)
+    generated = {**VIP, "existingSecret": ""}
+    release.deploy(generated)
     first = passphrase()
     assert len(base64.b64decode(first)) == 19
-    release.deploy({**VIP, "preempt": True})
+    release.deploy({**generated, "preempt": True})
     assert passphrase() == first
 
 
@@ -112,7 +117,7 @@ def test_another_list_of_addresses_replaces_all_pods_at_once(release: Release) -
     one_by_one = {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}, "type": "RollingUpdate"}
     all_at_once = {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": "100%"}, "type": "RollingUpdate"}
     assert release.strategy == one_by_one
-    more = {"vip": ["192.0.2.100", "192.0.2.101"]}
+    more = {**VIP, "vip": ["192.0.2.100", "192.0.2.101"]}
     assert "all pods are replaced at once" in release.deploy(more)
     assert release.strategy == all_at_once
     assert "at once" not in release.deploy({**more, "preempt": True})
@@ -128,7 +133,7 @@ def test_where_ready_means_elected_the_notes_say_how_to_replace_pods(release: Re
 
 
 def test_notes_name_the_commands(release: Release) -> None:
-    output = release.deploy({"vip": "192.0.2.100/24", "workload": {"selector": "app=web"}})
+    output = release.deploy({**VIP, "vip": "192.0.2.100/24", "workload": {"selector": "app=web"}})
     assert "floats 192.0.2.100 over the nodes" in output
     assert f"kubectl -n {NAMESPACE} get pods -l {OURS},carp-role=master -o wide" in output
     assert f"helm test {RELEASE} -n {NAMESPACE}" in output
@@ -143,7 +148,7 @@ class Pods:
         labels = {"app.kubernetes.io/name": "carpsidecar", "app.kubernetes.io/instance": "carp", "carp-role": role}
         spec = {"containers": [{"name": "carpsidecar", "image": "carpsidecar"}], "nodeName": name}
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": spec}
-        self.api.kubectl("-n", NAMESPACE, "apply", "-f", "-", text=json.dumps(pod))
+        self.api.kubectl("-n", NAMESPACE, *APPLY, "-f", "-", text=json.dumps(pod))
         if elected:
             condition = {"type": "carpsidecar.io/elected", "status": elected}
             patch = json.dumps({"status": {"conditions": [condition]}})

@@ -30,9 +30,16 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a setting of groups in config": ({**VIP, "config": {"vip": "192.0.2.1"}}, r"config.*vip.* not allowed"),
     "a bad setting in config": ({**VIP, "config": {"dead_ratio": 0}}, r"dead_ratio.*1"),
     "a misspelt setting of a group": ({"groups": [{**VIP, "vhdi": 1}]}, r"groups.*vhdi.* not allowed"),
+    "advskew of a node in a group": ({"groups": [{"vip": "192.0.2.1", "node_advskew": {"a": 255}}]}, r"254"),
     "a group without a vip": ({"groups": [{"name": "a"}]}, r"groups.*vip"),
-    "vip and groups": ({**VIP, "groups": [VIP]}, r"groups is given too: put them into the groups"),
-    "nameless groups": ({"groups": [VIP, {"vip": "192.0.2.101"}]}, r"has no name: give each of several a name"),
+    "vip and groups": (
+        {**VIP, "groups": [{"vip": "192.0.2.101"}]},
+        r"groups is given too: put them into the groups",
+    ),
+    "nameless groups": (
+        {"groups": [{"vip": "192.0.2.100"}, {"vip": "192.0.2.101"}]},
+        r"has no name: give each of several a name",
+    ),
     "a check of nothing": (
         {**VIP, "health": {"checks": [{"name": "a"}]}},
         r'"a": give one of http, tcp and command',
@@ -53,6 +60,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         r'no group is called "a"',
     ),
     "metrics that nobody reaches": ({**VIP, "podMonitor": {"enabled": True}}, r"set http\.host to 0\.0\.0\.0"),
+    "no Secret, and no cluster to look at": (
+        {"vip": "192.0.2.100"},
+        r"existingSecret: none is given.*base64 >passphrase\).*kubectl -n ha create secret generic"
+        r" carp-carpsidecar-passphrase --from-file=passphrase=passphrase",
+    ),
     "two ways to send": ({**VIP, "discoverPeers": True, "config": {"peer": "10.0.0.2"}}, r"leave out peer"),
 }
 

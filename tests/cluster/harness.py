@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -81,12 +81,24 @@ class Cluster:
         said = self.kubectl("create", "--dry-run=client", "--validate=true", "-f", "-", text=manifest, check=False)
         return "created" in said
 
+    def apply(self, *manifests: Mapping[str, Any]) -> None:
+        for manifest in manifests:
+            self.kubectl("apply", "--server-side", "--validate=false", "-f", "-", text=json.dumps(manifest))
+
     def install(self, *values: str, release: str = RELEASE) -> None:
         """`helm upgrade --install` with these values, and wait until the pods are ready."""
         settings = [word for value in values for word in ("--set", value)]
         image = ("--set", "image.repository=localhost/carpsidecar", "--set", "image.tag=latest")
         never = ("--set", "image.pullPolicy=Never")
-        self.helm("upgrade", "--install", release, str(CHART), "--create-namespace", *image, *never, *settings)
+        install = (
+            "upgrade",
+            "--install",
+            release,
+            str(CHART),
+            "--create-namespace",
+            "--disable-openapi-validation",
+        )
+        self.helm(*install, *image, *never, *settings)
 
     def uninstall(self, release: str = RELEASE) -> None:
         """Where it is installed; returns when its pods are gone."""

@@ -1,6 +1,5 @@
 """docs/moving/kube-vip.md, step by step. A DaemonSet of its name and an address on a node stand for kube-vip."""
 
-import json
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -50,7 +49,7 @@ def _its_pods(cluster: Cluster) -> int:
 def kube_vip(cluster: Cluster) -> Iterator[Cluster]:
     cluster.uninstall()
     cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found")
-    cluster.kubectl("apply", "-f", "-", text=json.dumps(KUBE_VIP))
+    cluster.apply(KUBE_VIP)
     cluster.wait_for(lambda: _its_pods(cluster) == 3, "its pods")
     take(cluster)
     try:

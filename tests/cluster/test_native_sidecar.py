@@ -1,6 +1,5 @@
 """The example of a DaemonSet of one's own, with carpsidecar as a native sidecar."""
 
-import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,7 +31,7 @@ def example(cluster: Cluster) -> Iterator[Cluster]:
         for manifest in yaml.safe_load_all(EXAMPLE.read_text().replace("192.0.2.100", VIP)):
             if manifest["kind"] == "DaemonSet":
                 _use_images(manifest["spec"]["template"]["spec"])
-            cluster.kubectl("apply", "-f", "-", text=json.dumps(manifest))
+            cluster.apply(manifest)
         yield cluster
     finally:
         cluster.kubectl("delete", "namespace", NAMESPACE)

@@ -1,6 +1,5 @@
 """Install, upgrade, uninstall, and installations that can't work."""
 
-import json
 import time
 from functools import partial
 
@@ -98,8 +97,8 @@ def _roles_follow(cluster: Cluster, namespace: str) -> bool:
 
 def test_an_uninstall_leaves_nothing_behind(cluster: Cluster, watch: HolderWatch) -> None:
     cluster.kubectl("create", "namespace", "web")
-    cluster.kubectl("apply", "-f", "-", text=json.dumps(WEB))
-    cluster.kubectl("apply", "-f", "-", text=json.dumps(WEB | {"metadata": {"name": "web", "namespace": "web"}}))
+    cluster.apply(WEB)
+    cluster.apply(WEB | {"metadata": {"name": "web", "namespace": "web"}})
     try:
         namespaces = f"workload.namespaces={{{NAMESPACE},web}}"
         cluster.install(f"vip={VIP}", "workload.selector=app=web", namespaces, "health.unreadyDemotion=0")
@@ -126,7 +125,7 @@ def test_an_uninstall_leaves_nothing_behind(cluster: Cluster, watch: HolderWatch
 def test_the_address_goes_where_the_workload_is_ready(cluster: Cluster, probe: Probe, watch: HolderWatch) -> None:
     cluster.uninstall()
     services = {name: node.start(["python3", "-u", "-c", LISTEN], log=None) for name, node in cluster.nodes.items()}
-    cluster.kubectl("apply", "-f", "-", text=json.dumps(WEB))
+    cluster.apply(WEB)
     try:
         cluster.install(f"vip={VIP}", "workload.selector=app=web")
         master = cluster.wait_for_one_master()

@@ -1,4 +1,4 @@
-"""The cluster's administrator, who makes what the tests need and sees what comes of it."""
+"""The cluster's administrator, who makes what the tests need and sees what comes of it; or a thief of a token."""
 
 import json
 import ssl
@@ -20,9 +20,10 @@ class Refused(Exception):
 class Admin:
     """Paths are below the server's root."""
 
-    def __init__(self, port: int, context: ssl.SSLContext) -> None:
+    def __init__(self, port: int, context: ssl.SSLContext, token: str = "") -> None:
         self._port = port
         self._context = context
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     def connect(self) -> HTTPSConnection:
         return HTTPSConnection("127.0.0.1", self._port, context=self._context, timeout=10)
@@ -75,7 +76,9 @@ class Admin:
     def _ask(self, method: str, path: str, body: Object | None = None, kind: str = "application/json") -> Object:
         connection = self.connect()
         try:
-            connection.request(method, path, json.dumps(body) if body else None, {"Content-Type": kind})
+            connection.request(
+                method, path, json.dumps(body) if body else None, {"Content-Type": kind, **self._headers}
+            )
             response = connection.getresponse()
             answer = response.read()
         finally:

@@ -4,7 +4,7 @@ from typing import Any
 
 from carpsidecar.ipc.messages import KubernetesSettings, ReporterSettings, SetDemotion
 from tests.kubernetes.admin import Object
-from tests.kubernetes.scene import WORKLOAD, Running, Scene, condition_of, role_of
+from tests.kubernetes.scene import WORKLOAD, Running, Scene, annotation_of, condition_of, role_of
 from tests.support.waits import wait_until
 
 UNREADY = SetDemotion(cause="unready", amount=100, bow_out=True)
@@ -176,3 +176,29 @@ def test_what_was_asked_stays_while_the_api_is_away(scene: Scene) -> None:
     assert running.asked == []
     scene.proxy.come_back()
     running.wait(READY)
+
+
+def test_a_node_without_a_workload_pod_demotes_while_another_has_a_ready_one(scene: Scene) -> None:
+    scene.pod("carp-1")
+    scene.pod("carp-2", node="n2")
+    scene.pod("web-2", node="n2", labels=WORKLOAD)
+    settings: dict[str, Any] = {"workload_selector": "app=web", "absent_demotion": 240}
+    running = scene.start(scene.settings(**settings))
+    running.snapshot("master")
+    running.wait(SetDemotion(cause="absent", amount=0))
+    scene.wait_pod("carp-1", lambda pod: annotation_of(pod, "workload") == "none")
+    other = scene.start(scene.settings("carp-2", node_name="n2", **settings))
+    other.snapshot("backup")
+    scene.wait_pod("carp-2", lambda pod: annotation_of(pod, "workload") == "ready")
+    running.wait(SetDemotion(cause="absent", amount=240, bow_out=True))
+    scene.wait_event("CarpDemoted", "no pod by app=web is on this node, and one on node n2 is ready")
+    running.asked.clear()
+    scene.status("web-2", {"carpsidecar": False})
+    scene.wait_pod("carp-2", lambda pod: annotation_of(pod, "workload") == "not-ready")
+    running.wait(SetDemotion(cause="absent", amount=0))
+    scene.status("web-2", {"carpsidecar": True})
+    running.wait(SetDemotion(cause="absent", amount=240, bow_out=True))
+    running.asked.clear()
+    scene.pod("web-1", labels=WORKLOAD)
+    running.wait(SetDemotion(cause="absent", amount=0))
+    scene.wait_pod("carp-1", lambda pod: annotation_of(pod, "workload") == "ready")

@@ -12,13 +12,15 @@ from carpsidecar import drained
 from carpsidecar.ipc.messages import PEERS_MAX, SetAdvskew, SetDemotion, SetPeers, ToEngine
 from carpsidecar.logs import log
 from carpsidecar.reporter.kubernetes.cache import Cache
-from carpsidecar.reporter.kubernetes.objects import DRAIN_ANNOTATION, Node, Pod
+from carpsidecar.reporter.kubernetes.objects import ANNOTATIONS, DRAIN_ANNOTATION, Node, Pod
+from carpsidecar.reporter.kubernetes.pod_status import WORKLOAD, is_alive
 from carpsidecar.reporter.kubernetes.rbac import workload_namespaces
 from carpsidecar.reporter.kubernetes.recorder import EventRecorder
 
 ADVSKEW_MAX = 254
 DEMOTION_MAX = 255
-"""As much as there is: whoever drains wants the address to go wherever it can."""
+READY, NOT_READY, NONE = "ready", "not-ready", "none"
+"""Values of the annotation `workload`."""
 
 
 class BadLabel(Exception):
@@ -44,6 +46,7 @@ class EngineRequests:
             return
         self._drain()
         self._unready()
+        self._absent()
         self._node()
         own = self._cache.own
         if self._cache.settings.discover_peers and self._cache.carp_pods_listed and own is not None:
@@ -91,9 +94,18 @@ class EngineRequests:
         if cache.workloads_listed < set(workload_namespaces(settings)):
             return
         unready = [f"container {name}" for name in unready_containers(own, settings.container_name)]
-        workloads = [pod for pod in cache.workloads if cache.carp_pods.get(pod.key) is None]
-        unready += [f"pod {name}" for name in unready_workloads(workloads)]
+        unready += [f"pod {name}" for name in unready_workloads(workloads(cache))]
         self.demote("unready", settings.unready_demotion if unready else 0, f"not ready: {', '.join(unready)}")
+
+    def _absent(self) -> None:
+        settings = self._cache.settings
+        state = workload_state(self._cache)
+        if not settings.absent_demotion or not state:
+            return
+        elsewhere = [pod for pod in self._cache.others if is_alive(pod) and _workload_of(pod) == READY]
+        amount = settings.absent_demotion if state == NONE and elsewhere else 0
+        where = f"one on node {elsewhere[0].node} is ready" if elsewhere else ""
+        self.demote("absent", amount, f"no pod by {settings.workload_selector} is on this node, and {where}")
 
     def _node(self) -> None:
         node, settings = self._cache.node, self._cache.settings
@@ -113,6 +125,22 @@ class EngineRequests:
                     self._recorder.event("CarpBadSetting", str(error))
             else:
                 self._reported = ""
+
+
+def workloads(cache: Cache) -> list[Pod]:
+    """The workload pods of this node; ours are none."""
+    return [pod for pod in cache.workloads if cache.carp_pods.get(pod.key) is None]
+
+
+def workload_state(cache: Cache) -> str:
+    """For the annotation of our own pod; empty while it is not known, and where nothing selects workload pods."""
+    namespaces = set(workload_namespaces(cache.settings))
+    if not namespaces or not cache.workloads_listed >= namespaces:
+        return ""
+    pods = [pod for pod in workloads(cache) if not pod.finished]
+    if not pods:
+        return NONE
+    return NOT_READY if unready_workloads(pods) else READY
 
 
 def unready_containers(own: Pod, container: str) -> list[str]:
@@ -151,6 +179,10 @@ def peers(own: Pod, others: Iterable[Pod]) -> list[str]:
         if not pod.finished:
             found |= _addresses(pod)
     return [str(ip) for ip in sorted(found - _addresses(own), key=lambda ip: (ip.version, int(ip)))]
+
+
+def _workload_of(pod: Pod) -> str:
+    return pod.annotations.get(f"{ANNOTATIONS}{WORKLOAD}", "")
 
 
 def _serves(pod: Pod) -> bool:

@@ -16,7 +16,9 @@ UNKNOWN = "unknown"
 _NOTHING: Mapping[str, str] = {}
 _TEXT_MAX = 1000
 CONTESTED = "contested"
-_OWN_ANNOTATIONS = ("since", "reason", "addresses", CONTESTED)
+WORKLOAD = "workload"
+"""The annotation that says whether the node has a workload pod, and a ready one."""
+_OWN_ANNOTATIONS = ("since", "reason", "addresses", CONTESTED, WORKLOAD)
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,15 @@ def observed(pod: Pod) -> PodStatus:
     )
 
 
-def desired_of_own_pod(groups: Sequence[GroupSnapshot], contested: Mapping[str, str] = _NOTHING) -> PodStatus:
-    """Args: contested: the groups in which we are master and do not claim it, with the reason."""
+def desired_of_own_pod(
+    groups: Sequence[GroupSnapshot], contested: Mapping[str, str] = _NOTHING, workload: str = ""
+) -> PodStatus:
+    """Args:
+    contested: the groups in which we are master and do not claim it, with the reason.
+    workload: of this node; empty where there is no selector for it.
+    """
     status = desired_of_workload_pod(groups, contested)
-    annotations = {}
+    annotations = {f"{ANNOTATIONS}{WORKLOAD}": workload} if workload else {}
     for group, suffix in zip(groups, suffixes(group.group for group in groups).values(), strict=True):
         annotations[f"{ANNOTATIONS}since{suffix}"] = in_rfc3339(group.since_s)
         annotations[f"{ANNOTATIONS}reason{suffix}"] = reason_of(group)

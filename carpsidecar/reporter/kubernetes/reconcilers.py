@@ -4,10 +4,11 @@ import time
 from collections.abc import Callable
 from logging import INFO, WARNING
 
-from carpsidecar.ipc.messages import KubernetesSettings
+from carpsidecar.ipc.messages import GroupSnapshot, KubernetesSettings
 from carpsidecar.logs import log
 from carpsidecar.reporter.kubernetes.cache import Cache, Key, PodStore
 from carpsidecar.reporter.kubernetes.client import Api, ApiError, Timing
+from carpsidecar.reporter.kubernetes.engine_requests import workload_state
 from carpsidecar.reporter.kubernetes.masters import Masters
 from carpsidecar.reporter.kubernetes.objects import ROLE_LABEL, Pod
 from carpsidecar.reporter.kubernetes.pod_status import (
@@ -41,9 +42,12 @@ class OwnPod:
                 return settle_in_s if settle_in_s < float("inf") else None
             successor = self._cache.successor
             is_last = self._cache.stopping and successor is not None and successor.kubernetes is None
-            desired = NO_STATUS if is_last else desired_of_own_pod(groups, self._masters.contested(now))
+            desired = NO_STATUS if is_last else self._desired(groups, now)
         put_back_in_s = self._writer.keep(self._cache.carp_pods, pod, desired)
         return min((wait for wait in (wait_s, put_back_in_s) if wait is not None), default=None)
+
+    def _desired(self, groups: list[GroupSnapshot], now: float) -> PodStatus:
+        return desired_of_own_pod(groups, self._masters.contested(now), workload_state(self._cache))
 
 
 class WorkloadPods:

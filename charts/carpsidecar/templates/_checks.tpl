@@ -39,4 +39,7 @@
 {{- if and $v.discoverPeers (or $v.config.peer $v.config.broadcast $v.config.multicast) }}
 {{- fail "discoverPeers: config says where to send too: leave out peer, multicast and broadcast there" }}
 {{- end }}
+{{- if not (or $v.existingSecret (include "carpsidecar.hasCluster" .)) }}
+{{- fail (printf "\n\nexistingSecret: none is given, and no cluster can be looked at (helm template, --dry-run=client, Argo CD, Flux): each rendering would make\nanother passphrase, and nodes with different ones all become master. Make the Secret once:\n\n    (umask 077; head -c 12 /dev/urandom | base64 >passphrase)\n    kubectl -n %s create secret generic %s --from-file=%s=passphrase\n\nand give its name: --set existingSecret=%s\n" .Release.Namespace (include "carpsidecar.secretName" .) $v.existingSecretKey (include "carpsidecar.secretName" .)) }}
+{{- end }}
 {{- end }}

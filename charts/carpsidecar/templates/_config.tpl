@@ -27,6 +27,9 @@
 {{- $_ := set $config "pod_selector" (printf "app.kubernetes.io/name=%s,app.kubernetes.io/instance=%s" (include "carpsidecar.name" .) .Release.Name) }}
 {{- with $v.workload.selector }}{{ $_ := set $config "workload_selector" . }}{{ end }}
 {{- with $v.workload.namespaces }}{{ $_ := set $config "workload_namespace" . }}{{ end }}
+{{- if $v.workload.selector }}
+{{- with int $v.health.absentDemotion }}{{ $_ := set $config "absent_demotion" . }}{{ end }}
+{{- end }}
 {{- with int $v.health.unreadyDemotion }}{{ $_ := set $config "unready_demotion" . }}{{ end }}
 {{- with int $v.health.cordonDemotion }}{{ $_ := set $config "cordon_demotion" . }}{{ end }}
 {{- with $v.priority.label }}{{ $_ := set $config "advskew_label" . }}{{ end }}

@@ -38,7 +38,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 
 {{/* Cluster-wide objects need a name that no release in another namespace has. */}}
 {{- define "carpsidecar.clusterName" -}}
-{{- printf "%s-%s" .Release.Namespace (include "carpsidecar.fullname" .) }}
+{{- printf "%s-%s" .Release.Namespace (include "carpsidecar.fullname" .) | trimPrefix "-" }}
 {{- end }}
 
 {{- define "carpsidecar.image" -}}
@@ -51,6 +51,23 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 
 {{- define "carpsidecar.secretName" -}}
 {{- .Values.existingSecret | default (printf "%s-passphrase" (include "carpsidecar.fullname" .)) }}
+{{- end }}
+
+{{/* Whether there is a cluster to look at. Each namespace has this account; --create-namespace makes it only later. */}}
+{{- define "carpsidecar.hasCluster" -}}
+{{- if lookup "v1" "ServiceAccount" .Release.Namespace "default" -}}
+true
+{{- else if lookup "v1" "Namespace" "" "kube-system" -}}
+true
+{{- end }}
+{{- end }}
+
+{{/* Whether there is to be an admission policy. "true" or nothing. */}}
+{{- define "carpsidecar.admissionPolicy" -}}
+{{- $has := .Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy" }}
+{{- if and .Values.kubernetes.enabled (kindIs "invalid" .Values.admissionPolicy.enabled | ternary $has .Values.admissionPolicy.enabled) -}}
+true
+{{- end }}
 {{- end }}
 
 {{/* Whether the API is asked about nodes: the only reason for a ClusterRole. "true" or nothing. */}}

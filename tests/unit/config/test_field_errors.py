@@ -37,6 +37,7 @@ MISFITS = {
     "http": "localhost",
     "kubernetes": "perhaps",
     "unready_demotion": "241",
+    "absent_demotion": "241",
     "cordon_demotion": "-1",
     "discover_peers": "perhaps",
 }

@@ -92,7 +92,7 @@ def test_the_schema_of_the_file_knows_every_setting() -> None:
     schema = json_schema()
     file = schema["$defs"]["Configuration"]
     assert set(file["properties"]) == {*GROUP_FIELDS, *PROCESS_FIELDS, *FILE_ONLY}
-    assert set(schema["$defs"]["Group"]["properties"]) == set(GROUP_FIELDS)
+    assert set(schema["$defs"]["Group"]["properties"]) == {*GROUP_FIELDS, "node_advskew"}
     assert file["additionalProperties"] is False
     json.dumps(schema)
 

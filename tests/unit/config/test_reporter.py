@@ -159,6 +159,19 @@ def test_a_node_finds_its_advskew_in_the_file(write_file: WriteFile) -> None:
     assert advskew() == 11, "the host's own name"
 
 
+def test_each_group_may_prefer_another_node(write_file: WriteFile) -> None:
+    path = write_file("""
+passphrase: secret
+node_name: alpha
+node_advskew: {alpha: 7}
+groups:
+  - {name: web, vip: 192.0.2.100, node_advskew: {alpha: 100, beta: 0}}
+  - {name: mail, vip: 192.0.2.101, node_advskew: {beta: 100}}
+""")
+    web, mail = load({}, {}, str(path)).groups
+    assert (web.settings.advskew, mail.settings.advskew) == (100, 7)
+
+
 @pytest.mark.parametrize("value", ["7", "[7]", "{alpha: 255}", "{beta: x}"])
 def test_an_advskew_of_a_node_that_can_not_be_used(value: str, write_file: WriteFile, refusal: Refusal) -> None:
     path = write_file(f"node_advskew: {value}\n")
