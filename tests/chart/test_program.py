@@ -13,6 +13,7 @@ from carpsidecar.reporter.kubernetes.rbac import rules
 from tests.chart.cases import CASES, VIP
 from tests.chart.conftest import Select
 from tests.chart.helm import CHART, NAMESPACE, Values, granted, is_hook
+from tests.support.manual.page import blocks
 
 
 @dataclass
@@ -58,6 +59,14 @@ def test_the_map_by_node_wins(program: Program) -> None:
     [mapped] = program.read(CASES["without the API"], "node-b").groups
     [other] = program.read(CASES["without the API"], "node-c").groups
     assert (mapped.settings.advskew, mapped.auto_advskew, other.auto_advskew) == (100, False, True)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/kubernetes.md"])
+def test_two_groups_of_the_documentation_are_on_two_nodes(program: Program, page: str) -> None:
+    [block] = [block for block in blocks(page) if "node_advskew" in block.text and "groups:" in block.text]
+    values = {**yaml.safe_load(block.text), "existingSecret": "carp-passphrase"}
+    for node, advskews in (("node1", [0, 100]), ("node2", [100, 0])):
+        assert [group.settings.advskew for group in program.read(values, node).groups] == advskews
 
 
 def test_checks_and_demotions_arrive(program: Program) -> None:

@@ -24,6 +24,7 @@ from tests.support.waits import SOON_S
     PORT_FORWARD,
     ANNOTATE,
     DRAIN,
+    GROUPS,
     PASSPHRASE,
 ) = claim("docs/kubernetes.md")
 (README,) = claim("README.md", "helm install carp")
