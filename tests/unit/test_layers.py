@@ -9,7 +9,6 @@ from tests.support.imports import imported_by, imports_of, layer, modules
 LINES_MAX = 350
 WITH_A_REASON = {
     "carpsidecar.protocol.election": "the table of docs/protocol.md, whole",
-    "carpsidecar.engine.group": "one method an action of the member, and one an event",
 }
 OF_THE_OUTSIDE = {"socket", "asyncio", "os", "time", "select", "threading", "subprocess", "pyroute2"}
 

@@ -96,10 +96,10 @@ class Soak:
         asked = [q for q in probe.questions if since <= q.sent_at <= until]
         self.tally.waited_s = max([self.tally.waited_s, *(question.waited_s for question in probe.questions)])
         outages = probe.outages(since, until)
-        self.tally.quiet_outage_s = max(self.tally.quiet_outage_s, _longest_s(outages))
         self.tally.outage_s = max(self.tally.outage_s, _longest_s(probe.outages(facts.begin, since)))
         for outage in outages:
             in_vain_s = _asked_in_vain_s(outage, asked)
+            self.tally.quiet_outage_s = max(self.tally.quiet_outage_s, in_vain_s)
             if in_vain_s > ALLOWANCE_S:
                 yield Violation(
                     outage.start, f"no answer for {in_vain_s:.3f} s in a network at peace: {_end(outage, asked)}"
