@@ -16,13 +16,13 @@ def main(arguments: list[str]) -> int:
     world = make_world(seed, member_maker(mutant))
     world.story = []
     try:
-        verdict: object = live(world)
+        outcome: object = live(world)
     except Broken as broken:
-        verdict = broken
+        outcome = broken
     finally:
         print("\n".join(world.story))
-    print(f"\nseed {seed}: {verdict}")
-    return isinstance(verdict, Broken)
+    print(f"\nseed {seed}: {outcome}")
+    return isinstance(outcome, Broken)
 
 
 if __name__ == "__main__":

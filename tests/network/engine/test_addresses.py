@@ -72,7 +72,7 @@ def test_an_address_removed_by_hand_is_put_back_at_once(
         a.run(["ip", "address", "del", f"{ip}/{prefix}", "dev", "eth0"])
         removed_at = time.time()
         assert tap.wait_for(announces(ip, mac), SOON_S).at_s - removed_at < AT_ONCE_S + delay.s
-    if ip == VIP:  # what happens again is said again after a minute
+    if ip == VIP:  # what happens again is logged again after a minute
         daemon.wait_for(f"somebody removed {VIP} while we are master: put back", SOON_S, after=heard)
     assert holds(a, ip)
     assert "became" not in daemon.log[heard:]

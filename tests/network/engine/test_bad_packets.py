@@ -1,4 +1,4 @@
-"""What is not ours, or not well, changes nothing, and is said with what to check."""
+"""What is not ours, or not well, changes nothing, and is logged with what to check."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -22,7 +22,7 @@ class Bad(NamedTuple):
 
     name: str
     source: str
-    said: str
+    message: str
 
     def frame(self, mac: bytes, good: bytes) -> bytes:
         better = altered(good, b2=0)
@@ -82,10 +82,10 @@ def victims() -> Iterator[Victims]:
         yield Victims(cluster, tap)
 
 
-@pytest.mark.parametrize("bad", [bad for bad in BAD if bad.said], ids=lambda bad: f"{bad.name}-{bad.source}")
+@pytest.mark.parametrize("bad", [bad for bad in BAD if bad.message], ids=lambda bad: f"{bad.name}-{bad.source}")
 def test_master_and_backup_say_what_they_heard(victims: Victims, bad: Bad) -> None:
     for process in victims.daemons:
-        process.wait_for(bad.said, SOON_S)
+        process.wait_for(bad.message, SOON_S)
 
 
 def test_a_foreign_vhid_is_nothing_to_speak_of(victims: Victims) -> None:
@@ -113,10 +113,10 @@ def test_a_flood_is_said_once(victims: Victims) -> None:
     last = Bad("a forged digest", "10.99.0.91", "bad digest from 10.99.0.91")
     for process in victims.daemons:
         # A flood leaves no room for others at times: once in an interval, until one gets through.
-        while last.said not in process.log:
+        while last.message not in process.log:
             victims.tap.send(last.frame(victims.tap.mac, victims.good))
             victims.tap.wait_for_more(1, VHID, SOON_S)
-        assert process.log.count(forged.said) == 1
+        assert process.log.count(forged.message) == 1
     assert all("became" not in news for news in victims.news())
 
 

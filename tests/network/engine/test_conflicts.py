@@ -61,8 +61,8 @@ def probe(scene: Scene) -> Iterator[Probe]:
 def test_a_forged_announcement_is_answered_and_the_client_comes_back(scene: Scene, probe: Probe) -> None:
     heard = scene.daemon.log_size
     scene.claim()
-    said = scene.daemon.wait_for("claims", SOON_S, after=heard)
-    assert f"{mac_of(scene.stranger)} claims {scene.ip} while we hold it: announced again" in said
+    line = scene.daemon.wait_for("claims", SOON_S, after=heard)
+    assert f"{mac_of(scene.stranger)} claims {scene.ip} while we hold it: announced again" in line
     probe.wait_until_answered_by("a", SOON_S)
     assert neighbour(scene.client, scene.ip) == mac_of(scene.master)
     assert "became" not in scene.daemon.log[heard:]

@@ -144,10 +144,10 @@ def test_255_groups_fail_over_after_a_kill_and_come_back_by_a_bow_out(cluster: C
 
 
 def every_group(process: Process, text: str) -> None:
-    """Wait until each of the 255 has said this."""
+    """Wait until each of the 255 has logged this."""
     missing = {f"vhid-{vhid}: {text}" for vhid in range(1, 256)}
     while missing:
-        said = process.log.splitlines()
-        missing -= {line.split(" ", 2)[2] for line in said if line.endswith(text)}
+        lines = process.log.splitlines()
+        missing -= {line.split(" ", 2)[2] for line in lines if line.endswith(text)}
         if missing:
             process.wait_for(next(iter(missing)), SOON_S)

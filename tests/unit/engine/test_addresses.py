@@ -69,7 +69,7 @@ class FakeLease:
         self._kernel.done.append("released")
 
 
-class Bench:
+class AddressesBench:
     def __init__(self, loop: Loop, *, holds_addresses: bool = True) -> None:
         self.loop = loop
         self.kernel = FakeKernel()
@@ -84,20 +84,20 @@ class Bench:
 
 
 @pytest.fixture
-def bench(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    bench = Bench(loop)
+def bench(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> Iterator[AddressesBench]:
+    bench = AddressesBench(loop)
     monkeypatch.setattr(module, "Lease", bench.kernel.lease)
     yield bench
     bench.renewer.close()
 
 
-def test_a_lease_is_prepared_once_and_renewed_each_time(bench: Bench) -> None:
+def test_a_lease_is_prepared_once_and_renewed_each_time(bench: AddressesBench) -> None:
     for _ in range(3):
         bench.addresses.add(2)
     assert bench.kernel.done == ["lease of 2 s on 7", "renewed", "renewed", "renewed"]
 
 
-def test_another_lifetime_or_another_interface_needs_another_lease(bench: Bench) -> None:
+def test_another_lifetime_or_another_interface_needs_another_lease(bench: AddressesBench) -> None:
     bench.addresses.add(2)
     bench.addresses.add(5)
     bench.kernel.link = Link(index=8, name="eth7", up=True, mac=b"", loopback=False)
@@ -106,14 +106,14 @@ def test_another_lifetime_or_another_interface_needs_another_lease(bench: Bench)
     assert leases == ["lease of 2 s on 7", "lease of 5 s on 7", "lease of 5 s on 8"]
 
 
-def test_without_an_interface_there_is_nothing_to_hold_addresses_with(bench: Bench) -> None:
+def test_without_an_interface_there_is_nothing_to_hold_addresses_with(bench: AddressesBench) -> None:
     bench.kernel.link = None
     with pytest.raises(OSError, match="interface eth7 is not there"):
         bench.addresses.add(2)
 
 
 def test_what_the_kernel_refuses_at_the_release_is_said_unless_the_interface_is_gone(
-    bench: Bench, logged: Logged
+    bench: AddressesBench, logged: Logged
 ) -> None:
     bench.addresses.add(2)
     bench.kernel.failure = OSError("no")
@@ -124,13 +124,13 @@ def test_what_the_kernel_refuses_at_the_release_is_said_unless_the_interface_is_
     assert len(logged.lines) == 1
 
 
-def test_the_release_of_what_was_never_held_does_nothing(bench: Bench) -> None:
+def test_the_release_of_what_was_never_held_does_nothing(bench: AddressesBench) -> None:
     bench.addresses.remove()
     assert bench.kernel.done == []
 
 
 def test_addresses_that_hooks_hold_are_left_to_them(loop: Loop) -> None:
-    bench = Bench(loop, holds_addresses=False)
+    bench = AddressesBench(loop, holds_addresses=False)
     bench.addresses.add(2)
     bench.addresses.remove()
     assert not bench.addresses.renew(2, bench.renewed.append)
@@ -138,7 +138,7 @@ def test_addresses_that_hooks_hold_are_left_to_them(loop: Loop) -> None:
     bench.renewer.close()
 
 
-def test_a_renewal_does_not_wait_for_the_kernel_and_says_how_it_ended(bench: Bench) -> None:
+def test_a_renewal_does_not_wait_for_the_kernel_and_says_how_it_ended(bench: AddressesBench) -> None:
     bench.kernel.free.clear()
     assert bench.addresses.renew(2, bench.renewed.append)
     assert (bench.renewed, bench.kernel.done) == ([], ["lease of 2 s on 7"])
@@ -151,7 +151,7 @@ def test_a_renewal_does_not_wait_for_the_kernel_and_says_how_it_ended(bench: Ben
     assert bench.renewed[1] is bench.kernel.failure
 
 
-def test_a_release_comes_after_the_renewal_that_is_under_way_and_nothing_after_it(bench: Bench) -> None:
+def test_a_release_comes_after_the_renewal_that_is_under_way_and_nothing_after_it(bench: AddressesBench) -> None:
     bench.kernel.free.clear()
     bench.addresses.renew(2, bench.renewed.append)
     Timer(0.05, bench.kernel.free.set).start()
@@ -160,13 +160,13 @@ def test_a_release_comes_after_the_renewal_that_is_under_way_and_nothing_after_i
     assert bench.kernel.done == ["lease of 2 s on 7", "renewed", "released"]
 
 
-def test_without_an_interface_a_renewal_is_not_begun(bench: Bench) -> None:
+def test_without_an_interface_a_renewal_is_not_begun(bench: AddressesBench) -> None:
     bench.kernel.link = None
     with pytest.raises(OSError, match="interface eth7 is not there"):
         bench.addresses.renew(2, bench.renewed.append)
 
 
-def test_lost_are_those_of_ours_that_are_not_back_already(bench: Bench) -> None:
+def test_lost_are_those_of_ours_that_are_not_back_already(bench: AddressesBench) -> None:
     assert bench.addresses.lost({VIP}) == set()
     bench.addresses.add(2)
     assert bench.addresses.lost({VIP, OTHER, ip_address("192.0.2.1")}) == {VIP, OTHER}

@@ -33,7 +33,7 @@ class FakeInterface:
         self.announced.append(self.now())
 
 
-class Bench:
+class AnnouncementsBench:
     def __init__(self, loop: Loop) -> None:
         self.loop = loop
         self.kernel = FakeInterface()
@@ -49,13 +49,15 @@ class Bench:
 
 
 @pytest.fixture
-def bench(loop: Loop) -> Iterator[Bench]:
-    bench = Bench(loop)
+def bench(loop: Loop) -> Iterator[AnnouncementsBench]:
+    bench = AnnouncementsBench(loop)
     yield bench
     bench.announcements.stop()
 
 
-def test_an_announcement_is_repeated_at_growing_intervals(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_announcement_is_repeated_at_growing_intervals(
+    bench: AnnouncementsBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "ANNOUNCE_AGAIN_AFTER_S", (0.02, 0.06, 0.2))
     monkeypatch.setattr(module, "REFRESH_AFTER_S", 0.4)
     monkeypatch.setattr(module, "REFRESHING_REST", 1)
@@ -75,7 +77,7 @@ def test_an_announcement_is_repeated_at_growing_intervals(bench: Bench, monkeypa
     assert len(bench.kernel.announced) == 6
 
 
-def test_a_release_ends_the_announcements(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_release_ends_the_announcements(bench: AnnouncementsBench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ANNOUNCE_AGAIN_AFTER_S", (0.02, 0.03))
     bench.announcements.announce()
     bench.announcements.stop()
@@ -84,7 +86,7 @@ def test_a_release_ends_the_announcements(bench: Bench, monkeypatch: pytest.Monk
 
 
 def test_a_claim_is_answered_at_once_and_a_flood_of_them_at_a_limited_rate_to_the_last(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: AnnouncementsBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "DEFENCE_GAP_MIN_S", 0.1)
     now = bench.loop.asyncio.time
@@ -101,7 +103,7 @@ def test_a_claim_is_answered_at_once_and_a_flood_of_them_at_a_limited_rate_to_th
     assert min(gaps) >= 0.05
 
 
-def test_a_release_ends_the_defence(bench: Bench) -> None:
+def test_a_release_ends_the_defence(bench: AnnouncementsBench) -> None:
     for _ in range(2):
         bench.announcements.defend(bench.loop.asyncio.time())
     bench.announcements.stop()
@@ -109,13 +111,15 @@ def test_a_release_ends_the_defence(bench: Bench) -> None:
     assert len(bench.kernel.announced) == 1
 
 
-def test_an_announcement_that_fails_is_logged(bench: Bench, logged: Logged) -> None:
+def test_an_announcement_that_fails_is_logged(bench: AnnouncementsBench, logged: Logged) -> None:
     bench.kernel.failure = OSError("full")
     bench.announcements.announce()
     assert logged.lines == ["the addresses could not be announced: full"]
 
 
-def test_a_foreign_claim_is_counted_and_answered_once_for_many_while_we_are_master(bench: Bench) -> None:
+def test_a_foreign_claim_is_counted_and_answered_once_for_many_while_we_are_master(
+    bench: AnnouncementsBench,
+) -> None:
     for _ in range(3):
         bench.announcements.claimed(VIP, MAC, is_master=True)
     bench.loop.until(lambda: bool(bench.notices))
@@ -123,7 +127,7 @@ def test_a_foreign_claim_is_counted_and_answered_once_for_many_while_we_are_mast
     assert [(notice.kind, notice.peer) for notice in bench.notices] == [("conflict", "02:00:00:00:00:01")]
 
 
-def test_nobody_answers_a_claim_as_a_backup_or_after_the_release(bench: Bench) -> None:
+def test_nobody_answers_a_claim_as_a_backup_or_after_the_release(bench: AnnouncementsBench) -> None:
     bench.announcements.claimed(VIP, MAC, is_master=False)
     bench.announcements.claimed(VIP, MAC, is_master=True)
     bench.announcements.stop()
@@ -132,7 +136,7 @@ def test_nobody_answers_a_claim_as_a_backup_or_after_the_release(bench: Bench) -
 
 
 def test_an_announcement_that_took_long_is_followed_by_a_rest(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: AnnouncementsBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     took_s, now = 0.005, bench.loop.asyncio.time()
     quick = bench.kernel.announce
@@ -155,7 +159,7 @@ def test_an_announcement_that_took_long_is_followed_by_a_rest(
     assert second - first >= module.ANNOUNCING_REST * took_s
 
 
-def test_the_repeats_keep_the_rest_too(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_repeats_keep_the_rest_too(bench: AnnouncementsBench, monkeypatch: pytest.MonkeyPatch) -> None:
     took_s = 0.02
     quick, loop = bench.kernel.announce, bench.loop.asyncio
     began, took = loop.time(), 0.0

@@ -27,7 +27,7 @@ class FakeGroup:
         """No matter here."""
 
 
-class Bench:
+class CommandsBench:
     def __init__(self) -> None:
         self.group = FakeGroup()
         self.commands = Commands(self._bound_to)
@@ -47,14 +47,14 @@ class Bench:
 
 
 @pytest.fixture
-def bench() -> Bench:
-    bench = Bench()
+def bench() -> CommandsBench:
+    bench = CommandsBench()
     for number in range(module._CAUSES_MAX):
         bench.demote(number)
     return bench
 
 
-def test_one_cause_more_than_can_be_kept_is_refused_with_the_reason(bench: Bench, logged: Logged) -> None:
+def test_one_cause_more_than_can_be_kept_is_refused_with_the_reason(bench: CommandsBench, logged: Logged) -> None:
     result = bench.commands.handle(SetDemotion(id=7, cause="one more", amount=1))
     assert result == Result(id=7, outcome="refused", reason=logged.lines[0])
     assert "one more" not in bench.group.demotions
@@ -87,7 +87,7 @@ def test_of_several_commands_for_one_cause_the_newest_counts_whichever_group_it_
     assert of_new_groups() == [{}, {}]
 
 
-def test_what_an_operator_asked_for_outlasts_the_reporter_that_passed_it_on(bench: Bench) -> None:
+def test_what_an_operator_asked_for_outlasts_the_reporter_that_passed_it_on(bench: CommandsBench) -> None:
     bench.demote(7, amount=0)
     bench.demote("operator", amount=240)
     bench.commands.forget()
@@ -95,7 +95,7 @@ def test_what_an_operator_asked_for_outlasts_the_reporter_that_passed_it_on(benc
     assert bench.of_a_new_group == {"operator": 240}
 
 
-def test_a_group_of_its_own_has_room_for_its_own_causes(bench: Bench, logged: Logged) -> None:
+def test_a_group_of_its_own_has_room_for_its_own_causes(bench: CommandsBench, logged: Logged) -> None:
     for number in range(module._CAUSES_MAX):
         bench.commands.handle(SetDemotion(cause=f"of web {number}", amount=1, group="web"))
     assert len(bench.of_a_new_group) == 2 * module._CAUSES_MAX
@@ -103,7 +103,7 @@ def test_a_group_of_its_own_has_room_for_its_own_causes(bench: Bench, logged: Lo
     assert len(logged.lines) == 1
 
 
-def test_those_that_are_kept_can_still_change_and_end(bench: Bench, logged: Logged) -> None:
+def test_those_that_are_kept_can_still_change_and_end(bench: CommandsBench, logged: Logged) -> None:
     bench.demote(7, amount=99)
     bench.demote(8, amount=0)
     assert (bench.group.demotions["7"], bench.group.demotions["8"]) == (99, 0)
@@ -121,4 +121,4 @@ def test_a_command_to_a_group_that_there_is_not_is_refused() -> None:
 
 
 def test_a_command_that_is_followed_is_done() -> None:
-    assert Bench().commands.handle(SetDemotion(id=5, cause="x", amount=1)) == Result(id=5, outcome="done")
+    assert CommandsBench().commands.handle(SetDemotion(id=5, cause="x", amount=1)) == Result(id=5, outcome="done")

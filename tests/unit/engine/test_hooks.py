@@ -16,7 +16,7 @@ TIME_TO_SET_TRAPS_S = 1
 """A shell takes some milliseconds, but on a busy machine more."""
 
 
-class Bench:
+class HooksBench:
     """A runner whose commands write into one file."""
 
     def __init__(self, loop: Loop, directory: Path) -> None:
@@ -38,14 +38,14 @@ class Bench:
 
 
 @pytest.fixture
-def bench(loop: Loop, tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(loop, tmp_path)
+def bench(loop: Loop, tmp_path: Path) -> Iterator[HooksBench]:
+    bench = HooksBench(loop, tmp_path)
     yield bench
     bench.runner.end()
     bench.wait()
 
 
-def test_a_command_gets_our_environment_and_what_it_is_told(bench: Bench) -> None:
+def test_a_command_gets_our_environment_and_what_it_is_told(bench: HooksBench) -> None:
     bench.run("on_master", 'echo "$LABEL $HOME" > $OUT')
     assert not bench.runner.idle
     bench.wait()
@@ -55,7 +55,7 @@ def test_a_command_gets_our_environment_and_what_it_is_told(bench: Bench) -> Non
 
 
 def test_what_gives_the_passphrase_is_taken_out_of_the_environment(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: HooksBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("CARP_PASSPHRASE", "CARP_PASSPHRASE_FILE", "CARP_PASSPHRASE_FD", "CARP_OTHER"):
         monkeypatch.setenv(name, "secret")
@@ -64,7 +64,7 @@ def test_what_gives_the_passphrase_is_taken_out_of_the_environment(
     assert [line for line in bench.out if line.startswith("CARP_")] == ["CARP_OTHER=secret"]
 
 
-def test_commands_run_one_at_a_time_and_in_order(bench: Bench) -> None:
+def test_commands_run_one_at_a_time_and_in_order(bench: HooksBench) -> None:
     bench.run("first", "echo first begins >> $OUT; sleep 0.1; echo first ends >> $OUT")
     bench.run("second", "echo second >> $OUT")
     bench.loop.until(lambda: len(bench.finished) == 2)
@@ -72,7 +72,7 @@ def test_commands_run_one_at_a_time_and_in_order(bench: Bench) -> None:
     assert bench.finished == ["first", "second"]
 
 
-def test_of_several_that_wait_only_the_newest_is_run(bench: Bench, logged: Logged) -> None:
+def test_of_several_that_wait_only_the_newest_is_run(bench: HooksBench, logged: Logged) -> None:
     for number in range(5):
         bench.run(f"hook{number}", "echo $LABEL >> $OUT")
     bench.loop.until(lambda: len(bench.finished) == 2)
@@ -81,7 +81,7 @@ def test_of_several_that_wait_only_the_newest_is_run(bench: Bench, logged: Logge
     assert logged.lines[0] == "hook1 was not run: hook2 came after it"
 
 
-def test_a_command_in_its_way_holds_up_neither_the_loop_nor_its_timers(bench: Bench) -> None:
+def test_a_command_in_its_way_holds_up_neither_the_loop_nor_its_timers(bench: HooksBench) -> None:
     bench.run("on_master", "exec sleep 1000")
     ticks: list[int] = []
     for hundredth in range(10):
@@ -101,7 +101,7 @@ def test_a_command_in_its_way_holds_up_neither_the_loop_nor_its_timers(bench: Be
     ],
 )
 def test_a_command_that_cannot_be_run_is_said_and_counts_as_finished(
-    bench: Bench, logged: Logged, command: tuple[str, ...], said_of_it: str
+    bench: HooksBench, logged: Logged, command: tuple[str, ...], said_of_it: str
 ) -> None:
     bench.runner.run("on_master", command, {})
     assert bench.runner.idle
@@ -112,7 +112,7 @@ def test_a_command_that_cannot_be_run_is_said_and_counts_as_finished(
     assert logged.keys == [{"group": "web", "hook": "on_master", "exit_status": None}]
 
 
-def test_a_command_that_cannot_be_run_does_not_keep_the_next_one(bench: Bench) -> None:
+def test_a_command_that_cannot_be_run_does_not_keep_the_next_one(bench: HooksBench) -> None:
     bench.run("first", "sleep 0.05")
     bench.runner.run("second", ("/nowhere/to/be/found",), {})
     bench.loop.until(lambda: len(bench.finished) == 2)
@@ -121,7 +121,7 @@ def test_a_command_that_cannot_be_run_does_not_keep_the_next_one(bench: Bench) -
     assert bench.out == ["third"]
 
 
-def test_one_that_fails_is_said_and_the_next_one_runs(bench: Bench, logged: Logged) -> None:
+def test_one_that_fails_is_said_and_the_next_one_runs(bench: HooksBench, logged: Logged) -> None:
     bench.run("first", "exit 3")
     bench.run("second", "kill -9 $$")
     bench.loop.until(lambda: len(bench.finished) == 2)
@@ -130,7 +130,7 @@ def test_one_that_fails_is_said_and_the_next_one_runs(bench: Bench, logged: Logg
     assert bench.runner.results == {"failed": 2}
 
 
-def test_a_command_whose_time_is_up_is_asked_to_end(bench: Bench, logged: Logged) -> None:
+def test_a_command_whose_time_is_up_is_asked_to_end(bench: HooksBench, logged: Logged) -> None:
     bench.runner.timeout_s = TIME_TO_SET_TRAPS_S
     bench.run("on_master", "trap 'echo asked >> $OUT; exit 0' TERM; while :; do sleep 0.01; done")
     bench.wait()
@@ -139,7 +139,7 @@ def test_a_command_whose_time_is_up_is_asked_to_end(bench: Bench, logged: Logged
     assert bench.runner.results == {"timeout": 1}
 
 
-def test_one_that_does_not_listen_is_killed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_does_not_listen_is_killed(bench: HooksBench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hooks, "_KILL_AFTER_S", 0.1)
     bench.runner.timeout_s = TIME_TO_SET_TRAPS_S
     bench.run("on_master", "trap '' TERM; while :; do sleep 0.01; done")
@@ -147,7 +147,7 @@ def test_one_that_does_not_listen_is_killed(bench: Bench, monkeypatch: pytest.Mo
     assert bench.runner.results == {"timeout": 1}
 
 
-def test_its_children_are_asked_too(bench: Bench) -> None:
+def test_its_children_are_asked_too(bench: HooksBench) -> None:
     bench.runner.timeout_s = TIME_TO_SET_TRAPS_S
     child = "(trap 'echo child asked >> $OUT; exit' TERM; while :; do sleep 0.01; done)"
     bench.run("on_master", f"{child} & trap 'wait; exit' TERM; wait")
@@ -155,7 +155,7 @@ def test_its_children_are_asked_too(bench: Bench) -> None:
     assert bench.out == ["child asked"]
 
 
-def test_the_children_of_one_whose_time_is_up_end_with_it(bench: Bench) -> None:
+def test_the_children_of_one_whose_time_is_up_end_with_it(bench: HooksBench) -> None:
     """A child that does not listen to TERM must not outlive its parent that does."""
     bench.runner.timeout_s = TIME_TO_SET_TRAPS_S
     bench.run("on_master", "(trap '' TERM; exec sleep 1000) & echo $! >> $OUT; wait")
@@ -164,7 +164,7 @@ def test_the_children_of_one_whose_time_is_up_end_with_it(bench: Bench) -> None:
     bench.loop.until(lambda: not _alive(child))
 
 
-def test_the_end_kills_what_runs_and_forgets_what_waits(bench: Bench) -> None:
+def test_the_end_kills_what_runs_and_forgets_what_waits(bench: HooksBench) -> None:
     bench.run("first", "trap '' TERM; echo first >> $OUT; sleep 1000")
     bench.run("second", "echo second >> $OUT")
     bench.loop.until(lambda: bench.out == ["first"])
@@ -174,7 +174,7 @@ def test_the_end_kills_what_runs_and_forgets_what_waits(bench: Bench) -> None:
     assert bench.out == ["first"]
 
 
-def test_a_command_has_a_session_of_its_own_and_default_signals(bench: Bench) -> None:
+def test_a_command_has_a_session_of_its_own_and_default_signals(bench: HooksBench) -> None:
     bench.run("on_master", "ps -o sid= -p $$ > $OUT; echo $$ >> $OUT; grep SigIgn /proc/self/status >> $OUT")
     bench.wait()
     sid, pid, ignored = bench.out

@@ -103,7 +103,7 @@ class FakeGroup:
         return Received(bytes(payload), ttl, source)
 
 
-class Bench:
+class InterfaceBench:
     def __init__(self, loop: Loop) -> None:
         self.loop = loop
         self.group = FakeGroup()
@@ -120,16 +120,16 @@ class Bench:
 
 
 @pytest.fixture
-def bench(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+def bench(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> Iterator[InterfaceBench]:
     FakeSocket.made = []
     monkeypatch.setattr(module, "CarpSocket", FakeSocket)
     monkeypatch.setattr(module, "StrangerSocket", FakeSocket)
-    bench = Bench(loop)
+    bench = InterfaceBench(loop)
     yield bench
     bench.interface.close()
 
 
-def test_a_valid_advertisement_goes_to_its_group(bench: Bench, logged: Logged) -> None:
+def test_a_valid_advertisement_goes_to_its_group(bench: InterfaceBench, logged: Logged) -> None:
     bench.arrive(bench.group.packet(), bench.group.packet())
     assert [(a.vhid, a.advbase, source) for a, source in bench.group.taken] == [(42, 1, PEER)] * 2
     assert logged.lines == []
@@ -146,7 +146,7 @@ def test_a_valid_advertisement_goes_to_its_group(bench: Bench, logged: Logged) -
     ],
 )
 def test_a_packet_that_fails_a_check_is_counted_and_explained_and_reaches_no_group(
-    bench: Bench, logged: Logged, changed: dict[str, Any], drop: Drop, said_of_it: str | None
+    bench: InterfaceBench, logged: Logged, changed: dict[str, Any], drop: Drop, said_of_it: str | None
 ) -> None:
     bench.arrive(bench.group.packet(**changed))
     assert bench.group.taken == []
@@ -158,7 +158,7 @@ def test_a_packet_that_fails_a_check_is_counted_and_explained_and_reaches_no_gro
         assert said_of_it in logged.lines[0]
 
 
-def test_a_bad_digest_asks_for_passphrase_and_addresses(bench: Bench, logged: Logged) -> None:
+def test_a_bad_digest_asks_for_passphrase_and_addresses(bench: InterfaceBench, logged: Logged) -> None:
     head = header(0x21, 42, 0, 1)
     bench.arrive(Received(pack(head, bytes(8), bytes(20)), 255, PEER))
     assert logged.lines == ["bad digest from 192.0.2.2 on eth7, vhid 42: do passphrase and addresses agree?"]
@@ -166,14 +166,14 @@ def test_a_bad_digest_asks_for_passphrase_and_addresses(bench: Bench, logged: Lo
     assert (bench.group.doubtful, bench.group.taken) == ([(1, 0, PEER)], [])
 
 
-def test_our_own_address_from_elsewhere_is_named(bench: Bench, logged: Logged) -> None:
+def test_our_own_address_from_elsewhere_is_named(bench: InterfaceBench, logged: Logged) -> None:
     bench.arrive(bench.group.packet(source=OURS))
     assert bench.group.taken == []
     assert bench.interface.receiver.drops == {Drop.OWN: 1}
     assert "does another machine use it" in logged.lines[0]
 
 
-def test_a_flood_is_counted_in_full_but_said_at_a_limited_rate(bench: Bench, logged: Logged) -> None:
+def test_a_flood_is_counted_in_full_but_said_at_a_limited_rate(bench: InterfaceBench, logged: Logged) -> None:
     for n in range(100):
         strangers = [bench.group.packet(source=ip_address(f"10.0.{n}.{i}"), ttl=1) for i in range(60)]
         bench.arrive(*strangers)
@@ -181,7 +181,7 @@ def test_a_flood_is_counted_in_full_but_said_at_a_limited_rate(bench: Bench, log
     assert len(logged.lines) == 20
 
 
-def test_the_same_mistake_of_one_sender_is_said_once(bench: Bench, logged: Logged) -> None:
+def test_the_same_mistake_of_one_sender_is_said_once(bench: InterfaceBench, logged: Logged) -> None:
     for _ in range(100):
         bench.arrive(bench.group.packet(ttl=1))
     assert len(logged.lines) == 1
@@ -189,7 +189,7 @@ def test_the_same_mistake_of_one_sender_is_said_once(bench: Bench, logged: Logge
     assert len(logged.lines) == 2
 
 
-def test_who_speaks_vrrp_is_said_once_and_counted(bench: Bench, logged: Logged) -> None:
+def test_who_speaks_vrrp_is_said_once_and_counted(bench: InterfaceBench, logged: Logged) -> None:
     vrrp = Received(bytes([0x21, 42, 100, 1, 0, 1]) + bytes(14), 255, PEER)
     bench.strangers.packets = [vrrp] * 3
     bench.interface.sample_strangers()
@@ -199,7 +199,7 @@ def test_who_speaks_vrrp_is_said_once_and_counted(bench: Bench, logged: Logged) 
 
 
 def test_strangers_too_many_to_be_judged_are_counted_by_what_a_sample_of_them_was(
-    bench: Bench, logged: Logged
+    bench: InterfaceBench, logged: Logged
 ) -> None:
     vrrp = Received(bytes([0x21, 42, 100, 1, 0, 1]) + bytes(14), 255, PEER)
     bench.strangers.packets = [Received(b"\x21", 255, PEER), Received(b"", 255, PEER), vrrp]
@@ -211,21 +211,21 @@ def test_strangers_too_many_to_be_judged_are_counted_by_what_a_sample_of_them_wa
     assert "it is not 36 bytes long" in logged.lines[0]
 
 
-def test_strangers_of_whom_there_is_no_sample_are_counted_all_the_same(bench: Bench) -> None:
+def test_strangers_of_whom_there_is_no_sample_are_counted_all_the_same(bench: InterfaceBench) -> None:
     bench.strangers.missed = 1000
     bench.interface.sample_strangers()
     assert not bench.interface.receiver.drops
     assert bench.interface.unread == 1000
 
 
-def test_a_group_that_was_removed_hears_nothing_more(bench: Bench) -> None:
+def test_a_group_that_was_removed_hears_nothing_more(bench: InterfaceBench) -> None:
     bench.interface.remove(bench.group)
     bench.arrive(bench.group.packet())
     assert bench.group.taken == []
     assert bench.interface.receiver.drops == {Drop.VHID: 1}
 
 
-def test_sockets_live_as_long_as_the_link_and_are_made_anew_with_it(bench: Bench) -> None:
+def test_sockets_live_as_long_as_the_link_and_are_made_anew_with_it(bench: InterfaceBench) -> None:
     assert bench.socket.joined == ["224.0.0.18"]
     bench.interface.set_link(replace(LINK, up=False))
     bench.interface.set_link(LINK)
@@ -242,7 +242,7 @@ def test_sockets_live_as_long_as_the_link_and_are_made_anew_with_it(bench: Bench
     bench.loop.until(lambda: bool(bench.group.taken))
 
 
-def test_groups_that_share_an_interface_share_the_refreshes(bench: Bench) -> None:
+def test_groups_that_share_an_interface_share_the_refreshes(bench: InterfaceBench) -> None:
     other = FakeGroup()
     other.config = replace(other.config, vhid=43)
     bench.interface.add(other)

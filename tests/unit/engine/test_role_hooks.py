@@ -13,7 +13,7 @@ from tests.support.logs import Logged
 from tests.unit.engine.loops import Loop, group_config
 
 
-class Bench:
+class RoleHooksBench:
     """A group's commands, each of which writes down its name, its role and what follows in its arguments."""
 
     def __init__(self, loop: Loop, directory: Path, **settings: object) -> None:
@@ -48,14 +48,14 @@ class Bench:
 
 
 @pytest.fixture
-def bench(loop: Loop, tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(loop, tmp_path)
+def bench(loop: Loop, tmp_path: Path) -> Iterator[RoleHooksBench]:
+    bench = RoleHooksBench(loop, tmp_path)
     yield bench
     bench.hooks.runner.end()
     loop.until(lambda: bench.hooks.idle)
 
 
-def test_each_role_has_its_command_with_interface_and_address(bench: Bench) -> None:
+def test_each_role_has_its_command_with_interface_and_address(bench: RoleHooksBench) -> None:
     assert bench.become("backup", Reason.STARTED) == ["on_backup backup eth7 192.0.2.100"]
     assert bench.become("master") == ["on_master master eth7 192.0.2.100"]
     assert bench.become("fault", Reason.LINK_LOST) == ["on_fault fault eth7 192.0.2.100"]
@@ -64,13 +64,13 @@ def test_each_role_has_its_command_with_interface_and_address(bench: Bench) -> N
 
 
 def test_extra_words_come_last(loop: Loop, tmp_path: Path) -> None:
-    bench = Bench(loop, tmp_path, extra=("one", "two"))
+    bench = RoleHooksBench(loop, tmp_path, extra=("one", "two"))
     assert bench.become("master") == ["on_master master eth7 192.0.2.100 one two"]
 
 
 def test_what_was_run_last_is_not_run_again(loop: Loop, tmp_path: Path) -> None:
     """As a rule on_fault is on_backup, and a lost link changes nothing for a backup."""
-    bench = Bench(loop, tmp_path)
+    bench = RoleHooksBench(loop, tmp_path)
     same = bench.settings(on_fault=bench.settings().on_backup)
     bench.hooks.configure(group_config(hooks=same))
     assert len(bench.become("backup", Reason.STARTED)) == 1
@@ -81,7 +81,7 @@ def test_what_was_run_last_is_not_run_again(loop: Loop, tmp_path: Path) -> None:
 
 
 def test_one_command_may_serve_all_roles(loop: Loop, tmp_path: Path) -> None:
-    bench = Bench(loop, tmp_path)
+    bench = RoleHooksBench(loop, tmp_path)
     one = bench.settings().on_master
     bench.hooks.configure(group_config(hooks=bench.settings(on_backup=one, on_fault=one)))
     assert bench.become("backup", Reason.STARTED) == ["on_master backup eth7 192.0.2.100"]
@@ -93,31 +93,31 @@ def test_one_command_may_serve_all_roles(loop: Loop, tmp_path: Path) -> None:
     assert bench.become("init", Reason.STOPPED) == ["on_master init eth7 192.0.2.100"]
 
 
-def test_a_master_that_is_stopped_gets_the_backups_command(bench: Bench) -> None:
+def test_a_master_that_is_stopped_gets_the_backups_command(bench: RoleHooksBench) -> None:
     bench.become("master")
     assert bench.become("init", Reason.STOPPED) == ["on_backup init eth7 192.0.2.100"]
 
 
-def test_a_backup_that_is_stopped_gets_none(bench: Bench) -> None:
+def test_a_backup_that_is_stopped_gets_none(bench: RoleHooksBench) -> None:
     bench.become("backup", Reason.STARTED)
     assert bench.become("init", Reason.STOPPED) == []
 
 
 def test_neither_start_nor_stop_runs_a_command_where_it_is_not_wanted(loop: Loop, tmp_path: Path) -> None:
-    bench = Bench(loop, tmp_path, backup_at_start=False, backup_at_stop=False)
+    bench = RoleHooksBench(loop, tmp_path, backup_at_start=False, backup_at_stop=False)
     assert bench.become("backup", Reason.STARTED) == []
     assert len(bench.become("master")) == 1
     assert bench.become("init", Reason.STOPPED) == []
 
 
 def test_a_role_without_a_command_runs_none(loop: Loop, tmp_path: Path) -> None:
-    bench = Bench(loop, tmp_path, on_master=(), on_fault=())
+    bench = RoleHooksBench(loop, tmp_path, on_master=(), on_fault=())
     assert bench.become("master") == []
     assert bench.become("fault", Reason.LINK_LOST) == []
     assert bench.hooks.results == {}
 
 
-def test_the_master_is_ready_when_its_command_has_ended(bench: Bench) -> None:
+def test_the_master_is_ready_when_its_command_has_ended(bench: RoleHooksBench) -> None:
     assert not bench.hooks.master_is_ready
     bench.become("master")
     assert bench.hooks.master_is_ready
@@ -128,21 +128,21 @@ def test_the_master_is_ready_when_its_command_has_ended(bench: Bench) -> None:
 
 
 def test_a_master_without_a_command_is_ready_at_once(loop: Loop, tmp_path: Path) -> None:
-    bench = Bench(loop, tmp_path, on_master=())
+    bench = RoleHooksBench(loop, tmp_path, on_master=())
     assert bench.hooks.master_is_ready
 
 
 def test_the_masters_command_that_ends_after_the_role_has_changed_makes_nothing_ready(
     loop: Loop, tmp_path: Path
 ) -> None:
-    bench = Bench(loop, tmp_path, on_master=("sh", "-c", "sleep 0.1"))
+    bench = RoleHooksBench(loop, tmp_path, on_master=("sh", "-c", "sleep 0.1"))
     facts = {"CARP_INTERFACE": "eth7", "CARP_ROLE": "master"}
     bench.hooks.became("master", Reason.MASTER_SILENT, False, facts)
     assert bench.become("backup") == ["on_backup backup eth7 192.0.2.100"]
     assert bench.ready == 0
 
 
-def test_new_settings_hold_from_the_next_change_on(bench: Bench, logged: Logged) -> None:
+def test_new_settings_hold_from_the_next_change_on(bench: RoleHooksBench, logged: Logged) -> None:
     bench.become("backup", Reason.STARTED)
     changed = bench.settings(on_master=("sh", "-c", "exec sleep 1000"), timeout_s=0.1)
     bench.hooks.configure(group_config(hooks=changed))

@@ -29,7 +29,7 @@ NOTICE = Notice(kind="conflict", group="web", interface="eth0", peer="02:00:00:0
 UNSENT_MAX = 8
 
 
-class Bench:
+class ChannelBench:
     def __init__(self, loop: Loop) -> None:
         self.loop = loop
         self.asked: list[ToEngine] = []
@@ -54,21 +54,21 @@ class Bench:
 
 
 @pytest.fixture
-def bench(loop: Loop) -> Iterator[Bench]:
-    bench = Bench(loop)
+def bench(loop: Loop) -> Iterator[ChannelBench]:
+    bench = ChannelBench(loop)
     yield bench
     bench.channel.close()
     bench.reporter.close()
 
 
-def test_what_is_sent_arrives_a_message_a_packet_and_in_order(bench: Bench) -> None:
+def test_what_is_sent_arrives_a_message_a_packet_and_in_order(bench: ChannelBench) -> None:
     bench.channel.send(snapshot())
     bench.channel.send(HEARTBEAT)
     bench.channel.send(GroupGone(group="web"))
     assert [bench.receive() for _ in range(3)] == [snapshot(), HEARTBEAT, GroupGone(group="web")]
 
 
-def test_what_comes_is_handed_over(bench: Bench) -> None:
+def test_what_comes_is_handed_over(bench: ChannelBench) -> None:
     commands: list[ToEngine] = [SetDemotion(cause="drain", amount=100), StepDown(group="web"), StepDown()]
     for command in commands:
         bench.reporter.send(encode(command))
@@ -95,7 +95,7 @@ def test_what_comes_is_handed_over(bench: Bench) -> None:
     ],
     ids=lambda message: repr(message[:50]),
 )
-def test_a_bad_message_is_dropped_and_counted_and_the_next_one_taken(bench: Bench, message: bytes) -> None:
+def test_a_bad_message_is_dropped_and_counted_and_the_next_one_taken(bench: ChannelBench, message: bytes) -> None:
     bench.reporter.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * MESSAGE_SIZE_MAX)
     bench.reporter.send(message)
     bench.reporter.send(encode(StepDown()))
@@ -104,7 +104,7 @@ def test_a_bad_message_is_dropped_and_counted_and_the_next_one_taken(bench: Benc
     assert bench.channel.bad_messages == 1
 
 
-def test_a_reporter_that_does_not_read_gets_the_newest_of_each_group_later(bench: Bench) -> None:
+def test_a_reporter_that_does_not_read_gets_the_newest_of_each_group_later(bench: ChannelBench) -> None:
     already_sent = bench.fill() - 1
     for advskew in range(1000):
         for name in ("web", "db", "mail"):
@@ -122,7 +122,7 @@ def test_a_reporter_that_does_not_read_gets_the_newest_of_each_group_later(bench
     ]
 
 
-def test_of_the_heartbeats_that_wait_the_newest_is_sent_and_notices_are_left_out(bench: Bench) -> None:
+def test_of_the_heartbeats_that_wait_the_newest_is_sent_and_notices_are_left_out(bench: ChannelBench) -> None:
     sent = bench.fill()
     for number in range(1000):
         bench.channel.send(heartbeat(sent_s=float(number)))
@@ -136,7 +136,7 @@ def test_of_the_heartbeats_that_wait_the_newest_is_sent_and_notices_are_left_out
     assert bench.receive() == NOTICE
 
 
-def test_a_message_that_is_not_sent_any_more_is_given_back(bench: Bench) -> None:
+def test_a_message_that_is_not_sent_any_more_is_given_back(bench: ChannelBench) -> None:
     bench.fill()
     first, newer = StepDown(id=1, group="web"), StepDown(id=2, group="web")
     assert bench.channel.send(first) is None
@@ -144,7 +144,7 @@ def test_a_message_that_is_not_sent_any_more_is_given_back(bench: Bench) -> None
     assert bench.channel.send(newer) == first
 
 
-def test_whoever_sends_and_takes_nothing_is_not_read_from_until_it_does(bench: Bench) -> None:
+def test_whoever_sends_and_takes_nothing_is_not_read_from_until_it_does(bench: ChannelBench) -> None:
     sent = bench.fill()
     for number in range(UNSENT_MAX):
         bench.channel.send(Result(id=number, outcome="done"))
@@ -159,7 +159,7 @@ def test_whoever_sends_and_takes_nothing_is_not_read_from_until_it_does(bench: B
     assert bench.asked == [StepDown()]
 
 
-def test_a_channel_that_is_paused_reads_nothing_and_loses_nothing(bench: Bench) -> None:
+def test_a_channel_that_is_paused_reads_nothing_and_loses_nothing(bench: ChannelBench) -> None:
     bench.channel.pause()
     bench.reporter.send(encode(StepDown()))
     bench.loop.a_while()
@@ -168,7 +168,7 @@ def test_a_channel_that_is_paused_reads_nothing_and_loses_nothing(bench: Bench) 
     bench.loop.until(lambda: bool(bench.asked))
 
 
-def test_the_loop_does_not_spin_while_the_reporter_does_not_read(bench: Bench) -> None:
+def test_the_loop_does_not_spin_while_the_reporter_does_not_read(bench: ChannelBench) -> None:
     bench.fill()
     before_s = time.process_time()
     bench.loop.a_while(0.3)
@@ -176,7 +176,7 @@ def test_the_loop_does_not_spin_while_the_reporter_does_not_read(bench: Bench) -
 
 
 @pytest.mark.parametrize("talking", ["silent", "after a message", "with messages unread"])
-def test_an_end_that_is_closed_is_reported_once_and_disturbs_nobody(bench: Bench, talking: str) -> None:
+def test_an_end_that_is_closed_is_reported_once_and_disturbs_nobody(bench: ChannelBench, talking: str) -> None:
     if talking == "after a message":
         bench.reporter.send(encode(StepDown()))
     if talking == "with messages unread":
@@ -205,7 +205,7 @@ def test_an_answer_to_one_that_left_right_after_sending_is_lost_and_reported_onc
         assert lost == ["Broken pipe"]
 
 
-def test_a_group_with_all_the_addresses_there_can_be_does_not_cost_the_channel(bench: Bench) -> None:
+def test_a_group_with_all_the_addresses_there_can_be_does_not_cost_the_channel(bench: ChannelBench) -> None:
     large = snapshot(addresses=["192.0.2.100"] * 4096)
     bench.channel.send(large)
     bench.channel.send(snapshot("small"))

@@ -52,6 +52,6 @@ def became(effects: Effects) -> Become:
     return transitions[0]
 
 
-def takes_over(effects: Effects, said: Advertise, reason: Reason, peer: IPAddress | None = None) -> bool:
-    expected: list[Effect] = [said, TAKE, ANNOUNCE, Become(State.MASTER, reason, peer)]
+def takes_over(effects: Effects, sent: Advertise, reason: Reason, peer: IPAddress | None = None) -> bool:
+    expected: list[Effect] = [sent, TAKE, ANNOUNCE, Become(State.MASTER, reason, peer)]
     return list(effects) == expected

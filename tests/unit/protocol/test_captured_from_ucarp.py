@@ -76,9 +76,9 @@ def test_what_ucarp_sent_is_accepted_and_says_what_ucarp_was_told(
     for packet in heard:
         assert packet.ttl == CARP_TTL
         assert packet.destination == IPv4Address("224.0.0.18")
-        said = accepted(packet, receiver(vhid, passphrase, vip))
-        assert (said.version, said.vhid, said.authlen) == (VERSION_COMPATIBLE, vhid, CARP_AUTHLEN)
-        assert (said.advbase, said.advskew, said.demotion) == (advbase, advskew, 0)
+        sent = accepted(packet, receiver(vhid, passphrase, vip))
+        assert (sent.version, sent.vhid, sent.authlen) == (VERSION_COMPATIBLE, vhid, CARP_AUTHLEN)
+        assert (sent.advbase, sent.advskew, sent.demotion) == (advbase, advskew, 0)
 
 
 @recordings
@@ -108,8 +108,8 @@ def test_with_another_passphrase_address_or_a_bit_changed_it_is_refused(
 def test_an_exchange_of_two_ucarps_is_understood_word_for_word() -> None:
     slower, preferred = IPv4Address("10.99.0.12"), IPv4Address("10.99.0.13")
     by = receiver(42, b"secret", "10.99.0.100")
-    said = [(packet.source, accepted(packet, by)) for packet in packets("exchange")]
-    assert [(source, (each.advbase, each.advskew)) for source, each in said] == [
+    sent = [(packet.source, accepted(packet, by)) for packet in packets("exchange")]
+    assert [(source, (each.advbase, each.advskew)) for source, each in sent] == [
         (slower, (1, 100)),
         (slower, (1, 100)),
         # It preempts; the slower one, which hears it late, has one more to say, and then its last word.
@@ -123,7 +123,7 @@ def test_an_exchange_of_two_ucarps_is_understood_word_for_word() -> None:
         (slower, (1, 100)),
     ]
     # ucarp counts on from the counter that it heard last.
-    counters = [int.from_bytes(each.counter, "big") for _, each in said]
+    counters = [int.from_bytes(each.counter, "big") for _, each in sent]
     assert counters[2] == counters[1] + 1
     assert counters[4] == counters[2] + 1
     assert counters[5] == counters[3] + 1

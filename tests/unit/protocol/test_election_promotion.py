@@ -161,9 +161,9 @@ def test_whoever_is_promoted_wins_and_whoever_can_not_is_told(
         fastest = interval_ticks(advbase, 0)
         assert fastest > interval_ticks(*theirs) or (fastest == interval_ticks(*theirs) and lower)
         return
-    said = effects[0]
-    assert isinstance(said, Advertise)
-    hear(rival, due(rival), said.advbase, said.advskew, OURS)
+    sent = effects[0]
+    assert isinstance(sent, Advertise)
+    hear(rival, due(rival), sent.advbase, sent.advskew, OURS)
     assert rival.state is State.BACKUP
-    assert said.advbase == advbase
-    assert said.advskew == advskew or interval_ticks(advbase, said.advskew + 1) >= interval_ticks(*theirs)
+    assert sent.advbase == advbase
+    assert sent.advskew == advskew or interval_ticks(advbase, sent.advskew + 1) >= interval_ticks(*theirs)

@@ -149,12 +149,12 @@ def successor(advbase: int = 1, advskew: int = 0, dead_ratio: int = 3) -> Electi
 
 
 def said_between(election: Election, start: float, end: float) -> list[float]:
-    said = []
+    sent = []
     while due(election) < end:
         now = due(election)
         if Advertise(1, election.advskew) in election.timer_expired(now) and now >= start:
-            said.append(now)
-    return said
+            sent.append(now)
+    return sent
 
 
 def test_the_successor_of_a_silent_master_refreshes_for_it() -> None:

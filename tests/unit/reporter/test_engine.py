@@ -22,7 +22,7 @@ from carpsidecar.reporter.engine import Engine
 from tests.support.waits import SOON_S
 
 
-class Bench:
+class EngineBench:
     """The reporter's end with an engine on it; `other` is the engine's end, for the test to play."""
 
     def __init__(self) -> None:
@@ -42,9 +42,9 @@ class Bench:
             advskew += 1
 
 
-def run(test: Callable[[Bench], Awaitable[None]]) -> None:
+def run(test: Callable[[EngineBench], Awaitable[None]]) -> None:
     async def body() -> None:
-        bench = Bench()
+        bench = EngineBench()
         try:
             async with asyncio.timeout(SOON_S):
                 await test(bench)
@@ -56,7 +56,7 @@ def run(test: Callable[[Bench], Awaitable[None]]) -> None:
 
 
 def test_results_find_their_commands_in_whatever_order_they_come() -> None:
-    async def test(bench: Bench) -> None:
+    async def test(bench: EngineBench) -> None:
         requests = [
             asyncio.create_task(bench.engine.request(StepDown(group=name), SOON_S)) for name in ("web", "lan")
         ]
@@ -71,7 +71,7 @@ def test_results_find_their_commands_in_whatever_order_they_come() -> None:
 
 
 def test_a_command_that_a_newer_one_replaced_before_it_was_sent_is_superseded() -> None:
-    async def test(bench: Bench) -> None:
+    async def test(bench: EngineBench) -> None:
         bench.block()
         old = asyncio.create_task(bench.engine.request(StepDown(group="web", text="old"), SOON_S))
         await asyncio.sleep(0)
@@ -82,7 +82,7 @@ def test_a_command_that_a_newer_one_replaced_before_it_was_sent_is_superseded() 
 
 
 def test_no_result_in_time_is_a_timeout_and_one_that_comes_late_harms_nobody() -> None:
-    async def test(bench: Bench) -> None:
+    async def test(bench: EngineBench) -> None:
         with pytest.raises(TimeoutError):
             await bench.engine.request(StepDown(), 0.01)
         late = await bench.received()
@@ -92,7 +92,7 @@ def test_no_result_in_time_is_a_timeout_and_one_that_comes_late_harms_nobody() -
 
 
 def test_a_command_may_be_posted_from_any_thread() -> None:
-    async def test(bench: Bench) -> None:
+    async def test(bench: EngineBench) -> None:
         thread = threading.Thread(target=bench.engine.post, args=[StepDown(text="from a thread")])
         thread.start()
         command = await bench.received()
@@ -106,7 +106,7 @@ def test_a_command_may_be_posted_from_any_thread() -> None:
 def test_a_command_after_the_end_of_the_loop_is_dropped() -> None:
     engines: list[Engine] = []
 
-    async def test(bench: Bench) -> None:
+    async def test(bench: EngineBench) -> None:
         engines.append(bench.engine)
 
     run(test)

@@ -19,7 +19,7 @@ from tests.support.waits import SOON_S
 from tests.unit.reporter.control.fake_engine import PID, served
 
 
-def said(tmp_path: Path, data: bytes, *, end: bool = False) -> str:
+def answer_to(tmp_path: Path, data: bytes, *, end: bool = False) -> str:
     async def run() -> dict[str, Any]:
         async with served(tmp_path) as control:
             return await control.say(data, end=end)
@@ -46,16 +46,16 @@ def said(tmp_path: Path, data: bytes, *, end: bool = False) -> str:
     ],
 )
 def test_bad_input_is_one_error(tmp_path: Path, data: bytes, text: str) -> None:
-    assert said(tmp_path, data).startswith(text)
+    assert answer_to(tmp_path, data).startswith(text)
 
 
 def test_a_request_without_an_end_is_an_error(tmp_path: Path) -> None:
-    assert said(tmp_path, b'{"type":"status"}', end=True) == "the request has no end: send one JSON line"
+    assert answer_to(tmp_path, b'{"type":"status"}', end=True) == "the request has no end: send one JSON line"
 
 
 def test_who_says_nothing_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "REQUEST_TIME_S", 0.05)
-    assert said(tmp_path, b"{") == "no request came within 0.05 s: send one JSON line"
+    assert answer_to(tmp_path, b"{") == "no request came within 0.05 s: send one JSON line"
 
 
 def test_there_are_so_many_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

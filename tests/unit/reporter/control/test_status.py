@@ -52,18 +52,18 @@ def test_it_has_all_that_the_engine_reported(tmp_path: Path) -> None:
     assert (answer["type"], answer["pid"], answer["node"], answer["answers"]) == ("status", PID, "n1", True)
     assert answer["silent_s"] < 1
     assert answer["drops"] == {"eth0": {"digest": 2}}
-    [told] = answer["groups"]
-    assert told["role"] == "master"
-    assert told["interval_s"] == 1 + 74 / 256
-    assert told["demotions"] == {"operator": 64}
-    assert told["demotion_texts"] == {"operator": "kernel update"}
-    assert 1.5 < told["lease_left_s"] <= 2.0
-    assert [(address, peer["authentic"]) for address, peer in told["peers"].items()] == [
+    [group] = answer["groups"]
+    assert group["role"] == "master"
+    assert group["interval_s"] == 1 + 74 / 256
+    assert group["demotions"] == {"operator": 64}
+    assert group["demotion_texts"] == {"operator": "kernel update"}
+    assert 1.5 < group["lease_left_s"] <= 2.0
+    assert [(address, peer["authentic"]) for address, peer in group["peers"].items()] == [
         (OTHER, True),
         ("192.0.2.13", False),
     ]
-    assert told["counters"] == {"advertisements_sent": 3, "lease_renewals": 2, "transitions": 1, "hooks_ok": 1}
-    assert told["kernel"] is None
+    assert group["counters"] == {"advertisements_sent": 3, "lease_renewals": 2, "transitions": 1, "hooks_ok": 1}
+    assert group["kernel"] is None
 
 
 def test_what_was_reported_just_now_is_fresh_enough(tmp_path: Path) -> None:

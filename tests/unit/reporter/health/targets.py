@@ -51,9 +51,9 @@ async def answering(data: bytes, heard: list[bytes] | None = None) -> AsyncItera
     """A port where each client gets this, whatever it says, and is then hung up on."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        said = await reader.read(4096)
+        request = await reader.read(4096)
         if heard is not None:
-            heard.append(said)
+            heard.append(request)
         writer.write(data)
         await writer.drain()
         writer.close()

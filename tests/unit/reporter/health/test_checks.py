@@ -38,7 +38,7 @@ class Script:
             self.at_once -= 1
 
 
-def played(
+def run_with(
     monkeypatch: pytest.MonkeyPatch, results: str, rise: int = 2, fall: int = 3
 ) -> tuple[list[ToEngine], CheckStats]:
     """What is asked for when the results are these: `+` and `-`."""
@@ -75,17 +75,17 @@ def played(
 def test_it_takes_as_many_results_in_a_row_as_were_asked_for(
     monkeypatch: pytest.MonkeyPatch, results: str, asked: list[ToEngine]
 ) -> None:
-    found, stats = played(monkeypatch, results)
+    found, stats = run_with(monkeypatch, results)
     assert found == asked
     assert stats.healthy == {"db": asked[-1] == GOOD}
 
 
 def test_with_rise_and_fall_of_one_each_result_decides(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert played(monkeypatch, "-+-+", rise=1, fall=1)[0] == [BAD, GOOD, BAD, GOOD]
+    assert run_with(monkeypatch, "-+-+", rise=1, fall=1)[0] == [BAD, GOOD, BAD, GOOD]
 
 
 def test_results_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    _, stats = played(monkeypatch, "+-+--")
+    _, stats = run_with(monkeypatch, "+-+--")
     assert stats.results[("db", "good")] == 2
     assert stats.results[("db", "bad")] >= 3
 
@@ -95,9 +95,9 @@ def test_a_change_is_logged_with_its_reason_and_a_result_is_not(
 ) -> None:
     caplog.set_level(logging.INFO, "carpsidecar")
     monkeypatch.setattr(logging.getLogger("carpsidecar"), "propagate", True)
-    played(monkeypatch, "++---++")
-    said = [(record.levelname, vars(record)["event"], record.getMessage()) for record in caplog.records]
-    assert said == [
+    run_with(monkeypatch, "++---++")
+    logged = [(record.levelname, vars(record)["event"], record.getMessage()) for record in caplog.records]
+    assert logged == [
         ("WARNING", "check_failed", "check db: unhealthy: refused"),
         ("INFO", "check_passed", "check db: healthy again"),
     ]

@@ -195,19 +195,19 @@ def test_it_can_be_read_on_a_phone_and_in_the_dark(page: Browser, width: int, da
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"role": "backup", "master": None}, "web has no master that this node knows of."),
         ({"role": "init", "reason": "stopped", "master": None}, "web does not take part here: stopped"),
     ],
 )
-def test_what_is_wrong_is_said_first(page: Browser, changes: dict[str, str], said: str) -> None:
+def test_what_is_wrong_is_shown_first(page: Browser, changes: dict[str, str], message: str) -> None:
     state = State()
     state.receive(heartbeat())
     state.receive(snapshot(**changes))
     with serve(state) as served:
         open_page(page, served)
-        assert said in page.text("#alerts")
+        assert message in page.text("#alerts")
 
 
 def test_two_masters_are_an_alert_by_name(page: Browser) -> None:
