@@ -103,8 +103,11 @@ class Field:
         Raises:
             ConfigError: it does not fit.
         """
+        value = given.value
+        if isinstance(value, bool) and {"on", "off"} <= set(self.choices):
+            value = "on" if value else "off"  # YAML takes the words for these
         try:
-            return msgspec.convert(given.value, self.type, strict=False)
+            return msgspec.convert(value, self.type, strict=False)
         except (msgspec.ValidationError, UnicodeEncodeError):
             raise self.error(given) from None
 

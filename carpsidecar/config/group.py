@@ -9,7 +9,7 @@ from msgspec.structs import asdict, replace
 
 from carpsidecar.config import schema
 from carpsidecar.config.passphrase import PASSPHRASE_FIELDS, Passphrase, read_passphrase
-from carpsidecar.config.schema import GROUP_FIELDS, AuthMode, ConfigError, Given
+from carpsidecar.config.schema import GROUP_FIELDS, AuthMode, ConfigError, Fence, Given
 from carpsidecar.config.trust import changeable_commands
 from carpsidecar.protocol.effects import Settings
 from carpsidecar.protocol.packet import CARP_GROUP_IPV4, CARP_GROUP_IPV6, IPAddress
@@ -67,6 +67,7 @@ class GroupConfig:
     sync_group: str | None = None
     hooks: Hooks = Hooks()
     ignore_link: bool = _DEFAULTS.ignore_link
+    fence: Fence = _DEFAULTS.fence
     holds_addresses: bool = True
     auto_advskew: bool = False
     """Whether the advskew follows from this node's address."""
@@ -143,6 +144,7 @@ def resolve_group(given: Mapping[str, Given]) -> tuple[GroupConfig, list[str]]:
         sync_group=values.sync_group,
         hooks=hooks,
         ignore_link=values.ignore_link,
+        fence=values.fence,
         auto_advskew=advskew == "auto",
         given=replace(
             values,

@@ -13,9 +13,10 @@ from carpsidecar.config.field import ConfigError, Field, Given, fields_of, setti
 from carpsidecar.protocol.effects import Settings
 from carpsidecar.protocol.timing import ADVSKEW_DEMOTED
 
-__all__ = ["AuthMode", "ConfigError", "Field", "Given", "show"]
+__all__ = ["AuthMode", "ConfigError", "Fence", "Field", "Given", "show"]
 
 AuthMode = Literal["carp", "hardened"]
+Fence = Literal["auto", "on", "off"]
 LogFormat = Literal["text", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 Texts = str | list[str]
@@ -133,6 +134,13 @@ class Group(Struct, kw_only=True, frozen=True):
         Texts | None, _command("command to run when this node can't take part", fallback="on_backup")
     ] = None
     hook_timeout_s: Annotated[float, setting("seconds after which a command is ended", gt=0, le=86400)] = 60.0
+    fence: Annotated[
+        Fence,
+        setting(
+            "have nftables silence an address to the millisecond where nobody renews it;"
+            " auto: where it must be sooner than the kernel drops it"
+        ),
+    ] = "auto"
     ignore_link: Annotated[bool, setting("stay in the election while the link is down")] = False
     name: Annotated[str | None, _name("the group's name in logs, status and labels", fallback="vhid-N")] = None
 

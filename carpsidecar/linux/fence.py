@@ -18,7 +18,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from itertools import groupby
 
@@ -125,12 +125,11 @@ class Fence:
                 self._live_until.pop(address, None)
             self._commit([*self._take(_OURS, known), *self._take(_LIVE, known)])
 
-    def renew(self, addresses: Collection[IPAddress], timeout_s: float) -> None:
-        """They are live for so long from now on, and no longer."""
+    def renew(self, until: Mapping[IPAddress, float]) -> None:
+        """They are live until then and no longer, by the monotonic clock; what is over stays so."""
         with self._lock:
-            ends_at = time.monotonic() + timeout_s
-            self._live_until.update(dict.fromkeys(addresses, ends_at))
-            self._commit(self._put(_LIVE, addresses, timeout_s))
+            self._live_until.update(until)
+            self._commit(self._renewal(until))
 
     def expire(self, addresses: Collection[IPAddress]) -> None:
         """They are live no longer."""
@@ -188,13 +187,17 @@ class Fence:
     def _restore(self) -> None:
         """All anew in one transaction, so that there is no moment without it."""
         self._was_damaged()  # what has happened up to now is mended by what follows
-        now = time.monotonic()
         messages = [*self._empty(), *self._put(_OURS, self._ours, OURS_TIMEOUT_S)]
-        for ends_at, addresses in groupby(self._live_until, self._live_until.__getitem__):
+        self._nftables.commit([*messages, *self._renewal(self._live_until)])
+        self.restored += 1
+
+    def _renewal(self, until: Mapping[IPAddress, float]) -> list[Message]:
+        now = time.monotonic()
+        messages: list[Message] = []
+        for ends_at, addresses in groupby(until, until.__getitem__):
             if ends_at > now:
                 messages += self._put(_LIVE, list(addresses), ends_at - now)
-        self._nftables.commit(messages)
-        self.restored += 1
+        return messages
 
     def _put(self, name: str, addresses: Iterable[IPAddress], timeout_s: float) -> list[Message]:
         timeout_ms = max(1, int(timeout_s * 1000))

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
@@ -33,7 +33,7 @@ fence = Fence()
 addresses = [ip_address(text) for text in sys.argv[2:]]
 fence.add(addresses)
 while True:
-    fence.renew(addresses, 0.3)
+    fence.renew(dict.fromkeys(addresses, time.monotonic() + 0.3))
     print("renewed", flush=True)
     time.sleep(float(sys.argv[1]))
 """
@@ -117,6 +117,10 @@ def owner_of(node: Node, every_s: float = 0.05) -> "subprocess.Popen[str]":
     return process
 
 
+def renew(fence: Fence, addresses: Collection[IPAddress], for_s: float) -> None:
+    fence.renew(dict.fromkeys(addresses, time.monotonic() + for_s))
+
+
 def ours(node: Node) -> list[str]:
     with node.inside():
         return [line for line in run("nft", "list", "tables").splitlines() if PREFIX in line]
@@ -129,7 +133,7 @@ def test_an_address_is_silent_until_it_is_renewed_and_neighbours_never(client: C
     assert not client.pings(VIP6)
     assert client.pings(OWN)
     assert client.pings(OWN6)
-    fence.renew([VIP, VIP6], 30)
+    renew(fence, [VIP, VIP6], 30)
     assert client.answers_for(VIP, VIP6, OWN, OWN6, within_s=1) == {VIP, VIP6, OWN, OWN6}
     assert client.pings(VIP)
     assert client.pings(VIP6)
@@ -161,7 +165,7 @@ def test_nothing_leaves_from_an_address_that_ran_out(nodes: tuple[Node, Node], f
         for source, destination in sources:
             ping = ["ping", "-c1", "-W1", "-I", str(source), destination]
             assert subprocess.run(ping, capture_output=True, check=False).returncode != 0
-            fence.renew([source], 30)
+            renew(fence, [source], 30)
             assert subprocess.run(ping, capture_output=True, check=False).returncode == 0
 
 
@@ -176,7 +180,7 @@ def test_the_next_owner_takes_over_whoever_it_is(nodes: tuple[Node, Node], clien
         assert len(ours(nodes[0])) == 2
         assert not set(left_over) & set(ours(nodes[0]))
         fence.add([VIP, VIP6])
-        fence.renew([VIP, VIP6], 30)
+        renew(fence, [VIP, VIP6], 30)
         client.wait_for(VIP, VIP6)
     finally:
         fence.close()
@@ -191,8 +195,8 @@ def test_two_owners_do_not_disturb_each_other(nodes: tuple[Node, Node], client: 
     other.add([VIP6])
     assert len(ours(nodes[0])) == 4
     assert client.answers_for(VIP, VIP6) == set()
-    fence.renew([VIP], 30)
-    other.renew([VIP6], 30)
+    renew(fence, [VIP], 30)
+    renew(other, [VIP6], 30)
     client.wait_for(VIP, VIP6)
     other.close()
     fence.expire([VIP])
@@ -201,7 +205,7 @@ def test_two_owners_do_not_disturb_each_other(nodes: tuple[Node, Node], client: 
 
 def test_flushed_and_put_back_with_what_was_live(nodes: tuple[Node, Node], client: Client, fence: Fence) -> None:
     fence.add([VIP, VIP6])
-    fence.renew([VIP6], 30)
+    renew(fence, [VIP6], 30)
     with nodes[0].inside():
         run("nft", "add", "table", "ip", "another")
         run("nft", "flush", "ruleset")
@@ -211,7 +215,7 @@ def test_flushed_and_put_back_with_what_was_live(nodes: tuple[Node, Node], clien
     assert client.answers_for(VIP, VIP6) == {VIP6}
     with nodes[0].inside():
         run("nft", "flush", "ruleset")
-    fence.renew([VIP], 30)  # notices by itself
+    renew(fence, [VIP], 30)  # notices by itself
     assert fence.restored == 2
     fence.receive()
     assert fence.restored == 2
@@ -232,7 +236,7 @@ def test_one_rule_deleted_and_put_back(nodes: tuple[Node, Node], client: Client,
 
 def test_other_peoples_rules_wake_nobody(nodes: tuple[Node, Node], fence: Fence) -> None:
     fence.add([VIP])
-    fence.renew([VIP], 30)
+    renew(fence, [VIP], 30)
     with nodes[0].inside():
         for command in ("add table ip x", "add set ip x s { type ipv4_addr; }", "add element ip x s { 10.0.0.9 }"):
             run("nft", *command.split())
@@ -247,8 +251,8 @@ def test_an_older_kernel_renews_by_deleting_and_adding(client: Client, fence: Fe
     fence._updates = False
     fence.add([VIP, VIP6])
     for _ in range(3):
-        fence.renew([VIP, VIP6], 30)
-    fence.renew([VIP, VIP6], 0.3)
+        renew(fence, [VIP, VIP6], 30)
+    renew(fence, [VIP, VIP6], 0.3)
     ended = time.monotonic()
     client.wait_for(VIP, VIP6)
     assert client.last_answer(VIP, VIP6) <= ended + 0.3 + TICK_S
@@ -258,7 +262,7 @@ def test_a_thousand_addresses_in_one_go(nodes: tuple[Node, Node], fence: Fence) 
     many: list[IPAddress] = [IPv4Address(int(IPv4Address("10.7.0.0")) + n) for n in range(1000)]
     many += [IPv6Address(int(IPv6Address("fd07::")) + n) for n in range(1000)]
     fence.add(many)
-    fence.renew(many, 30)
+    renew(fence, many, 30)
     name = ours(nodes[0])[0].split()[-1]
     with nodes[0].inside():
         nftables = Nftables()

@@ -1,8 +1,9 @@
 """An error names the setting in its giver's words, shows the value, and says what to do; in one line."""
 
 import pytest
+import yaml
 
-from carpsidecar.config.schema import GROUP_FIELDS, PROCESS_FIELDS
+from carpsidecar.config.schema import GROUP_FIELDS, PROCESS_FIELDS, Given
 from carpsidecar.config.sources import ENVIRONMENT_PREFIX, flag_name
 from tests.unit.config.conftest import Refusal, WriteFile
 
@@ -30,6 +31,7 @@ MISFITS = {
     "on_fault": "echo 'unbalanced",
     "hook_timeout_s": "0",
     "ignore_link": "perhaps",
+    "fence": "perhaps",
     "name": "Web Server",
     "realtime": "perhaps",
     "log_format": "xml",
@@ -145,3 +147,9 @@ def test_a_long_value_is_cut_in_the_error(refusal: Refusal) -> None:
 
 def test_an_error_is_one_line_whatever_the_name_of_the_file(refusal: Refusal) -> None:
     assert "/no\\nsuch\\x1b[31m/file" in refusal(file="/no\nsuch\x1b[31m/file")
+
+
+@pytest.mark.parametrize(("word", "value"), [("on", "on"), ("off", "off"), ("auto", "auto"), ("'on'", "on")])
+def test_words_that_yaml_takes_for_a_yes_or_a_no_are_words(word: str, value: str) -> None:
+    given = yaml.safe_load(f"fence: {word}")["fence"]
+    assert GROUP_FIELDS["fence"].convert(Given(given, "x.yaml: fence")) == value

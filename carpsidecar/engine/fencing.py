@@ -1,0 +1,147 @@
+"""The fence of this process's groups: opened with the first that wants it, renewed with each advertisement.
+
+The kernel's lock of its rules may be held for long by whoever loads many of them, so that renewals run beside the
+loop, by a thread of their own: that of the leases may wait for another lock. What is due for several groups at once
+goes in one transaction.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from logging import ERROR, WARNING
+
+from carpsidecar.config.group import GroupConfig
+from carpsidecar.linux.capabilities import keep_only
+from carpsidecar.linux.fence import Fence
+from carpsidecar.logs import in_words, log
+from carpsidecar.protocol.packet import IPAddress
+from carpsidecar.protocol.timing import TICKS_PER_S, master_down_ticks
+
+MARGIN_S = 0.012
+"""So much earlier than a backup loses its patience: the kernel rounds up to its tick, 10 ms at most."""
+
+LEASE_SUFFICES_S = 3.0
+"""From this patience of the backups on, the kernel drops an address by itself in time: see protocol.timing."""
+
+
+def is_wanted(config: GroupConfig) -> bool:
+    """Whether the group is to be fenced. Where hooks hold the addresses, their end is not ours to say."""
+    if config.fence == "off" or not config.holds_addresses:
+        return False
+    settings = config.settings
+    patience_s = master_down_ticks(settings.advbase, settings.advskew, settings.dead_ratio) / TICKS_PER_S
+    return config.fence == "on" or patience_s < LEASE_SUFFICES_S
+
+
+class Fencing:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.lacking = ""
+        """Why there is no fence though one is wanted; empty where there is."""
+        self._loop = loop
+        self._fence: Fence | None = None
+        self._thread: ThreadPoolExecutor | None = None
+        self._lock = threading.Lock()
+        self._due: dict[IPAddress, float] = {}
+        self._restored = 0
+
+    def add(self, addresses: Collection[IPAddress]) -> bool:
+        """From now on these are silent on this node unless they are renewed. Whether there is a fence."""
+        try:
+            if self._fence is None:
+                self._open()
+            if self._fence is not None:
+                self._fence.add(addresses)
+        except OSError as error:
+            self._give_up(error)
+        return self._fence is not None
+
+    def remove(self, addresses: Collection[IPAddress]) -> None:
+        if self._fence is not None:
+            self._try(self._fence.remove, addresses)
+
+    def renew(self, addresses: Collection[IPAddress], backups_wait_until: float) -> None:
+        """They are live as long as no backup can have lost its patience; without waiting for the kernel."""
+        if self._fence is None or self._thread is None:
+            return
+        with self._lock:
+            submitted = bool(self._due)
+            self._due.update(dict.fromkeys(addresses, backups_wait_until - MARGIN_S))
+        if not submitted:
+            self._thread.submit(self._renew_due, self._fence)
+
+    def renew_now(self, addresses: Collection[IPAddress], backups_wait_until: float) -> None:
+        """The same, and done when it returns."""
+        if self._fence is not None:
+            self._try(self._fence.renew, dict.fromkeys(addresses, backups_wait_until - MARGIN_S))
+
+    def expire(self, addresses: Collection[IPAddress]) -> None:
+        """They are live no longer, whatever was due."""
+        with self._lock:
+            for address in addresses:
+                self._due.pop(address, None)
+        if self._fence is not None:
+            self._try(self._fence.expire, addresses)
+
+    def keep(self) -> None:
+        """To be called every second."""
+        if self._fence is not None:
+            self._try(self._fence.keep)
+
+    def close(self) -> None:
+        if self._fence is not None:
+            fence, self._fence = self._fence, None
+            self._loop.remove_reader(fence.fileno())
+            if self._thread is not None:
+                self._thread.shutdown()
+            fence.close()
+
+    def _open(self) -> None:
+        self._fence = Fence()
+        self._restored = 0
+        self.lacking = ""
+        self._loop.add_reader(self._fence.fileno(), self._damaged, self._fence)
+        # It starts now, to have what priority this process is given.
+        self._thread = ThreadPoolExecutor(1, "fence", keep_only, (("CAP_NET_ADMIN",), True))
+        self._thread.submit(int)
+
+    def _renew_due(self, fence: Fence) -> None:
+        with self._lock:
+            due, self._due = self._due, {}
+        try:
+            fence.renew(due)
+        except OSError as error:
+            self._loop.call_soon_threadsafe(self._give_up, error)
+            return
+        if fence.restored != self._restored:
+            self._loop.call_soon_threadsafe(self._report_restored, fence)
+
+    def _damaged(self, fence: Fence) -> None:
+        self._try(fence.receive)
+        self._report_restored(fence)
+
+    def _report_restored(self, fence: Fence) -> None:
+        if fence is self._fence and fence.restored != self._restored:
+            self._restored = fence.restored
+            log(WARNING, "fence_restored", "somebody deleted rules of ours from nftables: they are back")
+
+    def _try(self, change: Callable[..., None], *arguments: object) -> None:
+        try:
+            change(*arguments)
+        except OSError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        """Better held a little too long by a dead node than silent on a living one."""
+        had = self._fence is not None
+        self.close()
+        text = in_words(error)
+        if text != self.lacking:
+            self.lacking = text
+            what = "is taken away" if had else "can't be had"
+            log(
+                ERROR if had else WARNING,
+                "fence_unavailable",
+                f"the fence {what}, and a node that dies or hangs may hold an address until the kernel drops it,"
+                f" a second or two: {text}",
+            )
