@@ -23,8 +23,8 @@ Texts = str | list[str]
 Advskew = Annotated[int, Meta(ge=0, le=254)]
 
 _NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?(?!\n)$"
-# What the kernel allows in a name: 15 bytes, no slash, colon or space.
-_INTERFACE_PATTERN = r"^[!-.0-9;-~]{1,15}(?!\n)$"
+# What the kernel allows in a name: no slash, colon or space, and 15 bytes, or 127 where it is an alternative name.
+_INTERFACE_PATTERN = r"^[!-.0-9;-~]{1,127}(?!\n)$"
 _LISTEN_PATTERN = r"^(\[[0-9a-fA-F:.]+\]|[0-9.]+):[0-9]{1,5}(?!\n)$"
 
 # Kinds of settings; an object is one of Kubernetes', by its name.

@@ -53,6 +53,7 @@ class HeldAddresses:
         self._renewer = renewer
         self._lease: Lease | None = None
         self._lease_is_for = (0, 0)
+        self._rearranges = False
         self._renewal: Future[None] | None = None
         """The newest one, while it is under way."""
 
@@ -98,6 +99,10 @@ class HeldAddresses:
                     group=self._config.name,
                 )
 
+    def rearrange(self) -> None:
+        """Own addresses came to the interface or went: with the next renewal, ours take their place among them."""
+        self._rearranges = self._lease is not None
+
     def lost(self, removed: set[IPAddress]) -> set[IPAddress]:
         """Which of those that the kernel dropped are ours and not back since."""
         ours = removed & self.ips.keys()
@@ -121,7 +126,11 @@ class HeldAddresses:
         link = self._interface.link
         if link is None:
             raise OSError(f"interface {self._interface.name} is not there")
-        if self._lease is None or self._lease_is_for != (link.index, lifetime_s):
-            self._lease = Lease(self._netlink, link.index, self._config.addresses, lifetime_s)
+        if self._lease is None or self._rearranges or self._lease_is_for != (link.index, lifetime_s):
+            beside = self._interface.addresses_beside(self._netlink)
+            rearrange, self._rearranges = self._rearranges, False
+            self._lease = Lease(
+                self._netlink, link.index, self._config.addresses, lifetime_s, beside, rearrange=rearrange
+            )
             self._lease_is_for = (link.index, lifetime_s)
         return self._lease

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import partial
 from logging import INFO, WARNING
@@ -28,7 +28,15 @@ from carpsidecar.engine.startup import (
 )
 from carpsidecar.ipc.messages import GroupCommand, GroupGone, GroupSnapshot, Heartbeat, Notice, Result
 from carpsidecar.linux.instance_lock import InstanceLock
-from carpsidecar.linux.monitor import AddressAdded, AddressRemoved, LinkChanged, LinkGone, Monitor, Overrun
+from carpsidecar.linux.monitor import (
+    AddressAdded,
+    AddressRemoved,
+    LinkChanged,
+    LinkGone,
+    LinkMoved,
+    Monitor,
+    Overrun,
+)
 from carpsidecar.linux.netlink import Link, Netlink
 from carpsidecar.logs import in_words, log
 from carpsidecar.member.sync_groups import siblings
@@ -202,47 +210,70 @@ class Engine:
         self._links = {link.index: link for link in self._netlink.links()}
 
     def _link_named(self, name: str) -> Link | None:
-        return next((link for link in self._links.values() if link.name == name), None)
+        return next((link for link in self._links.values() if link.is_called(name)), None)
 
     def _kernel_event(self) -> None:
         removed: dict[int, set[IPAddress]] = {}
         surroundings_of: set[int] = set()
+        moved: set[int] = set()
         virtual = self._virtual_addresses()
         for event in self._monitor.read():
             if isinstance(event, Overrun):
                 self._reread()
                 return
             if isinstance(event, LinkChanged):
+                moved |= self._port_changed(event.link)
                 self._links[event.link.index] = event.link
+            elif isinstance(event, LinkMoved):
+                moved.add(event.index)
             elif isinstance(event, LinkGone):
                 self._links.pop(event.index, None)
             elif isinstance(event, AddressRemoved):
                 removed.setdefault(event.index, set()).add(event.address)
-            if isinstance(event, AddressAdded | AddressRemoved) and event.address not in virtual:
+            if isinstance(event, AddressAdded | AddressRemoved) and (
+                event.address not in virtual or event.prefixlen < event.address.max_prefixlen
+            ):
                 surroundings_of.add(event.index)
-        self._apply_links(surroundings_of)
+        self._apply_links(surroundings_of, moved)
         for index, addresses in removed.items():
             self._addresses_removed(index, addresses)
+
+    def _port_changed(self, link: Link) -> set[int]:
+        """The bridge or bond that gained this port, or whose port came up."""
+        before = self._links.get(link.index)
+        if link.master is None or not link.up or (before and before.up and before.master == link.master):
+            return set()
+        return {link.master}
 
     def _reread(self) -> None:
         """Events were lost: look at everything again."""
         self._read_links()
-        self._apply_links(set(self._links))
+        self._apply_links(set(self._links), set(self._links))
         for index in self._links:
             self._addresses_removed(index, self._virtual_addresses())
 
-    def _apply_links(self, surroundings_of: set[int]) -> None:
+    def _apply_links(self, surroundings_of: set[int], moved: set[int]) -> None:
         for interface in self._interfaces.values():
             link = self._link_named(interface.name)
+            groups = [group for group in self._groups.values() if group.interface is interface]
+            has_moved = link is not None and link.index in moved
             if link == interface.link and (link is None or link.index not in surroundings_of):
+                if has_moved:
+                    self._announce(groups)
                 continue
             try:
-                interface.set_link(link)
+                has_moved |= interface.set_link(link)
             except OSError as error:
                 # It may be gone again already; then the next event says so.
                 log(WARNING, "interface_failed", f"{interface.name}: {in_words(error)}", interface=interface.name)
-            for group in [group for group in self._groups.values() if group.interface is interface]:
+            for group in groups:
                 group.surroundings_changed()
+            if has_moved:
+                self._announce(groups)
+
+    def _announce(self, groups: Iterable[Group]) -> None:
+        for group in groups:
+            group.moved()
 
     def _addresses_removed(self, index: int, addresses: set[IPAddress]) -> None:
         for group in self._groups.values():

@@ -49,6 +49,11 @@ class Group(Shell):
         return self.transmitter.authenticator
 
     @property
+    def members(self) -> Collection[IPAddress]:
+        """Whoever was heard with a digest that fits."""
+        return self.peers.authentic
+
+    @property
     def sources(self) -> Collection[IPAddress]:
         return self.transmitter.sources.values()
 
@@ -113,7 +118,14 @@ class Group(Shell):
         """The link or the addresses of the interface are not what they were."""
         self.find_sources()
         self.member.link_changed(self._loop.time(), self._trouble)
+        self.addresses.rearrange()
+        self.member.renew(self._loop.time())
         self._advance()
+
+    def moved(self) -> None:
+        """The segment reaches this interface by another way, or under another hardware address."""
+        if self.is_master and (self.config.holds_addresses or self.hooks.master_is_ready):
+            self.announcements.announce()
 
     def heard(self, now: float, advertisement: Advertisement, source: IPAddress) -> None:
         """A valid advertisement of this group."""

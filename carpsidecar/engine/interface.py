@@ -13,12 +13,12 @@ from logging import INFO, WARNING
 from typing import Protocol
 
 from carpsidecar.config.group import Destination, Family, GroupConfig
+from carpsidecar.engine.claims import ClaimListener
 from carpsidecar.engine.throttle import Throttle
 from carpsidecar.ipc.messages import Notice
 from carpsidecar.linux.announce import Announcer
 from carpsidecar.linux.carp_socket import CarpSocket, StrangerSocket
-from carpsidecar.linux.claims import ClaimWatch
-from carpsidecar.linux.netlink import Link
+from carpsidecar.linux.netlink import HeldAddress, Link, Netlink
 from carpsidecar.logs import log
 from carpsidecar.protocol.auth import Authenticator
 from carpsidecar.protocol.packet import Advertisement, Drop, IPAddress
@@ -27,7 +27,6 @@ from carpsidecar.protocol.timetable import REFRESH_GAP_MIN_S
 
 _RECEIVE_LIMIT = 64
 _SAMPLE_LIMIT = 256
-_CLAIM_FLOOD_PAUSE_S = 0.02
 _DROP_LOG_EVERY_S = 60.0
 _DROP_LOG_BURST = 20
 
@@ -50,6 +49,8 @@ class Listener(Protocol):
     def config(self) -> GroupConfig: ...
     @property
     def authenticator(self) -> Authenticator: ...
+    @property
+    def members(self) -> Collection[IPAddress]: ...
     @property
     def sources(self) -> Collection[IPAddress]: ...
     @property
@@ -75,8 +76,7 @@ class Interface:
         """Packets of protocol 112 that were not CARP, while there was no sample to tell what they were."""
         self.overrun = 0
         """Packets of protocol 112 that came faster than advertisements can be read: real ones may be among them."""
-        self.claims_unread = 0
-        """Foreign claims of our addresses that came faster than they are answered."""
+        self.claims = ClaimListener(loop, self.groups)
         self._loop = loop
         self._notice = notice
         self._own: set[IPAddress] = set()
@@ -84,8 +84,8 @@ class Interface:
         self._strangers: dict[int, StrangerSocket] = {}
         self._taken: dict[int, int] = {}
         self._announcer: Announcer | None = None
-        self._claims: ClaimWatch | None = None
-        self._watches_soon = False
+        self._narrows_soon = False
+        self._beside: list[HeldAddress] | None = None
         self._throttle = Throttle(_DROP_LOG_EVERY_S, _DROP_LOG_BURST)
         self._vrrp_speakers: set[IPAddress] = set()
 
@@ -99,12 +99,14 @@ class Interface:
         self.groups[group.config.vhid] = group
         self._share_refreshes()
         self.open_missing()
+        self._narrow_soon()
 
     def remove(self, group: Listener) -> None:
         self.receiver.remove(group.config.vhid)
         del self.groups[group.config.vhid]
         self._share_refreshes()
-        self.watch_claims()
+        self.claims.watch_soon()
+        self._narrow_soon()
 
     def _share_refreshes(self) -> None:
         """All groups of an interface together refresh no more often than one alone would."""
@@ -120,33 +122,51 @@ class Interface:
         if self.link is not None:
             self._open(self.link)
 
-    def set_link(self, link: Link | None) -> None:
+    def set_link(self, link: Link | None) -> bool:
         """The kernel says that the link is so now; None: it is gone, or has another name.
+
+        Returns:
+            Whether it is reached in another way than before, so that masters have to announce.
 
         Raises:
             OSError: a socket can't be opened.
         """
         before = self.link
-        if before is not None and (link is None or link.index != before.index or link.mac != before.mac):
+        moved = before is not None and (link is None or link.index != before.index or link.mac != before.mac)
+        if moved:
             self.close()
         self.link = link
+        self.addresses_changed()
         if link is not None:
             self._open(link)
             if link.up and not (before and before.up):
                 self._rejoin()
+            if moved:
+                self._narrow_soon()
+        return moved
+
+    def addresses_changed(self) -> None:
+        """Other addresses than ours came to it or went."""
+        self._beside = None
+
+    def addresses_beside(self, netlink: Netlink) -> Collection[HeldAddress]:
+        """What the kernel held there when other addresses than ours came or went last."""
+        if self._beside is None:
+            self._beside = netlink.addresses(self.link.index) if self.link is not None else []
+        return self._beside
 
     def close(self) -> None:
-        for sock in (*self._sockets.values(), self._claims):
-            if sock is not None:
-                self._loop.remove_reader(sock.fileno())
-                sock.close()
+        self.claims.close()
+        for sock in self._sockets.values():
+            self._loop.remove_reader(sock.fileno())
+            sock.close()
         for other in (*self._strangers.values(), self._announcer):
             if other is not None:
                 other.close()
         self._sockets.clear()
         self._strangers.clear()
         self._taken.clear()
-        self._announcer = self._claims = None
+        self._announcer = None
 
     def send(self, payload: bytes, source: IPAddress, destination: Destination) -> None:
         """Raises: OSError where not one of the destinations of the source's family could be sent to."""
@@ -178,31 +198,29 @@ class Interface:
         """A group sends from another address now."""
         self._own = {ip for group in self.groups.values() for ip in group.sources}
 
-    def watch_claims(self) -> None:
-        """Watch for foreign claims of all addresses that our masters hold, as soon as there is nothing more urgent.
+    def _narrow_soon(self) -> None:
+        """Tell the kernel which vhids there are, once for many."""
+        if not self._narrows_soon:
+            self._narrows_soon = True
+            self._loop.call_soon(self._narrow)
 
-        Hundreds of groups may change at once, and each time it is about the addresses of all.
-        """
-        if not self._watches_soon:
-            self._watches_soon = True
-            self._loop.call_soon(self._watch_claims)
-
-    def _watch_claims(self) -> None:
-        self._watches_soon = False
-        if self._claims is None:
-            return
-        # Its interface may be gone meanwhile, and then netlink says so.
+    def _narrow(self) -> None:
+        self._narrows_soon = False
         with suppress(OSError):
-            self._claims.watch(ip for group in self.groups.values() if group.is_master for ip in group.ips)
+            for family, sock in self._sockets.items():
+                sock.narrow_to(self.groups.keys())
+                self._strangers[family].narrow_to(self.groups.keys())
 
     def sample_strangers(self) -> None:
         """Count what was protocol 112 but not CARP since the last time; once a second is enough.
 
         The kernel counts them all, but only together: how many were what is estimated from those that it kept.
         """
+        members = {ip for group in self.groups.values() for ip in group.members}
         for family, sock in self._strangers.items():
             carp = self._sockets[family]
             with suppress(OSError):
+                carp.prefer([ip for ip in members if ip.version == family])
                 overrun = carp.unread()
                 self.overrun += overrun
                 before, self._taken[family] = self._taken.get(family, 0), carp.taken
@@ -213,8 +231,7 @@ class Interface:
                 # In a flood the kernel counted as unread the advertisements, too.
                 strangers = max(0, unread - overrun - (carp.taken - before))
                 self._share_out(strangers, self.receiver.drops - judged)
-        if self._claims is not None:
-            self.claims_unread += self._claims.unread()
+        self.claims.count_unread()
 
     def _share_out(self, unread: int, sample: Counter[Drop]) -> None:
         """Count packets that nobody looked at as if they were made up like the sample."""
@@ -228,22 +245,17 @@ class Interface:
     def _open(self, link: Link) -> None:
         families: set[Family] = {family for group in self.groups.values() for family in group.config.families}
         for family in families - self._sockets.keys():
-            sock = CarpSocket(self.name, link.index, family)
+            sock = CarpSocket(link.name, link.index, family)
             self._sockets[family] = sock
             self._loop.add_reader(sock.fileno(), self._readable, sock)
-            self._strangers[family] = StrangerSocket(self.name, link.index, family)
+            self._strangers[family] = StrangerSocket(link.name, link.index, family)
         for group in self.groups.values():
             if not group.config.destination.peers:
                 for ip in group.config.destination.multicast:
                     self._sockets[ip.version].join(ip)
         if link.mac and self._announcer is None:
             self._announcer = Announcer(link.index, link.mac, self.name)
-            self._claims = ClaimWatch(link.index, link.mac)
-            self._heed_claims(self._claims)
-
-    def _heed_claims(self, watch: ClaimWatch) -> None:
-        if watch is self._claims:
-            self._loop.add_reader(watch.fileno(), self._claimed, watch)
+            self.claims.open(link)
 
     def _rejoin(self) -> None:
         # Switches forget who listens while a port is down.
@@ -309,17 +321,3 @@ class Interface:
             source=str(source),
             interface=self.name,
         )
-
-    def _claimed(self, watch: ClaimWatch) -> None:
-        try:
-            claims = watch.receive(_RECEIVE_LIMIT)
-        except OSError:
-            return
-        if watch.flooded:
-            # One answer in a while is enough, and we need not be woken meanwhile.
-            self._loop.remove_reader(watch.fileno())
-            self._loop.call_later(_CLAIM_FLOOD_PAUSE_S, self._heed_claims, watch)
-        for claim in claims:
-            for group in self.groups.values():
-                if claim.address in group.ips:
-                    group.claimed(claim.address, claim.mac)

@@ -4,6 +4,8 @@ Anybody on the segment can invent senders, as many as they like. What is kept is
 whoever sent it, and a sender whose digest fitted never makes room for one whose digest did not.
 """
 
+from collections.abc import Collection
+
 from carpsidecar.ipc.messages import HEARD_MAX, PeerHeard
 from carpsidecar.protocol.packet import IPAddress
 
@@ -17,6 +19,11 @@ class PeersHeard:
     def __init__(self) -> None:
         self._authentic: dict[IPAddress, PeerHeard] = {}
         self._doubtful: dict[IPAddress, PeerHeard] = {}
+
+    @property
+    def authentic(self) -> Collection[IPAddress]:
+        """Whose digest fitted; at most HEARD_MAX."""
+        return self._authentic.keys()
 
     def heard(self, source: IPAddress, interval_s: float, heard_s: float) -> None:
         """An advertisement of the group, whose digest fitted."""

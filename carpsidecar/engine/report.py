@@ -82,5 +82,5 @@ def drops(interface: Interface) -> dict[str, int]:
         **{str(drop): interface.receiver.drops[drop] for drop in Drop},
         "unread": interface.unread,
         "overrun": interface.overrun,
-        "claims_unread": interface.claims_unread,
+        "claims_unread": interface.claims.unread,
     }

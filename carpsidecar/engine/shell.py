@@ -169,7 +169,7 @@ class Shell:
         self.transitions.setdefault(change.role, Counter())[change.reason.name.lower()] += 1
         self.counts["lease_misses"] += change.reason is Reason.LEASE_MISSED
         self.log.report(change)
-        self.interface.watch_claims()
+        self.interface.claims.watch_soon()
         facts = {
             "CARP_GROUP": self.config.name,
             "CARP_ROLE": change.role,

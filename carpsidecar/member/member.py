@@ -226,6 +226,11 @@ class Member:
             Announce(),
         )
 
+    def renew(self, now: float) -> None:
+        """The kernel is to hold the addresses in another arrangement: renew them before that is due."""
+        if self.is_master and not self.lease.may_be_overtaken(now):
+            self._renew(now)
+
     def demote(self, now: float, cause: str, amount: int, bow_out: bool = False, text: str = "") -> None:
         """Advertise this much more skew for this cause; 0 takes it back. With `bow_out`, hand over at once."""
         demotions = self.demotions

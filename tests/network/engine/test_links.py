@@ -2,13 +2,17 @@
 
 import time
 from collections.abc import Iterator
+from ipaddress import IPv4Address
 
 import pytest
 
+from carpsidecar.engine.announcements import ANNOUNCE_AGAIN_AFTER_S, REFRESH_AFTER_S
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
-from tests.support.cluster import FAST, VIP, VIP6, Cluster, cluster_of, holds
-from tests.support.waits import SOON_S, Delay
+from carpsidecar.linux.frames import gratuitous_arp
+from tests.support.cluster import FAST, VIP, VIP6, Cluster, addresses, cluster_of, holds
+from tests.support.tap import Tap, announces
+from tests.support.waits import SOON_S, Delay, wait_until
 
 pytestmark = pytest.mark.network
 
@@ -149,3 +153,58 @@ def test_a_node_that_could_not_add_the_addresses_is_preferred_again_when_its_lin
         a.wait_for("demotion by addresses: 0", SOON_S, after=heard)
         cluster["a"].plug_cable()
         a_alone(cluster)
+
+
+def test_another_hardware_address_is_announced_at_once_and_claims_are_still_heard(
+    cluster: Cluster, a: Process
+) -> None:
+    """As when a bond fails over, or a bridge gains a port."""
+    new = "02:00:00:00:aa:01"
+    with Tap(cluster["b"]) as tap:
+        cluster["a"].run(["ip", "link", "set", "eth0", "address", new])
+        tap.wait_for(announces(VIP, new), SOON_S)
+        after = tap.mark()
+        tap.send(gratuitous_arp(tap.mac, IPv4Address(VIP))[0])
+        # The announcements that follow a change end after three seconds, and the next comes after ten.
+        a.wait_for(f"{tap.mac.hex(':')} claims {VIP}", SOON_S)
+        tap.wait_for(announces(VIP, new), SOON_S, after)
+
+
+def test_a_bridge_that_gains_a_port_announces_again(cluster: Cluster) -> None:
+    node = cluster.lab.node("bridge")
+    node.shell(
+        "ip link add br0 type bridge mcast_snooping 0 && ip link set br0 address 02:00:00:00:bb:01 up"
+        f" && ip address del {node.address}/24 dev eth0 && ip link set eth0 master br0"
+        f" && ip address add {node.address}/24 dev br0"
+    )
+    announced = announces("10.99.0.104", "02:00:00:00:bb:01")
+    with Tap(cluster["b"]) as tap:
+        process = cluster.start("bridge", *OTHER, vip="10.99.0.104", vhid=46, interface="br0")
+        after = 0
+        for _ in range(2 * (1 + len(ANNOUNCE_AGAIN_AFTER_S))):  # each as request and as reply
+            after = tap.wait_for(announced, SOON_S, after).number
+        node.shell(
+            "ip link add far type veth peer name port && ip link set far up && ip link set port master br0 up"
+        )
+        tap.wait_for(announced, REFRESH_AFTER_S / 2, after)
+    assert process.stop() == 0
+
+
+def test_an_alternative_name_is_the_interfaces_name(cluster: Cluster) -> None:
+    node = cluster.lab.node("named")
+    name = "enp3s0f0np0-of-a-card"
+    process = cluster.start("named", *OTHER, vip="10.99.0.105", vhid=47, interface=name)
+    process.wait_for(f"waiting: interface {name} is not there", SOON_S)
+    node.run(["ip", "link", "property", "add", "dev", "eth0", "altname", name])
+    process.wait_for("became master", SOON_S)
+    assert holds(node, "10.99.0.105")
+    assert process.stop() == 0
+
+
+def test_a_masters_own_address_that_comes_later_stays_the_interfaces_first(cluster: Cluster, a: Process) -> None:
+    node = cluster["a"]
+    node.run(["ip", "address", "add", "10.98.0.1/24", "dev", "eth0"])
+    try:
+        wait_until(lambda: [at["local"] for at in addresses(node) if at["family"] == "inet"][-1] == VIP)
+    finally:
+        node.run(["ip", "address", "del", "10.98.0.1/24", "dev", "eth0"])

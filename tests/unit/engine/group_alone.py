@@ -103,7 +103,8 @@ class GroupAlone:
         for part in ("Transmitter", "HeldAddresses", "Announcements"):
             monkeypatch.setattr(module, part, lambda *_: self.machine)
         link = Link(index=7, name="eth7", up=True, mac=b"", loopback=False)
-        interface = SimpleNamespace(name="eth7", link=link, up=True, watch_claims=lambda: None)
+        claims = SimpleNamespace(watch_soon=lambda: None)
+        interface = SimpleNamespace(name="eth7", link=link, up=True, claims=claims)
         loop, nothing = cast(asyncio.AbstractEventLoop, self.clock), cast(Any, None)
         ignored: Any = lambda *_: None  # noqa: E731
         host = Host(loop, nothing, nothing, lambda: (), ignored, ignored, ignored)

@@ -44,10 +44,20 @@ class FakeKernel:
         self.free.set()
 
     def lease(
-        self, netlink: object, index: int, addresses: tuple[IPInterface, ...], lifetime_s: int
+        self,
+        netlink: object,
+        index: int,
+        addresses: tuple[IPInterface, ...],
+        lifetime_s: int,
+        beside: list[HeldAddress],
+        rearrange: bool,
     ) -> "FakeLease":
-        self.done.append(f"lease of {lifetime_s} s on {index}")
+        assert beside is self.held
+        self.done.append(f"lease of {lifetime_s} s on {index}" + ", rearranged" * rearrange)
         return FakeLease(self)
+
+    def addresses_beside(self, netlink: object) -> list[HeldAddress]:
+        return self.held
 
     def addresses(self, index: int) -> list[HeldAddress]:
         return self.held
@@ -104,6 +114,18 @@ def test_another_lifetime_or_another_interface_needs_another_lease(bench: Addres
     bench.addresses.add(5)
     leases = [line for line in bench.kernel.done if line.startswith("lease")]
     assert leases == ["lease of 2 s on 7", "lease of 5 s on 7", "lease of 5 s on 8"]
+
+
+def test_when_own_addresses_came_or_went_the_next_renewal_arranges_ours_anew_once(bench: AddressesBench) -> None:
+    bench.addresses.rearrange()
+    bench.addresses.add(2)
+    bench.addresses.rearrange()
+    bench.addresses.add(2)
+    bench.addresses.add(2)
+    bench.addresses.rearrange()
+    bench.addresses.remove()
+    held = ["lease of 2 s on 7", "renewed", "lease of 2 s on 7, rearranged", "renewed", "renewed", "released"]
+    assert bench.kernel.done == held
 
 
 def test_without_an_interface_there_is_nothing_to_hold_addresses_with(bench: AddressesBench) -> None:

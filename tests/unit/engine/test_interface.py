@@ -1,7 +1,7 @@
 """An interface's judging of packets: to which group they go, and what is logged of those that go to none."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
@@ -34,6 +34,8 @@ class FakeSocket:
         self.taken = 0
         self.joined: list[str] = []
         self.rejoined = 0
+        self.preferred: set[IPAddress] = set()
+        self.vhids: set[int] | None = None
         self._ours, self._theirs = socket.socketpair()
         self._ours.setblocking(False)
         self.made.append(self)
@@ -58,6 +60,12 @@ class FakeSocket:
         missed, self.missed = self.missed, 0
         return missed
 
+    def prefer(self, members: Collection[IPAddress]) -> None:
+        self.preferred = set(members)
+
+    def narrow_to(self, vhids: Collection[int]) -> None:
+        self.vhids = set(vhids)
+
     def join(self, group: IPAddress) -> None:
         self.joined.append(str(group))
 
@@ -79,6 +87,7 @@ class FakeGroup:
         self.authenticator = authenticator_of(self.config)
         self.sources: list[IPAddress] = [OURS]
         self.ips: list[IPAddress] = []
+        self.members: list[IPAddress] = []
         self.refresh_gap_min_s = 0.0
         self.taken: list[tuple[Advertisement, IPAddress]] = []
         self.doubtful: list[tuple[int, int, IPAddress]] = []
@@ -134,6 +143,22 @@ def test_a_valid_advertisement_goes_to_its_group(bench: InterfaceBench, logged: 
     assert [(a.vhid, a.advbase, source) for a, source in bench.group.taken] == [(42, 1, PEER)] * 2
     assert logged.lines == []
     assert not bench.interface.receiver.drops
+
+
+def test_the_kernel_is_told_which_vhids_are_served_and_whom_to_prefer(bench: Bench) -> None:
+    bench.loop.a_while()
+    assert (bench.socket.vhids, bench.strangers.vhids) == ({42}, {42})
+    bench.group.members = [PEER, ip_address("fd00::2")]
+    bench.interface.sample_strangers()
+    assert bench.socket.preferred == {PEER}
+
+
+def test_another_interface_of_the_name_opens_everything_anew_and_asks_to_announce(bench: Bench) -> None:
+    assert not bench.interface.set_link(replace(LINK, altnames=("lan",)))
+    assert bench.interface.set_link(replace(LINK, index=8))
+    _former, _strangers, socket, strangers = FakeSocket.made
+    bench.loop.a_while()
+    assert (set(socket.joined), socket.vhids, strangers.vhids) == (set(bench.socket.joined), {42}, {42})
 
 
 @pytest.mark.parametrize(
