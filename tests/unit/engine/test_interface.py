@@ -145,7 +145,7 @@ def test_a_valid_advertisement_goes_to_its_group(bench: InterfaceBench, logged: 
     assert not bench.interface.receiver.drops
 
 
-def test_the_kernel_is_told_which_vhids_are_served_and_whom_to_prefer(bench: Bench) -> None:
+def test_the_kernel_is_told_which_vhids_are_served_and_whom_to_prefer(bench: InterfaceBench) -> None:
     bench.loop.a_while()
     assert (bench.socket.vhids, bench.strangers.vhids) == ({42}, {42})
     bench.group.members = [PEER, ip_address("fd00::2")]
@@ -153,7 +153,7 @@ def test_the_kernel_is_told_which_vhids_are_served_and_whom_to_prefer(bench: Ben
     assert bench.socket.preferred == {PEER}
 
 
-def test_another_interface_of_the_name_opens_everything_anew_and_asks_to_announce(bench: Bench) -> None:
+def test_another_interface_of_the_name_opens_everything_anew_and_asks_to_announce(bench: InterfaceBench) -> None:
     assert not bench.interface.set_link(replace(LINK, altnames=("lan",)))
     assert bench.interface.set_link(replace(LINK, index=8))
     _former, _strangers, socket, strangers = FakeSocket.made
