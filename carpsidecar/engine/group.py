@@ -143,7 +143,7 @@ class Group(Shell):
 
     def heard_unauthentic(self, advbase: int, advskew: int, source: IPAddress) -> None:
         """An advertisement of this vhid whose digest does not fit."""
-        self.peers.heard_doubtful(source, _interval_s(advbase, advskew), time.time())
+        self.peers.heard_unauthentic(source, _interval_s(advbase, advskew), time.time())
 
     def claimed(self, address: IPAddress, mac: bytes) -> None:
         """Another machine says that it has this address."""

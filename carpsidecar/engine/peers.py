@@ -9,7 +9,7 @@ from collections.abc import Collection
 from carpsidecar.ipc.messages import HEARD_MAX, PeerHeard
 from carpsidecar.protocol.packet import IPAddress
 
-_DOUBTED_AFTER_S = 10.0
+_SILENT_AFTER_S = 10.0
 """Somebody may send under an authentic peer's address: what does not fit counts when that one is silent so long."""
 
 
@@ -18,7 +18,7 @@ class PeersHeard:
 
     def __init__(self) -> None:
         self._authentic: dict[IPAddress, PeerHeard] = {}
-        self._doubtful: dict[IPAddress, PeerHeard] = {}
+        self._unauthentic: dict[IPAddress, PeerHeard] = {}
 
     @property
     def authentic(self) -> Collection[IPAddress]:
@@ -27,25 +27,25 @@ class PeersHeard:
 
     def heard(self, source: IPAddress, interval_s: float, heard_s: float) -> None:
         """An advertisement of the group, whose digest fitted."""
-        self._doubtful.pop(source, None)
+        self._unauthentic.pop(source, None)
         _put_last(self._authentic, source, PeerHeard(interval_s=interval_s, heard_s=heard_s, authentic=True))
-        if len(self._authentic) + len(self._doubtful) > HEARD_MAX:
-            _drop_first(self._doubtful or self._authentic)
+        if len(self._authentic) + len(self._unauthentic) > HEARD_MAX:
+            _drop_first(self._unauthentic or self._authentic)
 
-    def heard_doubtful(self, source: IPAddress, interval_s: float, heard_s: float) -> None:
+    def heard_unauthentic(self, source: IPAddress, interval_s: float, heard_s: float) -> None:
         """One of the group's vhid, whose digest did not."""
-        _put_last(self._doubtful, source, PeerHeard(interval_s=interval_s, heard_s=heard_s, authentic=False))
-        if len(self._authentic) + len(self._doubtful) > HEARD_MAX:
-            _drop_first(self._doubtful)
+        _put_last(self._unauthentic, source, PeerHeard(interval_s=interval_s, heard_s=heard_s, authentic=False))
+        if len(self._authentic) + len(self._unauthentic) > HEARD_MAX:
+            _drop_first(self._unauthentic)
 
-    def told(self) -> dict[str, PeerHeard]:
+    def report(self) -> dict[str, PeerHeard]:
         """By source address."""
-        peers = self._authentic | {s: peer for s, peer in self._doubtful.items() if self._counts(s, peer)}
+        peers = self._authentic | {s: peer for s, peer in self._unauthentic.items() if self._counts(s, peer)}
         return {str(source): peer for source, peer in peers.items()}
 
-    def _counts(self, source: IPAddress, doubtful: PeerHeard) -> bool:
+    def _counts(self, source: IPAddress, unauthentic: PeerHeard) -> bool:
         authentic = self._authentic.get(source)
-        return authentic is None or doubtful.heard_s - authentic.heard_s > _DOUBTED_AFTER_S
+        return authentic is None or unauthentic.heard_s - authentic.heard_s > _SILENT_AFTER_S
 
 
 def _put_last(peers: dict[IPAddress, PeerHeard], source: IPAddress, peer: PeerHeard) -> None:

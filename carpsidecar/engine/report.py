@@ -72,7 +72,7 @@ def counters(group: Group) -> GroupCounters:
         foreign_claims=group.announcements.foreign_claims,
         hooks=dict(group.hooks.results),
         lease_left_s=group.lease_left_s,
-        peers=group.peers.told(),
+        peers=group.peers.report(),
     )
 
 

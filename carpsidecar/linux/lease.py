@@ -109,12 +109,12 @@ class Lease:
     def _explained(
         self, verb: str, error: NetlinkError, failures: tuple[tuple[int, int, str], ...]
     ) -> NetlinkError:
-        position, number, words = failures[0]
+        position, number, reason = failures[0]
         first = self._addresses[position]
         others = f" (nor {len(failures) - 1} more of {len(self._addresses)})" if len(failures) > 1 else ""
-        said = f" ({words})" if words else ""
+        detail = f" ({reason})" if reason else ""
         text = (
-            f"cannot {verb} {first.ip}{others} on interface {self._index}: {os.strerror(number)}{said}"
+            f"cannot {verb} {first.ip}{others} on interface {self._index}: {os.strerror(number)}{detail}"
             f"{_hint(number, first)}"
         )
         return NetlinkError(number, text, failures)
@@ -183,10 +183,10 @@ def _moves(messages: Sequence[bytes], index: int, forms: Sequence[_Form], lifeti
     Secondary addresses of the node that depend on ours are put back as they were.
 
     Args:
-        messages: what the kernel said of the interface's addresses, in its order.
+        messages: what the kernel has of the interface's addresses, in its order.
     """
-    said = [(address_from(message), message) for message in messages]
-    held = [address for address, _ in said if address.interface.version == 4]
+    reported = [(address_from(message), message) for message in messages]
+    held = [address for address, _ in reported if address.interface.version == 4]
     taken = {address.interface.network for address in held}
     steps: list[bytes] = []
     for form in forms:
@@ -201,7 +201,7 @@ def _moves(messages: Sequence[bytes], index: int, forms: Sequence[_Form], lifeti
         steps += [_exact_removal(index, address.interface) for address in ours]
         steps += [
             restoring(message)
-            for address, message in said
+            for address, message in reported
             if address.secondary and not address.leased and address.interface.network in networks
         ]
         steps.append(_renewal(index, form, lifetime_s))

@@ -48,7 +48,7 @@ _UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVA
 
 
 class NetlinkError(OSError):
-    """The kernel refused; `failures` holds sequence number, errno and the kernel's words for each refusal."""
+    """The kernel refused; `failures` holds sequence number, errno and the kernel's reason for each refusal."""
 
     def __init__(self, number: int, text: str, failures: tuple[tuple[int, int, str], ...] = ()) -> None:
         super().__init__(number, text)
@@ -93,10 +93,12 @@ class Netlink:
         answer: Route | None = None
         for kind, _flags, sequence, message in self._answers():
             if kind == NLMSG_ERROR:
-                number, words = refusal(message)
+                number, reason = refusal(message)
                 if number not in _UNREACHABLE:
                     raise NetlinkError(
-                        number, _say(f"route to {destination}", number, words), ((sequence, number, words),)
+                        number,
+                        _refused(f"route to {destination}", number, reason),
+                        ((sequence, number, reason),),
                     )
             elif kind == RTM_NEWROUTE:
                 answer = route_from(message)
@@ -109,14 +111,14 @@ class Netlink:
             self._socket.send(part)
             for kind, _flags, sequence, message in self._answers():
                 if kind == NLMSG_ERROR:
-                    number, words = refusal(message)
+                    number, reason = refusal(message)
                     if number:
-                        failures.append((sequence, number, words))
+                        failures.append((sequence, number, reason))
         if failures:
-            _sequence, number, words = failures[0]
+            _sequence, number, reason = failures[0]
             total = sum(1 for _ in split(batch))
             what = "netlink request" if total == 1 else f"{len(failures)} of {total} netlink requests"
-            raise NetlinkError(number, _say(what, number, words), tuple(failures))
+            raise NetlinkError(number, _refused(what, number, reason), tuple(failures))
 
     def _dump(self, request: bytes) -> list[tuple[int, bytes]]:
         for _ in range(_DUMP_ATTEMPTS):
@@ -136,8 +138,8 @@ class Netlink:
             if kind == NLMSG_DONE:
                 done = True
             elif kind == NLMSG_ERROR:
-                number, words = refusal(message)
-                raise NetlinkError(number, _say("netlink dump", number, words), ((sequence, number, words),))
+                number, reason = refusal(message)
+                raise NetlinkError(number, _refused("netlink dump", number, reason), ((sequence, number, reason),))
             else:
                 messages.append((kind, message))
         return messages, interrupted or not done
@@ -170,7 +172,7 @@ def _slices(batch: bytes) -> Iterator[bytes]:
 
 
 def refusal(message: bytes) -> tuple[int, str]:
-    """The errno (0 for a mere acknowledgement) and what the kernel says in words, if it does."""
+    """The errno (0 for a mere acknowledgement) and the reason that the kernel gives, if any."""
     number = -struct.unpack_from("=i", message, HEADER.size)[0]
     if HEADER.unpack_from(message)[2] & _NLM_F_ACK_TLVS:
         for kind, value in attributes(message, HEADER.size + 4 + HEADER.size):
@@ -179,6 +181,6 @@ def refusal(message: bytes) -> tuple[int, str]:
     return number, ""
 
 
-def _say(what: str, number: int, words: str) -> str:
+def _refused(what: str, number: int, reason: str) -> str:
     hint = ": CAP_NET_ADMIN is needed" if number == errno.EPERM else ""
-    return f"{what} refused by the kernel: {os.strerror(number)}{f' ({words})' if words else ''}{hint}"
+    return f"{what} refused by the kernel: {os.strerror(number)}{f' ({reason})' if reason else ''}{hint}"

@@ -94,10 +94,10 @@ class Nftables:
         self._socket.send(b"".join(map(_with_length, batch)))
         for kind, _flags, position, answer in self._answers():
             if kind == NLMSG_ERROR:
-                number, words = refusal(answer)
+                number, reason = refusal(answer)
                 if number:
                     about = messages[position - 1].about if 0 < position <= len(messages) else "nftables"
-                    raise OSError(number, _refused(about, number, words))
+                    raise OSError(number, _refused(about, number, reason))
 
     def tables(self) -> list[tuple[int, str]]:
         """Family and name of each."""
@@ -128,8 +128,8 @@ class Nftables:
         messages = []
         for answer, _flags, _sequence, message in self._answers():
             if answer == NLMSG_ERROR:
-                number, words = refusal(message)
-                raise OSError(number, _refused("nftables", number, words))
+                number, reason = refusal(message)
+                raise OSError(number, _refused("nftables", number, reason))
             messages.append((answer, message))
         return messages
 
@@ -292,9 +292,9 @@ def _text(value: bytes) -> str:
     return value.rstrip(b"\0").decode(errors="replace")
 
 
-def _refused(about: str, number: int, words: str) -> str:
+def _refused(about: str, number: int, reason: str) -> str:
     if number == errno.EPERM:
         return "nftables needs CAP_NET_ADMIN"
     lacking = {errno.EOPNOTSUPP, errno.EAFNOSUPPORT, errno.ENOENT, errno.EPROTONOSUPPORT}
     hint = ": this kernel may lack it" if number in lacking else ""
-    return f"nftables refused {about}: {os.strerror(number)}{f' ({words})' if words else ''}{hint}"
+    return f"nftables refused {about}: {os.strerror(number)}{f' ({reason})' if reason else ''}{hint}"

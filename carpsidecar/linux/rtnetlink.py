@@ -232,7 +232,7 @@ def address_message(
 
 
 def restoring(message: bytes) -> bytes:
-    """What the kernel said of an address, as the request that puts it back with all its attributes."""
+    """What the kernel reported of an address, as the request that puts it back with all its attributes."""
     length, _kind, _flags, _sequence, _port = HEADER.unpack_from(message)
     flags = NLM_F_REQUEST | NLM_F_CREATE | NLM_F_REPLACE
     return HEADER.pack(length, RTM_NEWADDR, flags, 0, 0) + message[HEADER.size :] + bytes(-length % 4)

@@ -25,26 +25,26 @@ class _Unreadable(Exception):
 def firewall(subject: Subject) -> Iterator[Finding]:
     if not subject.interface:
         return
-    asked: dict[str, None] = {}
+    inspected: dict[str, None] = {}
     unread: dict[str, None] = {}
     found = False
     for family in subject.config.families:
         for traffic in _traffic(subject, family):
             try:
-                for drop in _drops(traffic, asked):
+                for drop in _drops(traffic, inspected):
                     found = True
                     yield _finding(subject, traffic, drop)
             except _Unreadable as error:
                 unread[str(error)] = None
     if unread:
         yield Finding("firewall", Status.SKIPPED, "; ".join(unread), about=subject.name)
-    elif not asked:
+    elif not inspected:
         yield Finding(
             "firewall", Status.SKIPPED, "neither nft nor iptables-save is installed here", about=subject.name
         )
     elif not found:
         yield Finding(
-            "firewall", Status.OK, f"no rule that takes protocol 112 ({', '.join(asked)})", about=subject.name
+            "firewall", Status.OK, f"no rule that takes protocol 112 ({', '.join(inspected)})", about=subject.name
         )
 
 
@@ -81,17 +81,17 @@ def _traffic(subject: Subject, family: Family) -> Iterator[Traffic]:
         yield Traffic(direction, subject.interface, sources, destination, family)
 
 
-def _drops(traffic: Traffic, asked: dict[str, None]) -> Iterator[Drop]:
+def _drops(traffic: Traffic, inspected: dict[str, None]) -> Iterator[Drop]:
     """Raises: _Unreadable."""
     has_nft = shutil.which("nft", path=_PATH) is not None
     if has_nft:
-        asked["nft"] = None
+        inspected["nft"] = None
         try:
             yield from drops(*nft.read(_output("nft", "-j", "list", "ruleset"), traffic))
         except ValueError as error:
             raise _Unreadable(str(error)) from None
     for tool in _iptables(traffic.family, has_nft):
-        asked[tool] = None
+        inspected[tool] = None
         try:
             yield from drops(*iptables.read(_output(tool), traffic, tool))
         except ValueError as error:
@@ -131,8 +131,8 @@ def _output(*command: str) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise _Unreadable(f"`{' '.join(command)}` can't be run: {type(error).__name__}") from None
     if ended.returncode:
-        said = " ".join(ended.stderr.split())[:200] or f"exit status {ended.returncode}"
-        if "not permitted" in said or "Permission denied" in said:
-            said = "CAP_NET_ADMIN is missing"
-        raise _Unreadable(f"`{' '.join(command)}`: {said}")
+        why = " ".join(ended.stderr.split())[:200] or f"exit status {ended.returncode}"
+        if "not permitted" in why or "Permission denied" in why:
+            why = "CAP_NET_ADMIN is missing"
+        raise _Unreadable(f"`{' '.join(command)}`: {why}")
     return ended.stdout

@@ -17,8 +17,8 @@ def test_each_is_told_with_the_last_that_was_heard() -> None:
     peers = PeersHeard()
     peers.heard(REAL[0], 1.0, 100.0)
     peers.heard(REAL[0], 1.5, 101.0)
-    peers.heard_doubtful(REAL[1], 2.0, 102.0)
-    assert peers.told() == {
+    peers.heard_unauthentic(REAL[1], 2.0, 102.0)
+    assert peers.report() == {
         "192.0.2.11": PeerHeard(interval_s=1.5, heard_s=101.0, authentic=True),
         "192.0.2.12": PeerHeard(interval_s=2.0, heard_s=102.0, authentic=False),
     }
@@ -26,18 +26,18 @@ def test_each_is_told_with_the_last_that_was_heard() -> None:
 
 def test_one_with_another_passphrase_is_doubtful_until_it_has_the_right_one() -> None:
     peers = PeersHeard()
-    peers.heard_doubtful(REAL[0], 1.0, 100.0)
+    peers.heard_unauthentic(REAL[0], 1.0, 100.0)
     peers.heard(REAL[0], 1.0, 101.0)
-    assert peers.told()["192.0.2.11"].authentic
+    assert peers.report()["192.0.2.11"].authentic
 
 
-def test_one_that_has_the_wrong_passphrase_since_its_restart_becomes_doubtful() -> None:
+def test_one_that_has_the_wrong_passphrase_since_its_restart_becomes_unauthentic() -> None:
     peers = PeersHeard()
     peers.heard(REAL[0], 1.0, 100.0)
-    peers.heard_doubtful(REAL[0], 1.0, 109.0)
-    assert peers.told()["192.0.2.11"].authentic, "somebody may only pretend to be it"
-    peers.heard_doubtful(REAL[0], 1.0, 111.0)
-    assert not peers.told()["192.0.2.11"].authentic
+    peers.heard_unauthentic(REAL[0], 1.0, 109.0)
+    assert peers.report()["192.0.2.11"].authentic, "somebody may only pretend to be it"
+    peers.heard_unauthentic(REAL[0], 1.0, 111.0)
+    assert not peers.report()["192.0.2.11"].authentic
 
 
 def test_a_flood_of_forged_senders_pushes_out_no_authentic_peer() -> None:
@@ -45,11 +45,11 @@ def test_a_flood_of_forged_senders_pushes_out_no_authentic_peer() -> None:
     for source in REAL:
         peers.heard(source, 1.0, 100.0)
     for source in FORGED + REAL:
-        peers.heard_doubtful(source, 1.0, 101.0)
-    told = peers.told()
-    assert [told[str(source)].authentic for source in REAL] == [True, True]
-    assert len(told) <= HEARD_MAX
-    assert set(told) - set(map(str, REAL)) <= set(map(str, FORGED[-HEARD_MAX:])), "of the others, the latest"
+        peers.heard_unauthentic(source, 1.0, 101.0)
+    reported = peers.report()
+    assert [reported[str(source)].authentic for source in REAL] == [True, True]
+    assert len(reported) <= HEARD_MAX
+    assert set(reported) - set(map(str, REAL)) <= set(map(str, FORGED[-HEARD_MAX:])), "of the others, the latest"
 
 
 def test_of_too_many_authentic_ones_the_longest_silent_goes_first() -> None:
@@ -57,7 +57,7 @@ def test_of_too_many_authentic_ones_the_longest_silent_goes_first() -> None:
     for time_s, source in enumerate(FORGED[: HEARD_MAX + 1]):
         peers.heard(FORGED[0], 1.0, time_s)
         peers.heard(source, 1.0, time_s)
-    assert set(peers.told()) == {str(source) for source in FORGED[: HEARD_MAX + 1]} - {str(FORGED[1])}
+    assert set(peers.report()) == {str(source) for source in FORGED[: HEARD_MAX + 1]} - {str(FORGED[1])}
 
 
 @given(st.lists(HEARD, max_size=200))
@@ -66,10 +66,10 @@ def test_whatever_is_heard_no_more_than_the_limit_is_kept_and_authentic_ones_fir
 ) -> None:
     peers = PeersHeard()
     for number, (sender, authentic) in enumerate(heard):
-        hear = peers.heard if authentic else peers.heard_doubtful
+        hear = peers.heard if authentic else peers.heard_unauthentic
         hear(FORGED[sender], 1.0, number / 1000)
-        assert len(peers._authentic) + len(peers._doubtful) <= HEARD_MAX
+        assert len(peers._authentic) + len(peers._unauthentic) <= HEARD_MAX
     lately = {sender: None for sender, authentic in reversed(heard) if authentic}
     kept = {str(FORGED[sender]) for sender in list(lately)[:HEARD_MAX]}
-    told = peers.told()
-    assert {source for source, peer in told.items() if peer.authentic} == kept
+    reported = peers.report()
+    assert {source for source, peer in reported.items() if peer.authentic} == kept
