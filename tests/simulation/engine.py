@@ -94,6 +94,8 @@ class Engine:
         self.troubled_at = NEVER
         self.master_since = self.master_until = NEVER
         self.renewed_at = NEVER
+        self.held_until = NEVER
+        """By what the kernel has confirmed."""
         self.epoch = 0
         """Rises with every start, stop and wake, so that a late check knows whether it still applies."""
         self._make_member = make_member
@@ -235,6 +237,7 @@ class Engine:
                 self.member.lease_failed(now, action, OSError("no"))
             else:
                 self.renewed_at = cause.at
+                self.held_until = cause.at + action.lifetime_s
                 self.kernel.lease(action.lifetime_s)
                 self.member.lease_confirmed(now, action)
         elif isinstance(action, RenewAddresses):
@@ -275,12 +278,17 @@ class Engine:
         self.world.say("{}: the renewal of {:.6f} s {}", self, begun_at, "failed" if fails else "is done")
         cause = self._cause("renewal")
         if fails:
-            self.world.monitor.renewal_fails(self, begun_at)
+            was_master = self.is_master
             self._feed(cause, self.member.lease_failed, request, OSError("no"))
+            self.world.monitor.renewal_failed(self, stale=was_master and begun_at < self.master_since)
             return
+        of_this_term = self.is_master and begun_at >= self.master_since
+        too_late = of_this_term and self.world.now >= self.held_until
         self._feed(cause, self.member.lease_confirmed, request)
-        if self.is_master and begun_at >= self.master_since:
+        self.world.monitor.answered(self, too_late)
+        if of_this_term and self.is_master:
             self.renewed_at = max(self.renewed_at, begun_at)
+            self.held_until = max(self.held_until, begun_at + request.lifetime_s)
 
     def _wait_for_kernel(self, cause: Cause, action: Action) -> None:
         """What is done at once waits for a renewal that is under way, and everything else for it."""

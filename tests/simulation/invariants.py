@@ -225,9 +225,14 @@ class Monitor:
         fresh = cause.at == self._world.now
         self._require(node.kernel.held or not fresh, "{} announces an address that it does not hold", node)
 
-    def renewal_fails(self, node: "Engine", begun_at: float) -> None:
+    def answered(self, node: "Engine", too_late: bool) -> None:
+        """An answer that comes when the lease has ended does not bring it back: somebody may have taken over."""
+        self._require(not (too_late and node.alive and node.is_master), "{} goes on with a lease that ended", node)
+
+    def renewal_failed(self, node: "Engine", stale: bool) -> None:
         """What was requested before the last takeover says nothing of this one."""
-        self._stale_failure = node.index if begun_at < node.master_since else None
+        held_on = node.is_master or not node.alive
+        self._require(held_on or not stale, "{} steps down for a renewal of a former term", node)
 
     def lease_ended(self, index: int) -> None:
         node = self._world.nodes[index]

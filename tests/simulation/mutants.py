@@ -253,7 +253,8 @@ class TakesEveryAnswer(Member):
 
     def __init__(self, settings: Settings, source: IPAddress) -> None:
         super().__init__(settings, source)
-        self.lease.answered = lambda request: True  # type: ignore[method-assign]
+        answered = self.lease.answered
+        self.lease.answered = lambda request: answered(request) or True  # type: ignore[method-assign]
 
 
 class CountsFromTheAnswer(Member):

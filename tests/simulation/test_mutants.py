@@ -9,6 +9,7 @@ SEED = 0
 WORLDS = 400
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
 def test_a_mistake_is_seen(mutant: Mutant) -> None:
     seed = first_broken(SEED, WORLDS, mutant)
