@@ -234,7 +234,7 @@ class Interface:
         self.claims.count_unread()
 
     def _share_out(self, unread: int, sample: Counter[Drop]) -> None:
-        """Count packets that nobody looked at as if they were made up like the sample."""
+        """Count packets that nobody looked at as if they were composed like the sample."""
         left, of = unread, sample.total()
         for drop, count in sample.items():
             share = left * count // of

@@ -25,7 +25,7 @@ def test_a_preferred_node_takes_over_as_soon_as_it_hears_the_master(preferred: K
         newcomer.wait_for_role("backup", SOON_S)
         made.expect_holder(newcomer)
         master.wait_for_role("backup", SOON_S)
-        # ucarp announces itself before it advertises, which we contest; our last word makes it announce again.
+        # ucarp announces itself before it advertises, which we contradict: then it announces itself again.
         client.wait_until_answered_by("second", SOON_S)
         made.expect_peace(newcomer)
         client.wait_until_answered_by("second", SOON_S)

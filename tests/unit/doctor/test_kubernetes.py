@@ -1,4 +1,4 @@
-"""Rights and labels, asked of an API server that is made up."""
+"""Rights and labels, asked of a fake API server."""
 
 import json
 import threading

@@ -137,7 +137,7 @@ def test_the_engine_may_find_the_lease_missed_by_itself() -> None:
     assert list(election.lease_missed(3.6)) == []
 
 
-# Lookouts.
+# Refresh advertisements.
 
 
 def successor(advbase: int = 1, advskew: int = 0, dead_ratio: int = 3) -> Election:
