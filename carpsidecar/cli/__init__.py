@@ -27,11 +27,15 @@ COMMANDS = {
 }
 
 INTERNAL = {
+    "kubectl": "carpsidecar.cli.kubectl",
     "reporter": "carpsidecar.cli.reporter",
     "one-master": "carpsidecar.cli.one_master",
     "unmark": "carpsidecar.cli.unmark",
 }
 """What only our own processes, and the chart's hooks, start."""
+
+NAMES = {"ucarp": ["ucarp"], "kubectl-carp": ["kubectl"]}
+"""What the program is when it is started under another name than its own."""
 
 
 def usage() -> str:
@@ -55,8 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that the arguments, or the program's own name, ask for, and return its exit status."""
     if argv is None:
         argv = sys.argv[1:]
-        if PurePath(sys.argv[0]).name == "ucarp":
-            argv = ["ucarp", *argv]
+        argv = [*NAMES.get(PurePath(sys.argv[0]).name, []), *argv]
     try:
         _open_standard_descriptors()
         status = _dispatch(argv)

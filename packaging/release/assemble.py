@@ -84,12 +84,12 @@ def run(*command: object) -> None:
 def checksums(folder: Path) -> None:
     """Of what a release is, and not of what `make binary` and its like have left there."""
     names = [
-        "carpsidecar-linux-*",
-        "carpsidecar-image-*.tar",
+        "carp.yaml",
         "carpsidecar-*.cdx.json",
-        f"carpsidecar-{version}.tgz",
-    ]
-    names += [
+        "carpsidecar-image-*.tar",
+        "carpsidecar-linux-*",
+        "kubectl-carp-linux-*.tar.gz",
+        f"carpsidecar-{version()}.tgz",
         f"carpsidecar_{version()}_*.deb",
         f"carpsidecar-ucarp_{version()}_all.deb",
         f"carpsidecar-{version()}-1.*.rpm",

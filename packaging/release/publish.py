@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import assemble
+import krew
 import yaml
 
 CHART = assemble.SOURCE / "charts" / "carpsidecar"
@@ -49,6 +50,7 @@ def main() -> int:
     push(WORK / "chart", f"{registry}/charts/carpsidecar:{version}")
     published["chart"] = f"{registry}/charts/carpsidecar@{chart}"
     (folder / "published.json").write_text(json.dumps(published, indent=2) + "\n")
+    krew.write(folder, os.environ.get("SOURCE_URL", "https://github.com/OWNER/carpsidecar"))
     assemble.checksums(folder)
     print("\n".join(f"{kind}: {name}" for kind, name in published.items()))
     return 0

@@ -1,5 +1,6 @@
 """A release in a registry: one image for both architectures, and a chart that has it by digest."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -80,6 +81,22 @@ def test_the_chart_says_what_it_is(published: dict[str, str]) -> None:
     assert shown["annotations"]["artifacthub.io/license"] == "Apache-2.0"
     assert yaml.safe_load(shown["annotations"]["artifacthub.io/images"])[0]["image"] == published["image"]
     assert yaml.safe_load(shown["annotations"]["artifacthub.io/changes"])
+
+
+def test_krew_finds_the_plugin(published: dict[str, str], tmp_path: Path) -> None:
+    plugin = yaml.safe_load((DIST / "carp.yaml").read_text())
+    [platform] = [one for one in plugin["spec"]["platforms"] if one["selector"]["matchLabels"]["arch"] == NATIVE]
+    archive = DIST / platform["uri"].rpartition("/")[2]
+    assert platform["sha256"] == hashlib.sha256(archive.read_bytes()).hexdigest()
+    subprocess.run(["tar", "-C", tmp_path, "-xzf", archive], check=True)
+    shown = subprocess.run([tmp_path / platform["bin"], "--help"], capture_output=True, text=True, check=False)
+    assert shown.stdout.startswith("usage: kubectl carp ")
+
+
+def test_the_checksums_are_of_everything(published: dict[str, str]) -> None:
+    summed = {line.split()[1] for line in (DIST / "SHA256SUMS").read_text().splitlines()}
+    wanted = {f"carpsidecar-{__version__}.tgz", f"carpsidecar-linux-{NATIVE}", f"carpsidecar-image-{NATIVE}.tar"}
+    assert wanted | {"carp.yaml", f"carpsidecar_{__version__}_{NATIVE}.deb"} <= summed
 
 
 def test_the_same_release_is_the_same_again(published: dict[str, str], tmp_path: Path) -> None:

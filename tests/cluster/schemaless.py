@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 PORT, KUBECTL_PORT = 8078, 8079
 SERVER = f"http://127.0.0.1:{PORT}"
-_SCHEMA = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+_SCHEMA = "application/octet-stream"
 
 
 @contextmanager

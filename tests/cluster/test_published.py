@@ -98,8 +98,8 @@ def test_one_value_installs_it_and_a_second_version_follows_under_a_client_s_eye
         cluster.wait_for_one_master()
         assert images(cluster) == {versions[NEXT]}
         outages_s = [outage.duration_s for outage in probe.outages(since)]
-        record("upgrade from a registry", without_answer=max(outages_s), took=time.monotonic() - since)
+        record("upgrade from a registry", without_answer=max(outages_s, default=0.0), took=time.monotonic() - since)
         assert watch.two_holders_s(since) < HANDOVER_S
-        assert max(outages_s) < 1
+        assert max(outages_s, default=0.0) < 1
     finally:
         cluster.uninstall()

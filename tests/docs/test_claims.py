@@ -1,7 +1,6 @@
 """Every command of the manual is run by a test, or its title says that it is not, and why."""
 
 import importlib
-import re
 
 from tests.support.manual.page import SOURCE, Block, blocks, claimed, pages
 
@@ -21,16 +20,12 @@ def import_claimants() -> None:
             importlib.import_module(".".join(path.relative_to(SOURCE).with_suffix("").parts))
 
 
-MARK = re.compile(r"\(not run by a test: .+\)$")
-"""At the end of a block's title, where a reader sees it, with the reason."""
-
-
 def commands() -> list[Block]:
     return [block for page in pages() for block in blocks(page) if block.is_command]
 
 
 def is_marked(block: Block) -> bool:
-    return block.title in NOT_RUN or MARK.search(block.title) is not None
+    return block.title in NOT_RUN or block.is_marked
 
 
 def test_every_command_is_run_by_a_test() -> None:

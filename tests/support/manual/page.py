@@ -5,6 +5,7 @@
     ```yaml title="/etc/carpsidecar/config.yaml on both"      a file
     ```text                                                   directly behind a command: what it prints
     ```text title="within three seconds"                      the same, asked for again until it does
+    ```sh title="on each (not run by a test: no K3s here)"    not run, and the reader sees why
 
 A block of language `sh` or `console`, one without a language, and an indented one are commands: a test must claim
 them.
@@ -19,6 +20,7 @@ COMMANDS = ("sh", "console", "")
 
 _FENCE = re.compile(r"(?P<indent> *)(?P<ticks>```+|~~~+) *(?P<language>[\w-]*)(?P<rest>.*)")
 _TITLE = re.compile(r'title="([^"]*)"')
+_NOT_RUN = re.compile(r"\(not run by a test: .+\)$")
 _LIST_ITEM = re.compile(r" *([-*+]|\d+\.) ")
 
 
@@ -39,6 +41,11 @@ class Block:
     @property
     def is_command(self) -> bool:
         return self.language in COMMANDS
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether its title says, to readers too, that no test runs it, and why."""
+        return _NOT_RUN.search(self.title) is not None
 
     def __str__(self) -> str:
         return f"{self.page}:{self.line}: {self.text.splitlines()[0]}"
@@ -104,6 +111,7 @@ def claim(page: str, *beginnings: str, but_section: str = "") -> list[Block]:
         LookupError: there is not exactly one block that begins so.
     """
     everything = [block for block in blocks(page) if not but_section or block.section != but_section]
+    everything = [block for block in everything if not block.is_marked]
     chosen = everything
     if beginnings:
         chosen = []
