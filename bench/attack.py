@@ -19,11 +19,9 @@ from bench.section import Section
 from carpsidecar.lab.holders import HolderWatch
 from carpsidecar.lab.network import Lab
 from carpsidecar.lab.node import Node
-from carpsidecar.protocol.packet import VERSION_COMPATIBLE, VERSION_HARDENED
 from tests.support.tap import Tap, mac_of
 
 Auth = Literal["carp", "hardened"]
-_VERSION = {"carp": VERSION_COMPATIBLE, "hardened": VERSION_HARDENED}
 _T = TypeVar("_T")
 _HIGHER = IPv4Address("10.99.0.200")
 _CAPTURED = 8
@@ -163,7 +161,7 @@ class _Scene:
 
     def kinds(self) -> list[tuple[str, list[bytes]]]:
         """All kinds of frames that can do no harm, then those which CARP itself has no answer to."""
-        forge = Forge(mac_of(self._attacker), _VERSION[self._auth])
+        forge = Forge(mac_of(self._attacker), hardened=self._auth == "hardened")
         captured = self._capture(_CAPTURED)
         harmless = {
             "forged digests": forge.forged(),

@@ -31,7 +31,7 @@ def simulate(nodes: int) -> Crowd:
     world.monitor = Monitor(world)
     for index in range(nodes):
         settings = Settings(advbase=1, advskew=min(index, 254))
-        world.nodes.append(Node(world, index, settings, [_NETWORK + 1 + index], hardened=True))
+        world.nodes.append(Node(world, index, settings, [_NETWORK + 1 + index]))
     for node in world.nodes:
         node.boot()
     master = await_peace(world)

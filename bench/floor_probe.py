@@ -17,10 +17,10 @@ from carpsidecar.linux.announce import Announcer
 from carpsidecar.linux.carp_socket import CarpSocket
 from carpsidecar.linux.lease import Lease
 from carpsidecar.linux.netlink import Netlink
-from carpsidecar.protocol.packet import CARP_GROUP_IPV4, VERSION_COMPATIBLE, header, pack
+from carpsidecar.protocol.packet import CARP_GROUP_IPV4, header, pack
 
 _GROUP = IPv4Address(CARP_GROUP_IPV4)
-_HEAD = header(VERSION_COMPATIBLE, 42, 0, 1)
+_HEAD = header(42, 0, 1)
 _TIME = struct.Struct(">Q")
 _HELD, _TAKEN = IPv4Interface("10.99.0.100/32"), IPv4Interface("10.99.0.101/32")
 _SETTLES_S = 1.0

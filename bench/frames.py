@@ -5,12 +5,15 @@ from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address
 from itertools import chain, islice, zip_longest
 
-from bench.engine import VHID, VIP
+from bench.engine import PASSPHRASE, VHID, VIP
 from carpsidecar.linux.frames import gratuitous_arp, ipv4_packet
+from carpsidecar.protocol.hardened_packet import SIZE_MIN, Kind, Role
+from carpsidecar.protocol.keys import KeyRing
 from carpsidecar.protocol.packet import CARP_GROUP_IPV4, CARP_PROTOCOL, header, pack
 
 _ALL_CARP_MAC = bytes.fromhex("01005e000012")
 _GROUP = IPv4Address(CARP_GROUP_IPV4)
+_KEY_ID = KeyRing([PASSPHRASE.encode()]).ids[0]
 _COUNT = 2048
 _FOREIGN_NETWORK = IPv4Address("10.99.0.0")
 
@@ -18,20 +21,18 @@ _FOREIGN_NETWORK = IPv4Address("10.99.0.0")
 class Forge:
     """Frames from a machine with this MAC address; IP sources vary, as they cost an attacker nothing."""
 
-    def __init__(self, mac: bytes, version: int) -> None:
+    def __init__(self, mac: bytes, hardened: bool) -> None:
         self._mac = mac
-        self._version = version
+        self._hardened = hardened
         self._rng = random.Random(1)
 
     def forged(self) -> list[bytes]:
         """Well-formed and for our group, each with another counter, digest and source."""
-        return self._many(lambda: self._packet(pack(self._header(VHID), self._bytes(8), self._bytes(20))))
+        return self._many(lambda: self._packet(self._advertisement(VHID)))
 
     def foreign_vhid(self) -> list[bytes]:
         others = [vhid for vhid in range(1, 256) if vhid != VHID]
-        return self._many(
-            lambda: self._packet(pack(self._header(self._rng.choice(others)), self._bytes(8), self._bytes(20)))
-        )
+        return self._many(lambda: self._packet(self._advertisement(self._rng.choice(others))))
 
     def vrrp(self) -> list[bytes]:
         """Version 2, one address (RFC 3768)."""
@@ -39,8 +40,8 @@ class Forge:
         return self._many(lambda: self._packet(body))
 
     def truncated(self) -> list[bytes]:
-        whole = pack(self._header(VHID), bytes(8), bytes(20))
-        return self._many(lambda: self._packet(whole[: self._rng.randrange(36)]))
+        whole = self._advertisement(VHID)
+        return self._many(lambda: self._packet(whole[: self._rng.randrange(len(whole))]))
 
     def garbage(self) -> list[bytes]:
         return self._many(lambda: self._packet(self._bytes(self._rng.randrange(1, 400))))
@@ -56,10 +57,14 @@ class Forge:
 
     def renamed(self, captured: Sequence[bytes], source: IPv4Address) -> list[bytes]:
         """Captured advertisements under another sender's address, which CARP's digest does not cover."""
-        return [self._packet(frame[34:70], source) for frame in captured]
+        return [self._packet(frame[34:], source) for frame in captured]
 
-    def _header(self, vhid: int) -> bytes:
-        return header(self._version, vhid, 0, 1)
+    def _advertisement(self, vhid: int) -> bytes:
+        if not self._hardened:
+            return pack(header(vhid, 0, 1), self._bytes(8), self._bytes(20))
+        # The key id is no secret, and with the right one the digest has to be computed.
+        start = bytes((Kind.ADVERTISEMENT, Role.MASTER, vhid >> 8, vhid & 255, 1, 0, 0, 0))
+        return start + _KEY_ID + self._bytes(SIZE_MIN - len(start) - len(_KEY_ID))
 
     def _bytes(self, count: int) -> bytes:
         return self._rng.randbytes(count)

@@ -18,9 +18,9 @@ from carpsidecar.protocol.packet import (
     CARP_SIZE,
     CARP_TTL,
     VERSION_COMPATIBLE,
-    VERSION_HARDENED,
     Advertisement,
     IPAddress,
+    checksum_fits,
     is_vrrp,
     unpack,
 )
@@ -98,9 +98,6 @@ def _looks_like_carp(datagram: Datagram) -> bool:
     payload = datagram.payload
     if len(payload) < CARP_SIZE:
         return False
-    if payload[0] == VERSION_HARDENED and len(payload) == CARP_SIZE and payload[3] == CARP_AUTHLEN:
-        # VRRP 3 with seven IPv4 addresses has the same shape, but another checksum.
-        return internet_checksum(payload) == 0 or not _has_pseudo_checksum(datagram)
     return not is_vrrp(payload) and (payload[3] == CARP_AUTHLEN or len(payload) == CARP_SIZE)
 
 
@@ -108,13 +105,13 @@ def _carp_problems(datagram: Datagram, message: Advertisement) -> list[str]:
     problems = []
     if datagram.length != CARP_SIZE:
         problems.append(f"length {datagram.length}, not {CARP_SIZE}")
-    if message.version not in (VERSION_COMPATIBLE, VERSION_HARDENED):
-        problems.append(f"version and type {message.version:#04x}, not 0x21 or 0x31")
+    if message.version != VERSION_COMPATIBLE:
+        problems.append(f"version and type {message.version:#04x}, not {VERSION_COMPATIBLE:#04x}")
     if message.authlen != CARP_AUTHLEN:
         problems.append(f"authlen {message.authlen}, not {CARP_AUTHLEN}")
     if message.vhid == 0:
         problems.append("vhid 0")
-    if internet_checksum(datagram.payload[:CARP_SIZE]):
+    if not checksum_fits(datagram.payload[:CARP_SIZE], datagram.source):
         problems.append(_checksum_problem(message.checksum, datagram.payload[:CARP_SIZE]))
     return problems
 

@@ -65,8 +65,7 @@ def _what(packet: Packet, digest: DigestStatus) -> str:
         return _vrrp_line(message)
     if isinstance(message, HardenedPacket):
         return _hardened_line(message, packet, digest)
-    mode = {2: "", 3: " hardened"}.get(message.version >> 4, "")
-    parts = [f"CARP {message.version >> 4}{mode} vhid {message.vhid}"]
+    parts = [f"CARP {message.version >> 4} vhid {message.vhid}"]
     parts.append(f"advbase {message.advbase} advskew {message.advskew}")
     parts.append("bow-out" if packet.is_bow_out else f"every {interval_s(message):.3f} s")
     if message.demotion:

@@ -1,26 +1,14 @@
-"""Whether an advertisement is signed with the passphrase and the addresses that we were given."""
+"""Whether a packet is signed with the passphrases and the addresses that we were given."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from enum import StrEnum
 
 from carpsidecar.capture.datagram import Datagram
-from carpsidecar.capture.decode import Packet
-from carpsidecar.protocol.auth import (
-    COMPATIBLE_PASSPHRASE_MAX,
-    Authenticator,
-    CompatibleAuth,
-    HardenedAuth,
-    digests_equal,
-)
+from carpsidecar.capture.decode import Packet, Vrrp
+from carpsidecar.protocol.auth import COMPATIBLE_PASSPHRASE_MAX, Accepted, CompatibleAuth
 from carpsidecar.protocol.hardened_packet import HardenedPacket
 from carpsidecar.protocol.keys import KeyRing
-from carpsidecar.protocol.packet import (
-    HEADER_SIZE,
-    VERSION_COMPATIBLE,
-    VERSION_HARDENED,
-    Advertisement,
-    IPAddress,
-)
+from carpsidecar.protocol.packet import VERSION_COMPATIBLE, Advertisement, IPAddress
 
 
 class DigestStatus(StrEnum):
@@ -30,46 +18,33 @@ class DigestStatus(StrEnum):
 
 
 class Verifier:
-    """Checks digests of either mode and of every vhid against one passphrase and one set of addresses."""
+    """Checks digests of either mode and of every vhid against some passphrases and one set of addresses.
 
-    def __init__(self, passphrase: bytes, addresses: Collection[IPAddress]) -> None:
-        self._passphrase = passphrase
-        self._keys = KeyRing([passphrase])
-        self._addresses = tuple(addresses)
-        # At most one a vhid and mode.
-        self._made: dict[tuple[int, int], Authenticator | None] = {}
+    In the hardened mode the addresses do not matter: their fingerprint is in the packet.
+    """
 
-    def check(self, message: Advertisement, datagram: Datagram) -> DigestStatus:
-        """UNVERIFIED where the mode is unknown, or can't have such a passphrase."""
-        key = (message.version, message.vhid)
-        if key not in self._made:
-            self._made[key] = authenticator(self._passphrase, self._addresses, *key)
-        made = self._made[key]
-        if made is None:
+    def __init__(self, passphrases: Sequence[bytes], addresses: Collection[IPAddress]) -> None:
+        self._keys = KeyRing(passphrases)
+        fitting = [passphrase for passphrase in passphrases if len(passphrase) <= COMPATIBLE_PASSPHRASE_MAX]
+        self._accepted = [Accepted(passphrase, tuple(addresses)) for passphrase in fitting]
+        self._compatible: dict[int, CompatibleAuth] = {}
+        """By vhid."""
+
+    def check(self, message: Advertisement | HardenedPacket, datagram: Datagram) -> DigestStatus:
+        """UNVERIFIED where the mode is unknown, or can't have such passphrases."""
+        if isinstance(message, HardenedPacket):
+            good = self._keys.verify(datagram.payload, datagram.source)
+        elif message.version != VERSION_COMPATIBLE or not self._accepted:
             return DigestStatus.UNVERIFIED
-        digest = made.digest(datagram.payload[:HEADER_SIZE], datagram.source, message.counter)
-        return DigestStatus.OK if digests_equal(digest, message.digest) else DigestStatus.BAD
-
-    def check_hardened(self, datagram: Datagram) -> DigestStatus:
-        """The addresses do not matter to it: their fingerprint is in the packet."""
-        return DigestStatus.OK if self._keys.verify(datagram.payload, datagram.source) else DigestStatus.BAD
+        else:
+            if message.vhid not in self._compatible:
+                self._compatible[message.vhid] = CompatibleAuth(message.vhid, self._accepted, 0)
+            good = self._compatible[message.vhid].signed(message)
+        return DigestStatus.OK if good else DigestStatus.BAD
 
 
 def digest_status(packet: Packet, verifier: Verifier | None) -> DigestStatus:
     """Of any packet; UNVERIFIED where there is no verifier, or no digest."""
-    if verifier is not None and isinstance(packet.message, Advertisement):
-        return verifier.check(packet.message, packet.datagram)
-    if verifier is not None and isinstance(packet.message, HardenedPacket):
-        return verifier.check_hardened(packet.datagram)
-    return DigestStatus.UNVERIFIED
-
-
-def authenticator(
-    passphrase: bytes, addresses: Collection[IPAddress], version: int, vhid: int
-) -> Authenticator | None:
-    """What signs such advertisements; None where this mode is unknown, or can't have this passphrase."""
-    if version == VERSION_COMPATIBLE and 1 <= len(passphrase) <= COMPATIBLE_PASSPHRASE_MAX:
-        return CompatibleAuth(passphrase, vhid, addresses, 0)
-    if version == VERSION_HARDENED and passphrase:
-        return HardenedAuth(passphrase, vhid, addresses)
-    return None
+    if verifier is None or packet.message is None or isinstance(packet.message, Vrrp):
+        return DigestStatus.UNVERIFIED
+    return verifier.check(packet.message, packet.datagram)

@@ -115,7 +115,7 @@ def _verifier(given: dict[str, Any]) -> "Verifier | None":
     )
     for warning in passphrase.warnings:
         complain(f"warning: {warning}", _PROGRAM)
-    return Verifier(passphrase.secret, addresses)
+    return Verifier(passphrase.secrets, addresses)
 
 
 def _capture(given: dict[str, Any], verifier: "Verifier | None", stack: ExitStack) -> int:

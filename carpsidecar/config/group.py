@@ -63,6 +63,8 @@ class GroupConfig:
     settings: Settings = Settings()
     interface: str | None = None
     auth: AuthMode = _DEFAULTS.auth
+    also_accept: tuple[tuple[IPAddress, ...], ...] = ()
+    """In the compatible mode: other lists of addresses that peers may have, while a change is rolled out."""
     sources: tuple[IPAddress, ...] = ()
     sync_group: str | None = None
     hooks: Hooks = Hooks()

@@ -23,6 +23,12 @@ class Passphrase:
     warnings: tuple[str, ...] = ()
     file: str | None = None
     """Where it was read from, if it was a file."""
+    previous: tuple[bytes, ...] = ()
+    """Accepted as well, but what we send is not signed with these."""
+
+    @property
+    def secrets(self) -> tuple[bytes, ...]:
+        return (self.secret, *self.previous)
 
     def __repr__(self) -> str:
         return "Passphrase(...)"

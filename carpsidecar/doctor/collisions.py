@@ -39,10 +39,10 @@ def numbers(subject: Subject, observed: Observed) -> Iterator[Finding]:
                 subject.name,
             )
     for sender in observed.carp():
-        message = sender.advertisement
+        message = sender.carp
         if message is None or message.vhid == vhid:
             continue
-        if fits(message, sender.last.datagram, subject.config.passphrase.secret, subject.addresses):
+        if fits(message, sender.last.datagram, subject.passphrases, subject.addresses):
             fine = False
             yield Finding(
                 "vhid",
@@ -52,7 +52,7 @@ def numbers(subject: Subject, observed: Observed) -> Iterator[Finding]:
                 subject.name,
             )
     if fine:
-        others = sorted({f"vhid {s.advertisement.vhid}" for s in observed.carp() if s.advertisement})
+        others = sorted({f"vhid {s.carp.vhid}" for s in observed.carp() if s.carp})
         others += sorted({f"VRRP {vrid}" for _, _, vrid in routers})
         others = [other for other in others if other != f"vhid {vhid}"]
         beside = f"; beside it here: {', '.join(others[:_TOLD_MAX])}" if others else ""

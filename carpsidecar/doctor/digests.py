@@ -1,6 +1,6 @@
-"""Why a digest does not fit: which small change of our settings makes it fit.
+"""Why a digest or a fingerprint does not fit: which small change of our settings makes it fit.
 
-A digest says only yes or no, so this tries what people get wrong: an address more, less or another one, the line
+Either says only yes or no, so this tries what people get wrong: an address more, less or another one, the line
 end or quotes that got into a passphrase, and what cut it short.
 """
 
@@ -9,27 +9,41 @@ from ipaddress import IPv4Network, IPv6Network
 from itertools import combinations
 
 from carpsidecar.capture.datagram import Datagram
-from carpsidecar.capture.verify import authenticator
-from carpsidecar.protocol.auth import digests_equal
-from carpsidecar.protocol.packet import HEADER_SIZE, Advertisement, IPAddress
+from carpsidecar.capture.verify import DigestStatus, Verifier
+from carpsidecar.protocol.hardened_packet import HardenedPacket
+from carpsidecar.protocol.keys import fingerprint
+from carpsidecar.protocol.packet import Advertisement, IPAddress
 
 _ADDRESSES_TRIED_MAX = 1024
 _SUBSETS_OF_MAX = 8
 Network = IPv4Network | IPv6Network
 
 
-def fits(message: Advertisement, datagram: Datagram, passphrase: bytes, addresses: Collection[IPAddress]) -> bool:
-    """Whether this signed it, in the mode that the packet itself says."""
-    made = authenticator(passphrase, addresses, message.version, message.vhid)
-    if made is None:
-        return False
-    return digests_equal(
-        made.digest(datagram.payload[:HEADER_SIZE], datagram.source, message.counter), message.digest
-    )
+Message = Advertisement | HardenedPacket
+
+
+def fits(
+    message: Message, datagram: Datagram, passphrases: Sequence[bytes], addresses: Collection[IPAddress]
+) -> bool:
+    """Whether one of these signed it, in the mode that the packet itself says."""
+    return Verifier(passphrases, addresses).check(message, datagram) is DigestStatus.OK
+
+
+def address_difference(
+    message: HardenedPacket,
+    addresses: Sequence[IPAddress],
+    seen: Iterable[IPAddress] = (),
+    networks: Iterable[Network] = (),
+) -> str | None:
+    """Which addresses its sender has; None where nothing that was tried has its fingerprint. Arguments as below."""
+    for text, one in _near(addresses, seen, networks):
+        if fingerprint(one) == message.fingerprint:
+            return _worded(text, one, addresses)
+    return None
 
 
 def difference(
-    message: Advertisement,
+    message: Message,
     datagram: Datagram,
     passphrase: bytes,
     addresses: Sequence[IPAddress],
@@ -42,18 +56,32 @@ def difference(
         seen: further addresses that it may have.
         networks: whose addresses it may have; the small ones are tried in full.
     """
-    further = list(dict.fromkeys([*seen, *_all_of(networks)]))[:_ADDRESSES_TRIED_MAX]
-    for text, sets in _address_sets(addresses, further):
-        for one in sets:
-            if fits(message, datagram, passphrase, one):
-                return text.format(", ".join(map(str, sorted(set(one) ^ set(addresses), key=str))), _list(one))
-    near = [list(addresses), *(_subsets(addresses) if len(addresses) <= _SUBSETS_OF_MAX else ())]
+    sets: list[Sequence[IPAddress]] = [addresses]
+    if isinstance(message, Advertisement):
+        for text, one in _near(addresses, seen, networks):
+            if fits(message, datagram, [passphrase], one):
+                return _worded(text, one, addresses)
+        sets += _subsets(addresses) if len(addresses) <= _SUBSETS_OF_MAX else ()
     for text, other in _passphrases(passphrase):
-        for one in near:
-            if fits(message, datagram, other, one):
+        for one in sets:
+            if other and fits(message, datagram, [other], one):
                 alike = set(one) == set(addresses)
                 return text if alike else f"{text}; and its addresses are {_list(one)}"
     return None
+
+
+def _near(
+    addresses: Sequence[IPAddress], seen: Iterable[IPAddress], networks: Iterable[Network]
+) -> Iterator[tuple[str, Sequence[IPAddress]]]:
+    """Sets of addresses that differ a little from ours, each with what to say of it."""
+    further = list(dict.fromkeys([*seen, *_all_of(networks)]))[:_ADDRESSES_TRIED_MAX]
+    for text, sets in _address_sets(addresses, further):
+        for one in sets:
+            yield text, one
+
+
+def _worded(text: str, theirs: Sequence[IPAddress], ours: Sequence[IPAddress]) -> str:
+    return text.format(_list(sorted(set(theirs) ^ set(ours), key=str)), _list(theirs))
 
 
 def _address_sets(

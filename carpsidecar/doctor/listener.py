@@ -23,8 +23,8 @@ from carpsidecar.linux.claims import ClaimWatch
 from carpsidecar.linux.netlink import IPAddress, Link
 from carpsidecar.linux.probe import Prober
 from carpsidecar.linux.sniffer import Sniffer
-from carpsidecar.protocol.hardened_packet import HardenedPacket
-from carpsidecar.protocol.packet import VERSION_HARDENED, Advertisement
+from carpsidecar.protocol.hardened_packet import HardenedPacket, Kind
+from carpsidecar.protocol.packet import Advertisement
 
 SENDERS_MAX = 1024
 _DELIVERED_MAX = 16 * SENDERS_MAX
@@ -48,8 +48,8 @@ class Sender:
     outgoing: bool = False
 
     @property
-    def advertisement(self) -> Advertisement | None:
-        return self.last.message if isinstance(self.last.message, Advertisement) else None
+    def carp(self) -> Advertisement | HardenedPacket | None:
+        return None if isinstance(self.last.message, Vrrp) else self.last.message
 
     @property
     def vrrp(self) -> Vrrp | None:
@@ -71,10 +71,16 @@ class Observed:
     """Why nobody was asked for addresses."""
 
     def carp(self, vhid: int | None = None, *, outgoing: bool = False) -> Iterator[Sender]:
-        """Who speaks sound CARP, with this vhid or any."""
-        for sender in self.senders.values():
-            message = sender.advertisement
-            if message is not None and sender.outgoing == outgoing and vhid in (None, message.vhid):
+        """Who advertises soundly, with this vhid or any."""
+        return self._senders("carp", vhid, outgoing)
+
+    def members(self, vhid: int, *, outgoing: bool = False) -> Iterator[Sender]:
+        """Who sends what claims nothing, as backups do in the hardened mode."""
+        return self._senders("member", vhid, outgoing)
+
+    def _senders(self, kind: str, vhid: int | None, outgoing: bool) -> Iterator[Sender]:
+        for (_, spoken, _, number, _), sender in self.senders.items():
+            if spoken == kind and sender.outgoing == outgoing and vhid in (None, number):
                 yield sender
 
     def vrrp(self) -> Iterator[tuple[Sender, Vrrp]]:
@@ -192,10 +198,9 @@ class Listener:
             return
         if isinstance(message, Vrrp):
             kind, version, number = "vrrp", message.version, message.vrid
-        elif isinstance(message, HardenedPacket):
-            kind, version, number = "carp", VERSION_HARDENED, message.vhid
         else:
-            kind, version, number = "carp", message.version, message.vhid
+            claims = isinstance(message, Advertisement) or message.kind == Kind.ADVERTISEMENT
+            kind, version, number = "carp" if claims else "member", message.version, message.vhid
         key = (source, kind, version, number, packet.datagram.outgoing)
         sender = self.observed.senders.get(key)
         if sender is None:

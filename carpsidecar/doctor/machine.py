@@ -15,7 +15,8 @@ from carpsidecar.linux.capabilities import missing
 from carpsidecar.linux.instance_lock import holders
 from carpsidecar.linux.netlink import IPAddress, Link, Netlink
 from carpsidecar.linux.routes import interface_for, source_for
-from carpsidecar.protocol.packet import VERSION_COMPATIBLE, VERSION_HARDENED
+from carpsidecar.protocol.hardened_packet import VERSION_HARDENED
+from carpsidecar.protocol.packet import VERSION_COMPATIBLE
 from carpsidecar.protocol.timing import interval_ticks, master_down_ticks
 
 CAPABILITIES = ("CAP_NET_ADMIN", "CAP_NET_RAW")
@@ -52,8 +53,12 @@ class Subject:
         return tuple(address.ip for address in self.config.addresses)
 
     @property
+    def passphrases(self) -> tuple[bytes, ...]:
+        return self.config.passphrase.secrets
+
+    @property
     def version(self) -> int:
-        """The first byte of what this group's nodes send."""
+        """That of the packets which this group's nodes send."""
         return VERSION_HARDENED if self.config.auth == "hardened" else VERSION_COMPATIBLE
 
     @property
@@ -84,8 +89,6 @@ class Machine:
     subjects: list[Subject]
     lacking: list[str] = field(default_factory=list)
     """The capabilities that we lack."""
-    clock_jump_s: float = 0.0
-    """By how much the wall clock was set while we listened."""
 
 
 def read_machine(config: Config, netlink: Netlink) -> Machine:

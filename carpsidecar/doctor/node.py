@@ -1,6 +1,5 @@
-"""The machine itself: rights, kernel, clock, the daemon, and the configuration's warnings."""
+"""The machine itself: rights, kernel, the daemon, and the configuration's warnings."""
 
-import ctypes
 import os
 import re
 from collections.abc import Iterator
@@ -15,8 +14,6 @@ from carpsidecar.status.formatting import span
 
 KERNEL_LEAST = (4, 18)
 _YOUNG_S = 60.0
-_CLOCK_JUMP_S = 0.1
-_TIME_ERROR = 5
 
 
 def configuration(machine: Machine) -> Iterator[Finding]:
@@ -77,29 +74,6 @@ def kernel(machine: Machine) -> Iterator[Finding]:
         yield Finding("kernel", Status.PROBLEM, "IPv6 is switched off", "boot without ipv6.disable=1")
 
 
-def clock(machine: Machine) -> Iterator[Finding]:
-    """Only the hardened mode cares: its counter is the wall clock's time."""
-    if not any(subject.config.auth == "hardened" for subject in machine.subjects):
-        yield Finding("clock", Status.SKIPPED, "auth is carp, which does not use the clock")
-        return
-    if abs(machine.clock_jump_s) > _CLOCK_JUMP_S:
-        yield Finding(
-            "clock",
-            Status.WARNING,
-            f"the clock was set by {machine.clock_jump_s:+.1f} s while this ran",
-            "let NTP slew it (chronyd, systemd-timesyncd), and see what else sets it",
-        )
-    if _is_unsynchronized():
-        yield Finding(
-            "clock",
-            Status.WARNING,
-            "the kernel's clock is not synchronized",
-            "run chronyd or systemd-timesyncd: after a restart with a clock set back, a node is not heard at first",
-        )
-    elif abs(machine.clock_jump_s) <= _CLOCK_JUMP_S:
-        yield Finding("clock", Status.OK, "synchronized, and was not set meanwhile")
-
-
 def daemon(subject: Subject) -> Iterator[Finding]:
     running = subject.daemon
     if running is None:
@@ -119,9 +93,3 @@ def daemon(subject: Subject) -> Iterator[Finding]:
         )
     else:
         yield Finding("daemon", Status.OK, f"{who}, for {span(running.age_s)} now", about=subject.name)
-
-
-def _is_unsynchronized() -> bool:
-    """Source: adjtimex(2): TIME_ERROR says so. Where it may not be asked, nothing is known."""
-    # struct timex has 208 bytes; its first field, modes, is 0: nothing is set.
-    return bool(ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(512)) == _TIME_ERROR)

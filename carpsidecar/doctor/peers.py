@@ -1,19 +1,17 @@
 """Who advertises for the group: whether it is authentic, and fits our settings."""
 
-import time
 from collections.abc import Callable, Iterator
 from functools import wraps
 
 from carpsidecar.capture.formatting import interval_s
-from carpsidecar.doctor.digests import Network, difference, fits
+from carpsidecar.doctor.digests import Message, Network, address_difference, difference, fits
 from carpsidecar.doctor.findings import Finding, Status
 from carpsidecar.doctor.listener import Observed, Sender
 from carpsidecar.doctor.machine import Subject
-from carpsidecar.protocol.packet import VERSION_HARDENED, Advertisement
+from carpsidecar.protocol.hardened_packet import VERSION_HARDENED, HardenedPacket
+from carpsidecar.protocol.keys import fingerprint
 from carpsidecar.protocol.timing import TICKS_PER_S, interval_ticks, master_down_ticks
-from carpsidecar.status.formatting import span
 
-_CLOCK_OFF_S = 5.0
 _NAMED_MAX = 16
 _EXPLAINED_MAX = 16
 """Sources whose digest is looked into: finding out why one does not fit takes up to a second."""
@@ -78,7 +76,11 @@ def peers(subject: Subject, observed: Observed) -> Iterator[Finding]:
 
 @needs_observed("digest")
 def digests(subject: Subject, observed: Observed) -> Iterator[Finding]:
-    senders = [*observed.carp(subject.config.vhid, outgoing=True), *observed.carp(subject.config.vhid)]
+    vhid = subject.config.vhid
+    senders = [sender for own in (True, False) for sender in observed.carp(vhid, outgoing=own)]
+    masters = {sender.source for sender in senders}
+    backups = [sender for own in (True, False) for sender in observed.members(vhid, outgoing=own)]
+    senders += [sender for sender in backups if sender.source not in masters]
     good = [sender for sender in senders if _is_ours(subject, sender)]
     bad = [sender for sender in senders if sender not in good]
     for sender in bad[:_EXPLAINED_MAX]:
@@ -133,25 +135,31 @@ def priorities(subject: Subject, observed: Observed) -> Iterator[Finding]:
         yield Finding("priority", Status.OK, f"advskew {subject.advskew} is ours alone, so far", about=subject.name)
 
 
-def counters(subject: Subject) -> Iterator[Finding]:
-    """In the hardened mode a counter is the sender's clock, in microseconds."""
-    observed = subject.observed
-    if subject.config.auth != "hardened" or observed is None:
+@needs_observed("members")
+def members(subject: Subject, observed: Observed) -> Iterator[Finding]:
+    """In the hardened mode members with other addresses elect one master all the same."""
+    if subject.config.auth != "hardened":
         return
-    for sender in authentic(subject, observed):
+    heard = [*observed.carp(subject.config.vhid), *observed.members(subject.config.vhid)]
+    alike = []
+    for sender in heard:
         message = _message(sender)
-        theirs_s = int.from_bytes(message.counter, "big") / 1_000_000
-        ahead_s = theirs_s - sender.last.frame.time_ns / 1e9
-        if message.version == VERSION_HARDENED and abs(ahead_s) > _CLOCK_OFF_S:
-            where = "ahead of" if ahead_s > 0 else "behind"
-            yield Finding(
-                "counter",
-                Status.WARNING,
-                f"the counter of {sender.source} is {span(abs(ahead_s))} {where} this machine's clock",
-                f"set the clocks by NTP (now here: {time.strftime('%Y-%m-%d %H:%M:%S')}); while they differ, a node"
-                " that restarts is not heard until it has heard the others",
-                subject.name,
-            )
+        if not isinstance(message, HardenedPacket) or not _is_signed(subject, sender):
+            continue
+        if message.fingerprint == fingerprint(subject.addresses):
+            alike.append(sender)
+            continue
+        theirs = address_difference(message, subject.addresses, observed.claims, _networks(subject))
+        ours = ", ".join(map(str, subject.addresses))
+        yield Finding(
+            "members",
+            Status.WARNING,
+            f"{sender.source} has other addresses: {theirs or 'which ones is not known'}; here they are {ours}",
+            "give all nodes the same ones; until then the addresses change with the master",
+            subject.name,
+        )
+    if alike:
+        yield Finding("members", Status.OK, f"{names_of(alike)} has the same addresses", about=subject.name)
 
 
 def authentic(subject: Subject, observed: Observed) -> Iterator[Sender]:
@@ -167,7 +175,7 @@ def _is_ours(subject: Subject, sender: Sender) -> bool:
 
 def _is_signed(subject: Subject, sender: Sender) -> bool:
     """With our passphrase and addresses, in whichever mode it is."""
-    return fits(_message(sender), sender.last.datagram, subject.config.passphrase.secret, subject.addresses)
+    return fits(_message(sender), sender.last.datagram, subject.passphrases, subject.addresses)
 
 
 def _mismatch(subject: Subject, observed: Observed, sender: Sender) -> Finding:
@@ -213,12 +221,11 @@ def _explanation(subject: Subject, observed: Observed, sender: Sender) -> str | 
     """None where the digest fits in its own mode, "" where nothing that was tried does."""
     if _is_signed(subject, sender):
         return None
-    secret = subject.config.passphrase.secret
     return (
         difference(
             _message(sender),
             sender.last.datagram,
-            secret,
+            subject.passphrases[0],
             subject.addresses,
             observed.claims,
             _networks(subject),
@@ -227,8 +234,8 @@ def _explanation(subject: Subject, observed: Observed, sender: Sender) -> str | 
     )
 
 
-def _message(sender: Sender) -> Advertisement:
-    message = sender.advertisement
+def _message(sender: Sender) -> Message:
+    message = sender.carp
     if message is None:
         raise TypeError("no CARP")
     return message

@@ -17,10 +17,12 @@ from carpsidecar.engine.settings import settings_in_force
 from carpsidecar.engine.shell import Host, Shell
 from carpsidecar.protocol.auth import Authenticator
 from carpsidecar.protocol.effects import BOW_OUT, State
+from carpsidecar.protocol.hardened_packet import HardenedPacket, Kind
 from carpsidecar.protocol.packet import Advertisement, IPAddress
 from carpsidecar.protocol.timing import TICKS_PER_S, interval_ticks
 
 _REPORT_MASTER_AFTER_S = 0.05
+_BOWS_OUT_FOR_S = 1.0
 
 
 class Group(Shell):
@@ -92,21 +94,30 @@ class Group(Shell):
         self.started = True
         self.member.start(self._loop.time(), self._trouble)
         self._advance()
+        if self.membership is not None:
+            self.membership.start()
 
     def stop(self) -> None:
+        self._stopped = True
         self.member.stop(self._loop.time())
         self._advance()
+        if self.membership is not None:
+            self.membership.leave()
 
     def close(self) -> None:
         """Nothing happens any more, except that its last command may still run."""
         self.announcements.stop()
+        if self.membership is not None:
+            self.membership.close()
         for timer in (self._timer, self._reporting_master):
             if timer is not None:
                 timer.cancel()
 
     def bow_out_for_former_self(self) -> None:
         """A run before this one left its addresses: its backups learn that it is not coming back."""
-        self.transmitter.send(BOW_OUT.advbase, BOW_OUT.advskew)
+        now = self._loop.time()
+        self._bows_out_until = now + _BOWS_OUT_FOR_S
+        self.transmitter.send(now, self._claim(BOW_OUT))
 
     def find_sources(self) -> None:
         if self.transmitter.find_sources(self._host.virtual()):
@@ -116,19 +127,34 @@ class Group(Shell):
 
     def surroundings_changed(self) -> None:
         """The link or the addresses of the interface are not what they were."""
+        before = self.member.trouble
         self.find_sources()
         self.member.link_changed(self._loop.time(), self._trouble)
         self.addresses.rearrange()
         self.member.renew(self._loop.time())
         self._advance()
+        if self.membership is not None and before and not self._trouble:
+            self.membership.start()
 
     def moved(self) -> None:
         """The segment reaches this interface by another way, or under another hardware address."""
         if self.is_master and (self.config.holds_addresses or self.hooks.master_is_ready):
             self.announcements.announce()
 
-    def heard(self, now: float, advertisement: Advertisement, source: IPAddress) -> None:
-        """A valid advertisement of this group."""
+    def heard(self, now: float, packet: Advertisement | HardenedPacket, source: IPAddress) -> None:
+        """A valid packet of this group."""
+        if isinstance(packet, Advertisement) or packet.kind == Kind.ADVERTISEMENT:
+            self._heard_advertisement(now, packet, source)
+        self.answer_members()
+
+    def answer_members(self) -> None:
+        """In the hardened mode: what came may be a question, or bring one up."""
+        if self.membership is not None:
+            self.membership.advance()
+
+    def _heard_advertisement(
+        self, now: float, advertisement: Advertisement | HardenedPacket, source: IPAddress
+    ) -> None:
         self.counts["received"] += 1
         now_s = time.time()
         advbase, advskew = advertisement.advbase, advertisement.advskew

@@ -21,8 +21,9 @@ from carpsidecar.linux.carp_socket import CarpSocket, StrangerSocket
 from carpsidecar.linux.netlink import HeldAddress, Link, Netlink
 from carpsidecar.logs import log
 from carpsidecar.protocol.auth import Authenticator
+from carpsidecar.protocol.hardened_packet import KINDS, HardenedPacket
 from carpsidecar.protocol.packet import Advertisement, Drop, IPAddress
-from carpsidecar.protocol.receiver import Receiver
+from carpsidecar.protocol.receiver import Receiver, vhid_of
 from carpsidecar.protocol.timetable import REFRESH_GAP_MIN_S
 
 _RECEIVE_LIMIT = 64
@@ -35,11 +36,15 @@ _WHAT_TO_CHECK = {
     Drop.TTL: "its TTL is not 255: did a router pass it on?",
     Drop.VERSION: "its version differs: is auth the same, carp or hardened, on all nodes?",
     Drop.AUTHLEN: "its authentication length is not 7: what sends it?",
-    Drop.LENGTH: "it is not 36 bytes long: what sends it?",
+    Drop.LENGTH: "it is not as long as CARP is: what sends it?",
     Drop.CHECKSUM: "it is damaged: does the network card or driver spoil packets?",
     Drop.DIGEST: "do passphrase and addresses agree?",
-    Drop.REPLAY: "it was heard before, or its sender's clock was set back: are the nodes' clocks right?",
+    Drop.REPLAY: "it was heard before: who plays recordings?",
+    Drop.LATE: "it is some seconds old: did its sender stand still, or does somebody play recordings?",
 }
+
+_OF_KNOWN_VHID = (Drop.DIGEST, Drop.SESSION, Drop.LATE, Drop.REPLAY)
+"""The vhid was looked up before."""
 
 
 class Listener(Protocol):
@@ -58,7 +63,8 @@ class Listener(Protocol):
     @property
     def is_master(self) -> bool: ...
 
-    def heard(self, now: float, advertisement: Advertisement, source: IPAddress) -> None: ...
+    def heard(self, now: float, packet: Advertisement | HardenedPacket, source: IPAddress) -> None: ...
+    def answer_members(self) -> None: ...
     def heard_unauthentic(self, advbase: int, advskew: int, source: IPAddress) -> None: ...
     def claimed(self, address: IPAddress, mac: bytes) -> None: ...
     def share_refreshes(self, gap_min_s: float) -> None: ...
@@ -277,14 +283,20 @@ class Interface:
             self.receiver.drops[Drop.OWN] += 1
             self._explain(Drop.OWN, payload, source)
             return
-        result = self.receiver.receive(payload, ttl, source)
-        if isinstance(result, Drop):
+        now = self._loop.time()
+        result = self.receiver.receive(now, payload, ttl, source)
+        hardened = payload[:1] and payload[0] in KINDS
+        if not isinstance(result, Drop):
+            self.groups[result.vhid].heard(now, result, source)
+        elif result in _OF_KNOWN_VHID:
+            group = self.groups[vhid_of(payload)]
             if result is Drop.DIGEST:
-                # The vhid is known, else the digest would not have been looked at.
-                self.groups[payload[1]].heard_unauthentic(payload[5], payload[2], source)
+                advbase, advskew = (payload[4], payload[5]) if hardened else (payload[5], payload[2])
+                group.heard_unauthentic(advbase, advskew, source)
+            elif hardened:
+                group.answer_members()
+        if isinstance(result, Drop):
             self._explain(result, payload, source)
-        else:
-            self.groups[result.vhid].heard(self._loop.time(), result, source)
 
     def _explain(self, drop: Drop, payload: bytes, source: IPAddress) -> None:
         if drop is Drop.VRRP:
@@ -295,12 +307,13 @@ class Interface:
         held_back = self._throttle.allow(self._loop.time(), (drop, source))
         if held_back is None:
             return
-        vhid = f", vhid {payload[1]}" if len(payload) > 1 else ""
+        number = vhid_of(payload)
+        vhid = f", vhid {number}" if number else ""
         more = f" ({held_back} more like it since)" if held_back else ""
         text = f"bad {drop} from {source} on {self.name}{vhid}: {_WHAT_TO_CHECK[drop]}{more}"
         log(WARNING, "packet_dropped", text, reason=str(drop), source=str(source), interface=self.name)
         if drop is Drop.DIGEST:
-            name = self.groups[payload[1]].config.name
+            name = self.groups[number].config.name
             self._notice(Notice(kind="bad_digest", group=name, interface=self.name, peer=str(source), text=text))
 
     def _vrrp_heard(self, payload: bytes, source: IPAddress) -> None:

@@ -33,6 +33,7 @@ def snapshot(group: Group) -> GroupSnapshot:
         link=group.interface.up,
         sync_group=group.config.sync_group,
         master=str(member.master) if member.master else None,
+        members=group.membership.views if group.membership is not None else [],
     )
 
 

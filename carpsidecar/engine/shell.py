@@ -19,6 +19,7 @@ from carpsidecar.engine.announcements import Announcements
 from carpsidecar.engine.group_log import GroupLog
 from carpsidecar.engine.hooks import HookRunner
 from carpsidecar.engine.interface import Interface
+from carpsidecar.engine.membership import Membership
 from carpsidecar.engine.role_hooks import RoleHooks
 from carpsidecar.engine.transmitter import Transmitter
 from carpsidecar.ipc.messages import Notice, Role
@@ -40,8 +41,15 @@ from carpsidecar.member.actions import (
     Waiting,
 )
 from carpsidecar.member.member import Member
+from carpsidecar.protocol.auth import Claim
 from carpsidecar.protocol.effects import BOW_OUT, Advertise, Reason
+from carpsidecar.protocol.freshness import LATENESS_MAX_S, Reply
+from carpsidecar.protocol.hardened import Hardened
+from carpsidecar.protocol.hardened_packet import Role as PacketRole
 from carpsidecar.protocol.packet import IPAddress
+
+_STALL_TO_ASK_AGAIN_S = LATENESS_MAX_S / 2
+"""What a shorter stall lets through is not old enough to matter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +87,11 @@ class Shell:
         self.interface = interface
         self.member = Member(config.settings, IPv4Address(0))
         self.log = GroupLog(host.loop, config.name, interface.name)
-        self.transmitter = Transmitter(host.netlink, interface, config)
+        self.transmitter = Transmitter(host.netlink, interface, config, host.loop.time())
         self.addresses = HeldAddresses(host.netlink, interface, config, host.renewer)
         self.announcements = Announcements(host.loop, interface, self.addresses.ips, self.log, host.notice)
         self.hooks = RoleHooks(host.loop, config, self._master_hook_ended, hooks)
+        self.membership = self._membership(host) if config.auth == "hardened" else None
         self.since_s = time.time()
         self.counts: Counter[str] = Counter()
         self.transitions: dict[Role, Counter[str]] = {}
@@ -91,6 +100,10 @@ class Shell:
         self._loop = host.loop
         self._timer: asyncio.TimerHandle | None = None
         self._degraded_changed = False
+        self._role_since = host.loop.time()
+        self._stopped = False
+        self._bows_out_until = 0.0
+        """For our former self, in answers: only who has asked us believes us."""
 
     def _advance(self) -> None:
         """Perform the actions, and arm the timer for when the member wants to be called."""
@@ -142,7 +155,11 @@ class Shell:
             case AddressesLost(lost=lost):
                 self.counts["put_back"] += len(lost)
                 self.log.report(action)
-            case Waiting() | Stalled() | DemotionChanged() | AddressesFailed():
+            case Stalled(late_s=late_s):
+                self.log.report(action)
+                if self.membership is not None and late_s > _STALL_TO_ASK_AGAIN_S:
+                    self.membership.stalled()
+            case Waiting() | DemotionChanged() | AddressesFailed():
                 self.log.report(action)
             case _:
                 assert_never(action)
@@ -155,7 +172,7 @@ class Shell:
         self._advance()
 
     def _advertise(self, advertisement: Advertise) -> None:
-        failure = self.transmitter.send(advertisement.advbase, advertisement.advskew)
+        failure = self.transmitter.send(self._loop.time(), self._claim(advertisement))
         self.counts["failed" if failure else "sent"] += 1
         if failure is None and self.member.is_master:
             self.master_advertised_s = time.time()
@@ -164,8 +181,31 @@ class Shell:
             self.log.log_sometimes(WARNING, "send_failed", text)
         self.member.sent(self._loop.time(), advertisement, ok=failure is None)
 
+    def _claim(self, advertisement: Advertise) -> Claim:
+        role = PacketRole.STOPPED if self._stopped else PacketRole[self.member.role.upper()]
+        return Claim(role, advertisement.advbase, advertisement.advskew, self._role_since)
+
+    def _reply(self, reply: Reply) -> None:
+        """Of a hardened group. A master answers with an advertisement, and so does who bows out."""
+        now, election = self._loop.time(), self.member.election
+        if now < self._bows_out_until:
+            claim = self._claim(BOW_OUT)._replace(role=PacketRole.MASTER)
+        else:
+            claim = self._claim(Advertise(election.settings.advbase, election.advskew))
+            if claim.role is PacketRole.MASTER and self.member.lease.may_be_overtaken(now):
+                claim = claim._replace(role=PacketRole.BACKUP)
+        self.transmitter.reply(now, claim, reply)
+
+    def _membership(self, host: Host) -> Membership:
+        assert isinstance(self.transmitter.authenticator, Hardened)
+        changed = partial(host.changed, self.config.name)
+        return Membership(
+            host.loop, self.transmitter.authenticator, self.log, self._reply, changed, host.notice
+        )
+
     def _role_changed(self, change: RoleChanged) -> None:
         self.since_s = time.time()
+        self._role_since = self._loop.time()
         self.transitions.setdefault(change.role, Counter())[change.reason.name.lower()] += 1
         self.counts["lease_misses"] += change.reason is Reason.LEASE_MISSED
         self.log.report(change)

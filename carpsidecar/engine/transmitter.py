@@ -1,39 +1,60 @@
 """Sending a group's advertisements: from which addresses, signed how, to whom."""
 
 import errno
+import os
 import secrets
-import time
 from collections.abc import Collection
+from contextlib import suppress
 
+from carpsidecar import __version__
 from carpsidecar.config.group import Family, GroupConfig
 from carpsidecar.engine.interface import Interface
 from carpsidecar.linux.netlink import Netlink
 from carpsidecar.linux.routes import source_for
-from carpsidecar.protocol.auth import Authenticator, CompatibleAuth, HardenedAuth
-from carpsidecar.protocol.packet import IPAddress, header, pack
+from carpsidecar.protocol.auth import Accepted, Claim, CompatibleAuth
+from carpsidecar.protocol.freshness import Reply
+from carpsidecar.protocol.hardened import Hardened
+from carpsidecar.protocol.keys import KeyRing
+from carpsidecar.protocol.packet import IPAddress
 
 
-def authenticator_of(config: GroupConfig) -> Authenticator:
-    passphrase = config.passphrase.secret
-    addresses = [address.ip for address in config.addresses]
+def authenticator_of(config: GroupConfig, now: float) -> CompatibleAuth | Hardened:
     if config.auth == "hardened":
-        return HardenedAuth(passphrase, config.vhid, addresses)
-    return CompatibleAuth(passphrase, config.vhid, addresses, secrets.randbits(64))
+        name = os.uname().nodename
+        return Hardened(now, config.vhid, _keys(config), _ips(config), secrets.token_bytes, name, __version__)
+    return CompatibleAuth(config.vhid, _accepted(config), secrets.randbits(64))
+
+
+def _ips(config: GroupConfig) -> list[IPAddress]:
+    return [address.ip for address in config.addresses]
+
+
+def _keys(config: GroupConfig) -> KeyRing:
+    return KeyRing(config.passphrase.secrets)
+
+
+def _accepted(config: GroupConfig) -> list[Accepted]:
+    lists = [_ips(config), *config.also_accept]
+    return [Accepted(secret, addresses) for addresses in lists for secret in config.passphrase.secrets]
 
 
 class Transmitter:
     """One group's voice on its interface. `sources` is by family, and empty where there is none."""
 
-    def __init__(self, netlink: Netlink, interface: Interface, config: GroupConfig) -> None:
-        self.authenticator = authenticator_of(config)
+    def __init__(self, netlink: Netlink, interface: Interface, config: GroupConfig, now: float) -> None:
+        self.authenticator = authenticator_of(config, now)
         self.sources: dict[int, IPAddress] = {}
         self._netlink = netlink
         self._interface = interface
         self._config = config
 
     def configure(self, config: GroupConfig) -> None:
-        """Go on with another destination."""
+        """Go on with another destination, other addresses or passphrases."""
         self._config = config
+        if isinstance(self.authenticator, Hardened):
+            self.authenticator.configure(_keys(config), _ips(config))
+        else:
+            self.authenticator.configure(_accepted(config))
 
     @property
     def source(self) -> IPAddress | None:
@@ -47,16 +68,14 @@ class Transmitter:
         self.sources = {family: source for family, source in found.items() if source is not None}
         return self.sources != before
 
-    def send(self, advbase: int, advskew: int) -> OSError | None:
+    def send(self, now: float, claim: Claim) -> OSError | None:
         """Advertise over every family; the error where it left by none of them."""
-        head = header(self.authenticator.version, self._config.vhid, advskew, advbase)
         failure: OSError | None = OSError(
             errno.EADDRNOTAVAIL, f"{self._interface.name} has no address to send from"
         )
         sent = False
         for source in self.sources.values():
-            counter = self.authenticator.next_counter(time.time_ns() // 1000)
-            payload = pack(head, counter, self.authenticator.digest(head, source, counter))
+            payload = self.authenticator.advertisement(now, source, claim)
             try:
                 self._interface.send(payload, source, self._config.destination)
             except OSError as error:
@@ -64,6 +83,15 @@ class Transmitter:
             else:
                 sent = True
         return None if sent else failure
+
+    def reply(self, now: float, claim: Claim, reply: Reply) -> None:
+        """What the members of a hardened group ask each other, and answer; each is sent again when it is lost."""
+        assert isinstance(self.authenticator, Hardened)
+        for source in self.sources.values():
+            if reply.to is None or reply.to.version == source.version:
+                payload = self.authenticator.reply(now, source, claim, reply)
+                with suppress(OSError):
+                    self._interface.send(payload, source, self._config.destination)
 
     def _source(self, family: Family, virtual: Collection[IPAddress]) -> IPAddress | None:
         link = self._interface.link

@@ -18,6 +18,8 @@ MESSAGE_SIZE_MAX = 1 << 17
 PEERS_MAX = 1024
 HEARD_MAX = 16
 """Peers of a group that are reported."""
+MEMBERS_MAX = 64
+"""Members of a hardened group that are reported."""
 TEXT_MAX = 200
 
 _ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]*(?!\n)$"
@@ -27,6 +29,29 @@ Text = Annotated[str, Meta(max_length=TEXT_MAX, pattern=_ONE_LINE)]
 """A person's reason for a command, as logs and tables can show it."""
 
 Role = Literal["init", "backup", "master", "fault"]
+
+
+class MemberView(Struct, kw_only=True, frozen=True):
+    """Another node of a group in the hardened mode, by its last packet. Times are seconds since the epoch."""
+
+    sources: list[str]
+    """The addresses that it sends from: one of each family."""
+    name: str
+    version: str
+    """Of its software."""
+    role: str
+    advbase: int
+    advskew: int
+    """With all its demotions."""
+    since_s: float
+    """When its role began."""
+    heard_s: float
+    key: int
+    """With which of our passphrases it signs: 1 is the one that signs ours."""
+    addresses: list[str]
+    """Its group's; of very many, the first."""
+    agrees: bool
+    """Whether they are the same as ours."""
 
 
 class GroupState(Struct, kw_only=True, frozen=True):
@@ -56,6 +81,8 @@ class GroupState(Struct, kw_only=True, frozen=True):
     """Groups of the same one move together."""
     master: str | None
     """The address that the master advertises from; our own where we are master, None where none is heard."""
+    members: list[MemberView] = []
+    """In the hardened mode: the other nodes, backups too; the last heard first."""
 
 
 class GroupSnapshot(GroupState, tag_field="type", tag="group", kw_only=True, frozen=True):
@@ -117,8 +144,9 @@ class Notice(Struct, tag_field="type", tag="notice", kw_only=True, frozen=True):
     """Something that needs attention; the engine limits the rate."""
 
     version: int = VERSION
-    kind: Literal["conflict", "bad_digest"]
-    """A foreign machine claims an address of ours; an advertisement whose digest does not fit."""
+    kind: Literal["conflict", "bad_digest", "config_differs"]
+    """A foreign machine claims an address of ours; an advertisement whose digest does not fit; a member whose group
+    has other addresses."""
     group: str
     interface: str
     peer: str

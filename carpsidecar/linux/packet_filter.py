@@ -263,7 +263,7 @@ def _by_shape(
         [
             *first, *header,
             *payload_length, unless_at_least(_COMPATIBLE_SIZE, "other"),
-            byte_after_header(0), when(0x21, "compatible"), when(0x31, "compatible"),
+            byte_after_header(0), when(0x21, "compatible"),
             when(0x32, "hardened"), when(0x33, "hardened"), unless(0x34, "other"),
             "hardened",
             *payload_length, unless_at_least(_HARDENED_MIN, "other"), when_above(_HARDENED_MAX, "other"),

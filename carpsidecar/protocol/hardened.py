@@ -6,9 +6,9 @@ seconds of one monotonic clock.
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from carpsidecar.protocol import hardened_packet
+from carpsidecar.protocol.auth import Claim
 from carpsidecar.protocol.freshness import Belief, Freshness, Reply
 from carpsidecar.protocol.hardened_packet import NONE, HardenedPacket, Kind, Role
 from carpsidecar.protocol.keys import KeyRing, fingerprint
@@ -24,16 +24,6 @@ _DROPS = {
     Belief.LATE: Drop.LATE,
     Belief.UNKNOWN: Drop.SESSION,
 }
-
-
-class Claim(NamedTuple):
-    """What we say of ourselves in a packet."""
-
-    role: Role
-    advbase: int
-    advskew: int
-    since_s: float
-    """When the role began."""
 
 
 @dataclass(slots=True)
@@ -89,6 +79,7 @@ class Hardened:
     def configure(self, keys: KeyRing, addresses: Collection[IPAddress]) -> None:
         """Go on with these, in the same session."""
         self.keys = keys
+        self.addresses = tuple(addresses)
         self.fingerprint = fingerprint(addresses)
         self._details = hardened_packet.pack_details(self._name, self._version, addresses)
 

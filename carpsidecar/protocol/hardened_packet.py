@@ -48,6 +48,7 @@ class Kind(IntEnum):
 
 
 KINDS = frozenset(map(int, Kind))
+VERSION_HARDENED = 3
 
 
 class Role(IntEnum):
@@ -74,6 +75,15 @@ class HardenedPacket(NamedTuple):
     target: bytes
     target_time_us: int
     details: bytes = b""
+
+    @property
+    def version(self) -> int:
+        return VERSION_HARDENED
+
+    @property
+    def demotion(self) -> int:
+        """It is in the advskew."""
+        return 0
 
 
 class Details(NamedTuple):

@@ -24,15 +24,17 @@ CARP_GROUP_IPV4 = "224.0.0.18"
 CARP_GROUP_IPV6 = "ff02::12"
 
 VERSION_COMPATIBLE = 0x21
-"""Version 2, type 1: ucarp and the BSDs."""
-VERSION_HARDENED = 0x31
-"""Version 3, type 1: clusters of our own only."""
+"""Version 2, type 1: ucarp and the BSDs. The hardened mode has other packets: `hardened_packet`."""
+
+_VRRP_3 = 0x31
 
 HEADER_SIZE = 6
 """The fields before the checksum."""
 
 _PACKET = struct.Struct("!BBBBBBH8s20s")
 _WORDS = struct.Struct("!18H")
+_PSEUDO_HEADER = struct.Struct("!20H")
+_PSEUDO_HEADER_END = IPv6Address(CARP_GROUP_IPV6).packed + struct.pack("!II", CARP_SIZE, CARP_PROTOCOL)
 
 
 class Drop(StrEnum):
@@ -77,9 +79,9 @@ def unpack(payload: bytes) -> Advertisement:
     return Advertisement(*_PACKET.unpack(payload))
 
 
-def header(version: int, vhid: int, advskew: int, advbase: int) -> bytes:
+def header(vhid: int, advskew: int, advbase: int) -> bytes:
     """The six bytes before the checksum. Byte 4 is zero: we demote by advskew, as FreeBSD does."""
-    return bytes((version, vhid, advskew, CARP_AUTHLEN, 0, advbase))
+    return bytes((VERSION_COMPATIBLE, vhid, advskew, CARP_AUTHLEN, 0, advbase))
 
 
 def pack(head: bytes, counter: bytes, digest: bytes) -> bytes:
@@ -96,11 +98,25 @@ def checksum(packet: bytes) -> int:
     return ~(total + (total >> 16)) & 0xFFFF
 
 
+def checksum_fits(payload: bytes, source: IPAddress) -> bool:
+    """Whether 36 bytes hold their own right checksum.
+
+    Over IPv6 one with a pseudo-header (RFC 8200, section 8.1) is right too: NetBSD has sent such ones since 2016.
+    """
+    total: int = sum(_WORDS.unpack(payload))
+    if total % 0xFFFF == 0:
+        return True
+    if source.version == 4:
+        return False
+    total += sum(_PSEUDO_HEADER.unpack(source.packed + _PSEUDO_HEADER_END))
+    return total % 0xFFFF == 0
+
+
 def is_vrrp(payload: bytes) -> bool:
     """Whether a payload of protocol 112 has the shape of VRRP 2 (RFC 3768) or 3 (RFC 5798), not of CARP."""
-    if len(payload) < 8 or payload[0] not in (VERSION_COMPATIBLE, VERSION_HARDENED):
+    if len(payload) < 8 or payload[0] not in (VERSION_COMPATIBLE, _VRRP_3):
         return False
-    if len(payload) == CARP_SIZE and payload[3] == CARP_AUTHLEN:
+    if payload[0] == VERSION_COMPATIBLE and len(payload) == CARP_SIZE and payload[3] == CARP_AUTHLEN:
         return False
     addresses = payload[3]
     if payload[0] == VERSION_COMPATIBLE:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address
-from math import inf
 
 from carpsidecar.member.actions import (
     Action,
@@ -20,10 +19,11 @@ from carpsidecar.member.actions import (
     RoleChanged,
 )
 from carpsidecar.member.member import Member
-from carpsidecar.protocol.auth import Authenticator
+from carpsidecar.protocol.auth import Authenticator, Claim
 from carpsidecar.protocol.effects import Advertise, Settings
 from carpsidecar.protocol.election import Election
-from carpsidecar.protocol.packet import Advertisement, Drop, IPAddress, header, pack
+from carpsidecar.protocol.hardened_packet import Role
+from carpsidecar.protocol.packet import Advertisement, Drop, IPAddress
 from carpsidecar.protocol.receiver import Receiver
 from carpsidecar.protocol.timing import TICKS_PER_S, master_down_ticks
 from tests.simulation.kernel import Kernel
@@ -35,7 +35,6 @@ VIPS = (IPv4Address("192.0.2.100"), IPv6Address("2001:db8::100"))
 SOCKET_QUEUE = 64
 """Packets that wait in the socket of a stopped process; more are lost."""
 NO_LINK = "no link"
-EPOCH_S = 1_750_000_000.0
 
 MakeMember = Callable[[Settings, IPAddress], Member]
 
@@ -59,14 +58,12 @@ class Engine:
         index: int,
         settings: Settings,
         sources: Sequence[IPAddress],
-        hardened: bool,
         make_member: MakeMember = Member,
     ) -> None:
         self.world = world
         self.index = index
         self.settings = settings
         self.sources = sources
-        self.hardened = hardened
         self.kernel = Kernel(world, index)
         self.member = make_member(settings, sources[0])
         self.running = False
@@ -76,12 +73,7 @@ class Engine:
         self.renewal_max_s = 0.0
         """How long the kernel's lock may be held by others."""
         self.adding_fails = False
-        self.wall_offset_s = 0.0
-        self.was_set_back = False
-        """Whether this process began with a lower counter than a former one had come to."""
         self.booted_at = NEVER
-        self.caught_up_at: dict[IPAddress, float] = {}
-        """Of whom this process has heard something that was sent since it started, and from when on."""
         self.demotion = 0
         self.stepped_down = False
         self.interval_s = self.patience_s = 0.0
@@ -103,7 +95,6 @@ class Engine:
         self._authenticator: Authenticator
         self.renewal_ends_at = NEVER
         self._performed: list[Action] = []
-        self._last_counter = 0
         self._timer_at: float | None = None
         self._inbox: deque[Callable[[], None]] = deque()
         self._ambush: tuple[int, Callable[[], None]] | None = None
@@ -130,6 +121,11 @@ class Engine:
         return self.alive and self.link_up and not self.sends_fail
 
     @property
+    def has_news_of_loss(self) -> bool:
+        """Whether it has not read yet that the kernel dropped the address."""
+        return self.address_removed in self._inbox
+
+    @property
     def is_master(self) -> bool:
         return self.running and self.member.is_master
 
@@ -148,25 +144,15 @@ class Engine:
     def _hear(self, payload: bytes, source: IPAddress, sent_at: float) -> None:
         if not self.running:
             return
-        heard = self._receiver.receive(payload, 255, source)
+        heard = self._receiver.receive(self.world.now, payload, 255, source)
         if isinstance(heard, Drop):
             self.world.say("{} drops a packet from {}: {}", self, source, heard)
-            if heard is Drop.REPLAY:
-                self._disbelieve(source)
             return
-        if sent_at >= self.booted_at:
-            self.caught_up_at.setdefault(source, self.world.now)
+        assert isinstance(heard, Advertisement)
         cause = self._cause("packet", heard, source)
         self.world.monitor.heard(self, cause)
         received = self.member.advertisement_received
         self._feed(cause, received, heard.advbase, heard.advskew, heard.demotion, source)
-
-    def _disbelieve(self, source: IPAddress) -> None:
-        """A machine that starts with its counter set back is believed only after it has heard us once."""
-        sender = next(n for n in self.world.nodes if source in n.sources)
-        heard_us_at = min(sender.caught_up_at.get(s, inf) for s in self.sources)
-        if sender.was_set_back and self.world.now < heard_us_at + 2 * self.world.calm.delay_max_s:
-            self.world.trouble(sender.index, self.index)
 
     def _link_seen(self) -> None:
         if self.hung:
@@ -177,6 +163,12 @@ class Engine:
             self._feed(self._cause("link"), self.member.link_changed, "" if self.link_up else NO_LINK)
             if self.alive:
                 self.world.monitor.link_seen(self)
+
+    def address_removed(self) -> None:
+        if self.hung:
+            self._inbox.append(self.address_removed)
+        elif self.running and not self.kernel.held:
+            self._feed(self._cause("removed"), self.member.addresses_removed, VIPS)
 
     def _timer(self, armed_for: float) -> None:
         if armed_for != self._timer_at:
@@ -305,10 +297,6 @@ class Engine:
                 self._perform(cause, action)
             self._advance(cause)
 
-    @property
-    def _wall_clock_us(self) -> int:
-        return int((EPOCH_S + self.world.now + self.wall_offset_s) * 1e6)
-
     def _transmit(self, advertise: Advertise) -> bool:
         world = self.world
         if self.sends_fail:
@@ -316,12 +304,9 @@ class Engine:
             return False
         world.monitor.advertises(self)
         world.say("{} advertises {}/{}", self, advertise.advbase, advertise.advskew)
-        authenticator = self._authenticator
-        head = header(authenticator.version, VHID, advertise.advskew, advertise.advbase)
+        claim = Claim(Role.MASTER, advertise.advbase, advertise.advskew, 0.0)
         for source in self.sources:
-            counter = authenticator.next_counter(self._wall_clock_us)
-            self._last_counter = max(self._last_counter, int.from_bytes(counter, "big"))
-            world.broadcast(self, pack(head, counter, authenticator.digest(head, source, counter)), source)
+            world.broadcast(self, self._authenticator.advertisement(world.now, source, claim), source)
         return True
 
     def _arm(self) -> None:

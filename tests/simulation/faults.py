@@ -40,7 +40,6 @@ class Faults:
             self._promoted,
             self._demoted,
             self._stopped,
-            self._clock_stepped,
             self._kernel_busy,
             self._kernel_refuses,
             self._address_removed,
@@ -188,6 +187,3 @@ class Faults:
 
     def _address_removed(self) -> None:
         self._node().lose_address()
-
-    def _clock_stepped(self) -> None:
-        self._node().step_wall_clock(self._rng.choice((-3600.0, -10.0, -0.5, 0.5, 10.0, 3600.0)))

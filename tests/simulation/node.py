@@ -5,7 +5,7 @@ When its engine starts, it takes off the addresses that a former run left, and b
 
 from collections.abc import Callable
 
-from carpsidecar.protocol.auth import CompatibleAuth, HardenedAuth
+from carpsidecar.protocol.auth import Accepted, CompatibleAuth
 from carpsidecar.protocol.effects import BOW_OUT
 from carpsidecar.protocol.receiver import Receiver
 from tests.simulation.engine import NO_LINK, PASSPHRASE, VHID, VIPS, Engine
@@ -31,15 +31,10 @@ class Node(Engine):
         self.running, self.hung = True, False
         self.stepped_down = False
         self.booted_at = world.now
-        self.caught_up_at.clear()
         self._forget_process()
         self.member = self._make_member(self.settings, self.sources[0])
         self.member.demote(world.now, CHECK, self.demotion)
-        if self.hardened:
-            self._authenticator = HardenedAuth(PASSPHRASE, VHID, VIPS)
-            self.was_set_back = self._wall_clock_us <= self._last_counter
-        else:
-            self._authenticator = CompatibleAuth(PASSPHRASE, VHID, VIPS, world.rng.getrandbits(64))
+        self._authenticator = CompatibleAuth(VHID, [Accepted(PASSPHRASE, VIPS)], world.rng.getrandbits(64))
         self._receiver = Receiver()
         self._receiver.add(VHID, self._authenticator)
         world.say("{} starts", self)
@@ -114,19 +109,6 @@ class Node(Engine):
             self.kernel.remove()
             self._trouble()
             self.world.at(self.world.now + self.world.latency_s, self.address_removed)
-
-    def address_removed(self) -> None:
-        if self.hung:
-            self._inbox.append(self.address_removed)
-        elif self.running and not self.kernel.held:
-            self._feed(self._cause("removed"), self.member.addresses_removed, VIPS)
-
-    def step_wall_clock(self, seconds: float) -> None:
-        self.world.say("{} has its wall clock stepped by {:.1f} s", self, seconds)
-        self.wall_offset_s += seconds
-        self._trouble()
-
-    # What people and health checks ask of it.
 
     def stop(self) -> None:
         if not self.alive:

@@ -116,7 +116,7 @@ def _handed_over(world: World, master: Node, blow: Callable[[], None]) -> None:
     in_turn = all(n.election.interval_s + world.monitor.slack_s < patience_s for n in others)
     blow()
     world.run_until(world.now + TAKEOVER_WAIT_MAX_S + world.monitor.slack_s)
-    if others and not master.was_set_back and not any(n.is_master and n.kernel.held for n in world.nodes):
+    if others and not any(n.is_master and n.kernel.held for n in world.nodes):
         raise Broken(f"at {world.now:.6f} s: {master} bowed out, and nobody took over")
     if others and in_turn and blow == master.step_down and master.is_master:
         raise Broken(f"at {world.now:.6f} s: {master} was asked to step down, and is back at once")

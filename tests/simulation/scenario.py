@@ -39,7 +39,6 @@ def make_world(seed: str, make_member: MakeMember = Member) -> World:
     calm = Weather(delay_min_s=delay_max_s * rng.random(), delay_max_s=delay_max_s)
     world = World(seed, calm, latency_s=min(0.001, shortest_s / 16))
     world.monitor = Monitor(world)
-    hardened = rng.random() < 0.5
     families = rng.choice(("4", "4", "6", "46"))
     # One below and one above every IPv4 address, byte by byte.
     prefix = rng.choice(("2001:db8", "fe80"))
@@ -51,8 +50,7 @@ def make_world(seed: str, make_member: MakeMember = Member) -> World:
             sources.append(IPv4Address(f"192.0.2.{numbers[index]}"))
         if "6" in families:
             sources.append(IPv6Address(f"{prefix}::{numbers_v6[index]:x}"))
-        node = Node(world, index, settings[index], sources, hardened, make_member)
-        node.wall_offset_s = rng.uniform(-0.5, 0.5)
+        node = Node(world, index, settings[index], sources, make_member)
         world.nodes.append(node)
     return world
 

@@ -1,13 +1,16 @@
 """What is wrong between this machine and the others of its group, planted and found."""
 
+import secrets
 import time
 from ipaddress import ip_address
 
 import pytest
 
 from carpsidecar.lab.process import Process
-from carpsidecar.protocol.auth import HardenedAuth
-from carpsidecar.protocol.packet import VERSION_HARDENED, header, pack
+from carpsidecar.protocol.auth import Claim
+from carpsidecar.protocol.hardened import Hardened
+from carpsidecar.protocol.hardened_packet import Role
+from carpsidecar.protocol.keys import KeyRing
 from tests.network.doctor.lab import HERE, MASTER, PASSPHRASE, THERE, VIP, VIP6, DoctorLab, repeating
 from tests.support.frames import ipv4
 from tests.support.tap import Tap
@@ -134,17 +137,18 @@ def test_our_own_packets_come_back(lab: DoctorLab, master: Process) -> None:
     assert found == f"advertisements from our own address {HERE} come in on eth0"
 
 
-@pytest.mark.parametrize(("off_s", "words"), [(7200, "2 h ahead of"), (-300, "5 min behind")])
-def test_a_clock_that_is_off(lab: DoctorLab, off_s: int, words: str) -> None:
-    """Hardened: the counter is the clock's time, so an authentic one from the past or the future tells it."""
-    authentic = HardenedAuth(PASSPHRASE.encode(), 44, [ip_address(VIP)])
-    head = header(VERSION_HARDENED, 44, 40, 0)
+def test_a_member_with_other_addresses(lab: DoctorLab) -> None:
+    """Hardened: it is a member all the same, and what it has is read off its fingerprint."""
+    other = Hardened(0.0, 44, KeyRing([PASSPHRASE.encode()]), [ip_address("10.99.0.2")], secrets.token_bytes)
+    began = time.monotonic()
 
     def advertisement() -> bytes:
-        counter = authentic.next_counter(int((time.time() + off_s) * 1e6))
-        return ipv4(tap.mac, THERE, pack(head, counter, authentic.digest(head, ip_address(THERE), counter)))
+        claim = Claim(Role.MASTER, 0, 40, since_s=0.0)
+        return ipv4(tap.mac, THERE, other.advertisement(time.monotonic() - began, ip_address(THERE), claim))
 
     with Tap(lab.there) as tap, repeating(tap, advertisement):
         report = lab.run_checks("--auth", "hardened", vhid=44)
-    assert report.one("counter", "warning") == f"the counter of {THERE} is {words} this machine's clock"
-    assert report.of("clock")
+    assert report.one("members", "warning").startswith(
+        f"{THERE} has other addresses: its only address is 10.99.0.2; here they are {VIP}"
+    )
+    assert report.of("digest", "ok")

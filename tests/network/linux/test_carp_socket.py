@@ -58,13 +58,21 @@ def packet(family: Family, payload: bytes, ttl: int = 255, *, options: bytes = b
 
 FAMILIES: list[Family] = [4, 6]
 GOOD = carp_payload()
+HARDENED = b"\x32\x02\x01\x02\x01\x00" + bytes(86)
+ANSWER = b"\x34\x01\x01\x02\x01\x00\x01\x90" + bytes(484)
 PASSES = {
     "compatible": (carp_payload(), 255),
-    "hardened": (carp_payload(b0=0x31), 255),
+    "hardened": (HARDENED, 255),
+    "hardened, a question": (b"\x33" + HARDENED[1:], 255),
+    "hardened, the longest answer": (ANSWER, 255),
     "any vhid, skew and demotion": (carp_payload(b1=255, b2=254, b4=9), 255),
 }
 STRANGE = {
     "VRRP version 2": (b"\x21\x2a\x64\x01\x00\x01\xba\x52" + bytes(12), 255),
+    "VRRP version 3 with the size and the authlen of CARP": (carp_payload(b0=0x31), 255),
+    "hardened, one byte short": (HARDENED[:-1], 255),
+    "hardened, one byte long": (ANSWER + b"\0", 255),
+    "version 3, type 5": (b"\x35" + HARDENED[1:], 255),
     "VRRP version 3": (b"\x31\x2a\x64\x07\x00\x64\xba\x52" + bytes(4), 255),
     "version 1": (carp_payload(b0=0x11), 255),
     "type 2": (carp_payload(b0=0x22), 255),

@@ -171,7 +171,7 @@ def _raw_socket() -> socket.socket:
 
 def _bad_advertisement(source: bytes) -> bytes:
     """A whole IP packet, in all but its digest as an advertisement should be."""
-    payload = pack(header(0x21, 100, 0, 1), os.urandom(8), os.urandom(20))
+    payload = pack(header(100, 0, 1), os.urandom(8), os.urandom(20))
     ip = struct.pack(
         "!BBHHHBBH4s4s", 0x45, 0x10, 56, 0, 0x4000, 255, 112, 0, source, socket.inet_aton("224.0.0.18")
     )

@@ -4,10 +4,11 @@ import random
 from collections.abc import Callable
 from ipaddress import IPv4Address
 
+from carpsidecar.protocol.auth import Claim
 from carpsidecar.protocol.effects import Addresses, Advertise, Become, Effects, Settings, State
 from carpsidecar.protocol.election import Election
 from carpsidecar.protocol.freshness import Reply
-from carpsidecar.protocol.hardened import Claim, Hardened
+from carpsidecar.protocol.hardened import Hardened
 from carpsidecar.protocol.hardened_packet import Kind, Role
 from carpsidecar.protocol.keys import KeyRing
 from carpsidecar.protocol.packet import Drop

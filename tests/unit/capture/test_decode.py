@@ -12,8 +12,9 @@ from carpsidecar.capture.formatting import line_of, record_of
 from carpsidecar.capture.pcap import Frame, LinkType
 from carpsidecar.capture.tally import Tally
 from carpsidecar.capture.verify import DigestStatus, Verifier, digest_status
+from carpsidecar.protocol.auth import Claim
 from carpsidecar.protocol.freshness import Reply
-from carpsidecar.protocol.hardened import Claim, Hardened
+from carpsidecar.protocol.hardened import Hardened
 from carpsidecar.protocol.hardened_packet import NONE, Kind, Role
 from carpsidecar.protocol.keys import KeyRing
 from carpsidecar.protocol.packet import Advertisement
@@ -90,12 +91,11 @@ def test_what_is_not_protocol_112_is_left_out() -> None:
     ("data", "text"),
     [
         (ipv4(carp()), "CARP 2 vhid 42 advbase 1 advskew 100 every 1.391 s counter 77 digest unverified"),
-        (ipv4(carp(b0=0x31)), "CARP 3 hardened vhid 42 advbase 1"),
         (ipv4(carp(b5=255, b2=255)), "advbase 255 advskew 255 bow-out counter"),
         (ipv4(carp(b4=3)), "every 1.391 s demotion 3 counter"),
         (ipv4(carp(), ttl=64), "BAD: ttl 64, not 255"),
         (ipv4(carp() + b"more"), "BAD: length 40, not 36"),
-        (ipv4(carp(b0=0x41)), "BAD: version and type 0x41, not 0x21 or 0x31"),
+        (ipv4(carp(b0=0x41)), "BAD: version and type 0x41, not 0x21"),
         (ipv4(carp(b3=6)), "BAD: authlen 6, not 7"),
         (ipv4(carp(b1=0)), "BAD: vhid 0"),
         (ipv4(carp()[:-1] + b"!"), "BAD: checksum 0x"),
@@ -126,13 +126,12 @@ def test_vrrp_3_of_either_family() -> None:
     assert "BAD: checksum 0x" in line(ethernet(ipv4(four[:-1] + b"!")))
 
 
-def test_vrrp_3_with_seven_addresses_is_not_taken_for_hardened_carp() -> None:
+def test_vrrp_3_with_seven_addresses_is_not_taken_for_carp() -> None:
     payload = vrrp3_over_ipv4(*SEVEN)
-    assert (len(payload), payload[0], payload[3]) == (36, 0x31, 7), "the very shape of hardened CARP"
+    assert (len(payload), payload[3]) == (36, 7), "CARP's size and authlen"
     message = decoded(ethernet(ipv4(payload))).message
     assert isinstance(message, Vrrp)
     assert message.addresses == tuple(map(ip_address, SEVEN))
-    assert isinstance(decoded(ethernet(ipv4(carp(b0=0x31)))).message, Advertisement)
 
 
 def test_the_record_has_every_field() -> None:
@@ -178,11 +177,11 @@ def test_what_a_line_says_of_the_hardened_mode(payload: bytes, text: str) -> Non
 def test_a_hardened_packet_is_verified_whatever_the_addresses_are() -> None:
     good, forged = ethernet(ipv4(hardened())), ethernet(ipv4(hardened()[:-1] + b"!"))
     other_source = ethernet(ipv4(hardened(), source="10.99.0.12"))
-    verifier = Verifier(b"secret", [])
+    verifier = Verifier([b"secret"], [])
 
     digests = [digest_status(decoded(data), verifier) for data in (good, forged, other_source)]
     assert digests == [DigestStatus.OK, DigestStatus.BAD, DigestStatus.BAD]
-    assert digest_status(decoded(good), Verifier(b"other", [])) is DigestStatus.BAD
+    assert digest_status(decoded(good), Verifier([b"other"], [])) is DigestStatus.BAD
     assert digest_status(decoded(good), None) is DigestStatus.UNVERIFIED
 
 
@@ -207,7 +206,7 @@ SEEDS = [
 def digest_all(one: Frame) -> None:
     packet = decode(one)
     if packet is not None:
-        digest = digest_status(packet, Verifier(b"secret", [ip_address("10.99.0.100")]))
+        digest = digest_status(packet, Verifier([b"secret"], [ip_address("10.99.0.100")]))
         assert "\n" not in line_of(packet, digest)
         json.dumps(record_of(packet, digest))
 

@@ -6,9 +6,13 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from carpsidecar.capture.datagram import Datagram
-from carpsidecar.doctor.digests import difference, fits
-from carpsidecar.protocol.auth import CompatibleAuth, HardenedAuth
-from carpsidecar.protocol.packet import IPAddress, header, pack, unpack
+from carpsidecar.doctor.digests import Message, address_difference, difference, fits
+from carpsidecar.protocol import hardened_packet
+from carpsidecar.protocol.auth import Accepted, Claim, CompatibleAuth
+from carpsidecar.protocol.hardened import Hardened
+from carpsidecar.protocol.hardened_packet import HardenedPacket, Role
+from carpsidecar.protocol.keys import KeyRing
+from carpsidecar.protocol.packet import IPAddress, unpack
 
 SECRET = b"carp in the lab"
 SOURCE = ip_address("10.99.0.11")
@@ -18,18 +22,30 @@ def ips(*texts: str) -> list[IPAddress]:
     return [ip_address(text) for text in texts]
 
 
-def signed(passphrase: bytes, addresses: list[IPAddress], *, hardened: bool = False) -> tuple[bytes, Datagram]:
-    made = HardenedAuth(passphrase, 42, addresses) if hardened else CompatibleAuth(passphrase, 42, addresses, 7)
-    head = header(made.version, 42, 100, 1)
-    counter = made.next_counter(1_000)
-    payload = pack(head, counter, made.digest(head, SOURCE, counter))
-    return payload, Datagram(SOURCE, ip_address("224.0.0.18"), 255, payload, 36, False, b"", b"", (), False)
+CLAIM = Claim(Role.MASTER, 1, 100, 0.0)
+
+
+def received(payload: bytes) -> Datagram:
+    group = ip_address("224.0.0.18")
+    return Datagram(SOURCE, group, 255, payload, len(payload), False, b"", b"", (), False)
+
+
+def signed(passphrase: bytes, addresses: list[IPAddress]) -> tuple[Message, Datagram]:
+    payload = CompatibleAuth(42, [Accepted(passphrase, addresses)], 7).advertisement(0.0, SOURCE, CLAIM)
+    return unpack(payload), received(payload)
+
+
+def hardened(passphrase: bytes, addresses: list[IPAddress]) -> tuple[HardenedPacket, Datagram]:
+    group = Hardened(0.0, 42, KeyRing([passphrase]), addresses, bytes)
+    payload = group.advertisement(1.0, SOURCE, CLAIM)
+    packet = hardened_packet.unpack(payload)
+    assert packet is not None
+    return packet, received(payload)
 
 
 OURS = ips("10.99.0.100", "10.99.0.101", "fd99::100")
 
 
-@pytest.mark.parametrize("hardened", [False, True], ids=["carp", "hardened"])
 @pytest.mark.parametrize(
     ("passphrase", "theirs", "words"),
     [
@@ -49,27 +65,54 @@ OURS = ips("10.99.0.100", "10.99.0.101", "fd99::100")
         (SECRET, ips("172.16.0.1", "172.16.0.2"), None),
     ],
 )  # fmt: skip
-def test_what_differs(passphrase: bytes, theirs: list[IPAddress], words: str | None, hardened: bool) -> None:
-    payload, datagram = signed(passphrase, theirs, hardened=hardened)
-    message = unpack(payload)
-    assert not fits(message, datagram, SECRET, OURS)
+def test_what_differs(passphrase: bytes, theirs: list[IPAddress], words: str | None) -> None:
+    message, datagram = signed(passphrase, theirs)
+    assert not fits(message, datagram, [SECRET], OURS)
     found = difference(message, datagram, SECRET, OURS, ips("10.5.5.5"), [ip_network("10.99.0.0/24")])
     assert (found is None) if words is None else words in (found or "")
 
 
+@pytest.mark.parametrize(
+    ("passphrase", "words"),
+    [(SECRET + b"\n", "a line feed more"), (SECRET.upper(), "in upper case"), (b"something else", None)],
+)
+def test_a_hardened_digest_is_bad_only_by_its_passphrase(passphrase: bytes, words: str | None) -> None:
+    message, datagram = hardened(passphrase, OURS[:1])
+    assert not fits(message, datagram, [SECRET], OURS)
+    found = difference(message, datagram, SECRET, OURS)
+    assert (found is None) if words is None else words in (found or "")
+    assert fits(message, datagram, [SECRET, passphrase], OURS), "one of several is enough"
+
+
+@pytest.mark.parametrize(
+    ("theirs", "words"),
+    [
+        (OURS[:2], "its addresses are 10.99.0.100, 10.99.0.101: fd99::100 is missing there"),
+        ([*OURS, *ips("10.99.0.7")], "10.99.0.7 is more than here"),
+        (ips("10.5.5.5"), "its only address is 10.5.5.5"),
+        (ips("172.16.0.1", "172.16.0.2"), None),
+    ],
+)
+def test_a_fingerprint_shows_which_addresses_a_member_has(theirs: list[IPAddress], words: str | None) -> None:
+    message, datagram = hardened(SECRET, theirs)
+    assert fits(message, datagram, [SECRET], OURS)
+    found = address_difference(message, OURS, ips("10.5.5.5"), [ip_network("10.99.0.0/24")])
+    assert (found is None) if words is None else words in (found or "")
+
+
 def test_what_fits() -> None:
-    payload, datagram = signed(SECRET, OURS)
-    assert fits(unpack(payload), datagram, SECRET, OURS)
-    assert not fits(unpack(payload), datagram, b"x" * 20, OURS), "longer than CARP takes: no traceback"
+    message, datagram = signed(SECRET, OURS)
+    assert fits(message, datagram, [SECRET], OURS)
+    assert not fits(message, datagram, [b"x" * 20], OURS), "longer than CARP takes: no traceback"
 
 
 def test_a_thousand_addresses_and_a_wide_network_take_no_long_search() -> None:
     many = [ip_address(struct.pack(">I", 0x0A000000 + number)) for number in range(1, 1025)]
-    payload, datagram = signed(b"something else", OURS)
-    assert difference(unpack(payload), datagram, SECRET, many, (), [ip_network("10.0.0.0/8")]) is None
+    message, datagram = signed(b"something else", OURS)
+    assert difference(message, datagram, SECRET, many, (), [ip_network("10.0.0.0/8")]) is None
 
 
 def test_the_passphrase_is_in_no_answer() -> None:
     for theirs in (SECRET + b"\n", SECRET.upper(), SECRET[:8]):
-        payload, datagram = signed(theirs, OURS)
-        assert SECRET.decode() not in (difference(unpack(payload), datagram, SECRET, OURS) or "")
+        message, datagram = signed(theirs, OURS)
+        assert SECRET.decode() not in (difference(message, datagram, SECRET, OURS) or "")

@@ -11,6 +11,7 @@ from carpsidecar.engine import shell as module
 from carpsidecar.engine.group import Group
 from carpsidecar.engine.shell import Host
 from carpsidecar.linux.netlink import Link
+from carpsidecar.protocol.auth import Claim
 from carpsidecar.protocol.effects import Advertise
 from tests.unit.engine.loops import group_config
 
@@ -70,8 +71,8 @@ class Machine:
         self.failure: OSError | None = None
         """Of what waits for the kernel."""
 
-    def send(self, advbase: int, advskew: int) -> None:
-        self.sent.append(Advertise(advbase, advskew))
+    def send(self, now: float, claim: Claim) -> None:
+        self.sent.append(Advertise(claim.advbase, claim.advskew))
 
     def find_sources(self, virtual: object) -> bool:
         return False

@@ -5,7 +5,7 @@ from ipaddress import IPv4Address
 import pytest
 
 from carpsidecar.protocol.effects import Reason
-from carpsidecar.protocol.packet import VERSION_COMPATIBLE, header, pack, unpack
+from carpsidecar.protocol.packet import header, pack, unpack
 from tests.unit.engine.group_alone import GroupAlone
 
 MASTER = IPv4Address("192.0.2.2")
@@ -21,7 +21,7 @@ def backup(monkeypatch: pytest.MonkeyPatch) -> GroupAlone:
 
 
 def hear(backup: GroupAlone, advbase: int = 1, advskew: int = 0) -> None:
-    packet = pack(header(VERSION_COMPATIBLE, 42, advskew, advbase), bytes(8), bytes(20))
+    packet = pack(header(42, advskew, advbase), bytes(8), bytes(20))
     backup.group.heard(backup.clock.now, unpack(packet), MASTER)
 
 

@@ -14,6 +14,8 @@ from carpsidecar.engine.transmitter import authenticator_of
 from carpsidecar.ipc.messages import Notice
 from carpsidecar.linux.carp_socket import Received
 from carpsidecar.linux.netlink import Link
+from carpsidecar.protocol.auth import Claim
+from carpsidecar.protocol.hardened_packet import HardenedPacket, Role
 from carpsidecar.protocol.packet import Advertisement, Drop, IPAddress, header, pack
 from carpsidecar.protocol.timetable import REFRESH_GAP_MIN_S
 from tests.support.logs import Logged
@@ -84,7 +86,7 @@ class FakeGroup:
 
     def __init__(self) -> None:
         self.config = group_config()
-        self.authenticator = authenticator_of(self.config)
+        self.authenticator = authenticator_of(self.config, 0.0)
         self.sources: list[IPAddress] = [OURS]
         self.ips: list[IPAddress] = []
         self.members: list[IPAddress] = []
@@ -92,8 +94,11 @@ class FakeGroup:
         self.taken: list[tuple[Advertisement, IPAddress]] = []
         self.doubtful: list[tuple[int, int, IPAddress]] = []
 
-    def heard(self, now: float, advertisement: Advertisement, source: IPAddress) -> None:
-        self.taken.append((advertisement, source))
+    def heard(self, now: float, packet: Advertisement | HardenedPacket, source: IPAddress) -> None:
+        assert isinstance(packet, Advertisement)
+        self.taken.append((packet, source))
+
+    def answer_members(self) -> None: ...
 
     def heard_unauthentic(self, advbase: int, advskew: int, source: IPAddress) -> None:
         self.doubtful.append((advbase, advskew, source))
@@ -105,9 +110,7 @@ class FakeGroup:
 
     def packet(self, source: IPAddress = PEER, ttl: int = 255, byte: int = 1, to: int = 42) -> Received:
         """A valid advertisement, or one with a byte changed."""
-        counter = self.authenticator.next_counter(0)
-        head = header(self.authenticator.version, self.config.vhid, 0, 1)
-        payload = bytearray(pack(head, counter, self.authenticator.digest(head, source, counter)))
+        payload = bytearray(self.authenticator.advertisement(0.0, source, Claim(Role.MASTER, 1, 0, 0.0)))
         payload[byte] = to
         return Received(bytes(payload), ttl, source)
 
@@ -184,7 +187,7 @@ def test_a_packet_that_fails_a_check_is_counted_and_explained_and_reaches_no_gro
 
 
 def test_a_bad_digest_asks_for_passphrase_and_addresses(bench: InterfaceBench, logged: Logged) -> None:
-    head = header(0x21, 42, 0, 1)
+    head = header(42, 0, 1)
     bench.arrive(Received(pack(head, bytes(8), bytes(20)), 255, PEER))
     assert logged.lines == ["bad digest from 192.0.2.2 on eth7, vhid 42: do passphrase and addresses agree?"]
     assert logged.records[0].__dict__["keys"] == {"reason": "digest", "source": "192.0.2.2", "interface": "eth7"}
@@ -233,7 +236,7 @@ def test_strangers_too_many_to_be_judged_are_counted_by_what_a_sample_of_them_wa
     # The kernel asks the filter only afterwards, so that each socket's count has the other's packets in it.
     assert bench.interface.receiver.drops == {Drop.LENGTH: 2 + 666, Drop.VRRP: 1 + 334}
     assert (bench.interface.unread, bench.interface.overrun) == (0, 7)
-    assert "it is not 36 bytes long" in logged.lines[0]
+    assert "it is not as long as CARP is" in logged.lines[0]
 
 
 def test_strangers_of_whom_there_is_no_sample_are_counted_all_the_same(bench: InterfaceBench) -> None:

@@ -1,29 +1,33 @@
-"""Digests against hashlib's own HMAC, and hardened mode's guard against changed and repeated packets."""
+"""The compatible mode's digests against hashlib's own HMAC, and what else it accepts while a change rolls out."""
 
 import hashlib
 import hmac
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, ip_address
 
 import pytest
 
-from carpsidecar.protocol.auth import CompatibleAuth, HardenedAuth, address_bytes
-from carpsidecar.protocol.packet import VERSION_HARDENED, IPAddress, header, pack
-from carpsidecar.protocol.receiver import Receiver
+from carpsidecar.protocol.auth import Accepted, Claim, CompatibleAuth
+from carpsidecar.protocol.hardened_packet import Role
+from carpsidecar.protocol.packet import Advertisement, Drop, IPAddress, unpack
 
 VHID = 42
 PASSPHRASE = b"sesame"
 SOURCE = IPv4Address("192.0.2.11")
-COUNTER = bytes.fromhex("0102030405060708")
-HEADER = header(VERSION_HARDENED, VHID, 100, 1)
+CLAIM = Claim(Role.MASTER, advbase=1, advskew=100, since_s=0.0)
 
 
 def addresses(*texts: str) -> list[IPAddress]:
     return [ip_address(text) for text in texts]
 
 
-def compatible_digest(covered: bytes) -> bytes:
-    """What ucarp and the BSDs compute, by the standard library."""
-    return hmac.new(PASSPHRASE, b"\x02\x01" + bytes([VHID]) + covered + COUNTER, hashlib.sha1).digest()
+def auth(*accepted: tuple[bytes, list[str]], first_counter: int = 0) -> CompatibleAuth:
+    return CompatibleAuth(
+        VHID, [Accepted(passphrase, addresses(*texts)) for passphrase, texts in accepted], first_counter
+    )
+
+
+def sent(by: CompatibleAuth, claim: Claim = CLAIM, source: IPAddress = SOURCE) -> bytes:
+    return by.advertisement(0.0, source, claim)
 
 
 ONE_V4 = bytes([192, 0, 2, 100])
@@ -50,165 +54,77 @@ VECTORS = [
 
 
 @pytest.mark.parametrize(("texts", "covered"), VECTORS)
-def test_the_compatible_digest_is_that_of_the_standard_library(texts: list[str], covered: bytes) -> None:
-    auth = CompatibleAuth(PASSPHRASE, VHID, addresses(*texts), first_counter=0)
+def test_the_digest_is_that_of_the_standard_library(texts: list[str], covered: bytes) -> None:
+    packet = unpack(sent(auth((PASSPHRASE, texts))))
 
-    assert auth.digest(HEADER, SOURCE, COUNTER) == compatible_digest(covered)
-
-
-@pytest.mark.parametrize(("texts", "covered"), VECTORS)
-def test_the_hardened_digest_is_that_of_the_standard_library(texts: list[str], covered: bytes) -> None:
-    auth = HardenedAuth(PASSPHRASE, VHID, addresses(*texts))
-    v4, v6 = address_bytes(addresses(*texts))
-    assert v4 + v6 == covered
-
-    signed = len(v4).to_bytes(4, "big") + v4 + len(v6).to_bytes(4, "big") + v6 + bytes([VHID])
-    signed += HEADER + SOURCE.packed + COUNTER
-    assert auth.digest(HEADER, SOURCE, COUNTER) == hmac.new(PASSPHRASE, signed, hashlib.sha256).digest()[:20]
+    signed = b"\x02\x01" + bytes([VHID]) + covered + packet.counter
+    assert packet.digest == hmac.digest(PASSPHRASE, signed, hashlib.sha1)
 
 
-def test_the_compatible_digest_covers_neither_header_nor_source() -> None:
-    auth = CompatibleAuth(PASSPHRASE, VHID, addresses("192.0.2.100"), 0)
+def test_the_digest_covers_neither_header_nor_source() -> None:
+    one, other = (auth((PASSPHRASE, ["192.0.2.100"])) for _ in range(2))
 
-    other = auth.digest(bytes(6), IPv4Address("192.0.2.12"), COUNTER)
-
-    assert other == auth.digest(HEADER, SOURCE, COUNTER)
-
-
-def test_a_compatible_passphrase_has_19_bytes_at_most() -> None:
-    CompatibleAuth(b"x" * 19, VHID, (), 0)
-
-    with pytest.raises(ValueError, match="20 bytes"):
-        CompatibleAuth(b"x" * 20, VHID, (), 0)
+    first = unpack(sent(one))
+    second = unpack(sent(other, CLAIM._replace(advbase=2), IPv4Address("192.0.2.12")))
+    assert first.digest == second.digest
 
 
-def test_a_hardened_passphrase_may_have_any_length() -> None:
-    HardenedAuth(b"x" * 4096, VHID, ())
+@pytest.mark.parametrize("length", [0, 20])
+def test_a_passphrase_has_1_to_19_bytes(length: int) -> None:
+    auth((b"x" * 19, []))
+
+    with pytest.raises(ValueError, match=f"{length} bytes"):
+        auth((b"x" * length, []))
+    with pytest.raises(ValueError, match=f"{length} bytes"):
+        auth((PASSPHRASE, []), (b"x" * length, []))
 
 
-def test_an_empty_passphrase_is_refused() -> None:
-    with pytest.raises(ValueError, match="0 bytes"):
-        CompatibleAuth(b"", VHID, (), 0)
-    with pytest.raises(ValueError, match="empty"):
-        HardenedAuth(b"", VHID, ())
+def test_nothing_accepted_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no passphrase"):
+        auth()
 
 
-def test_the_compatible_counter_rises_by_one_and_starts_over_after_the_highest() -> None:
-    auth = CompatibleAuth(PASSPHRASE, VHID, (), first_counter=2**64 - 2)
+def test_the_counter_rises_by_one_and_starts_over_after_the_highest() -> None:
+    one = auth((PASSPHRASE, []), first_counter=2**64 - 2)
 
-    assert [auth.next_counter(0) for _ in range(3)] == [b"\xff" * 8, bytes(8), bytes(7) + b"\x01"]
-
-
-def test_a_compatible_peer_may_send_one_counter_for_ever() -> None:
-    auth = CompatibleAuth(PASSPHRASE, VHID, (), 0)
-
-    assert not auth.is_replay(SOURCE, COUNTER)
-    assert not auth.is_replay(SOURCE, COUNTER)
+    assert [unpack(sent(one)).counter for _ in range(3)] == [b"\xff" * 8, bytes(8), bytes(7) + b"\x01"]
 
 
-# Hardened mode.
+def test_a_peer_may_send_one_counter_for_ever() -> None:
+    one, packet = auth((PASSPHRASE, [])), sent(auth((PASSPHRASE, [])))
+
+    assert isinstance(one.receive(0.0, packet, SOURCE), Advertisement)
+    assert isinstance(one.receive(9.0, packet, SOURCE), Advertisement)
 
 
-def hardened(texts: str = "192.0.2.100") -> HardenedAuth:
-    return HardenedAuth(PASSPHRASE, VHID, addresses(texts))
+OLD, NEW, OTHER = (b"old", ["192.0.2.100"]), (b"new", ["192.0.2.100"]), (b"old", ["192.0.2.100", "192.0.2.101"])
 
 
-def number(counter: bytes) -> int:
-    return int.from_bytes(counter, "big")
+@pytest.mark.parametrize(
+    ("sender", "receiver", "accepted"),
+    [
+        pytest.param([NEW], [OLD], False, id="another passphrase"),
+        pytest.param([NEW], [OLD, NEW], True, id="another passphrase that is accepted"),
+        pytest.param([OLD, NEW], [NEW], False, id="the first signs, and only the first"),
+        pytest.param([OTHER], [OLD], False, id="an address more"),
+        pytest.param([OTHER], [OLD, OTHER], True, id="an address more, which is accepted"),
+        pytest.param([OTHER], [OLD, NEW, (b"new", OTHER[1])], False, id="the addresses, with another passphrase"),
+    ],
+)
+def test_who_accepts_whom(
+    sender: list[tuple[bytes, list[str]]], receiver: list[tuple[bytes, list[str]]], accepted: bool
+) -> None:
+    heard = auth(*receiver).receive(0.0, sent(auth(*sender)), SOURCE)
+
+    assert isinstance(heard, Advertisement) if accepted else heard is Drop.DIGEST
 
 
-def listener() -> Receiver:
-    receiver = Receiver()
-    receiver.add(VHID, hardened())
-    return receiver
+def test_a_change_while_it_runs_goes_on_with_the_counter() -> None:
+    one = auth(OLD, first_counter=7)
+    sent(one)
 
+    one.configure([Accepted(NEW[0], addresses(*NEW[1]))])
 
-def signed(counter_us: int = 1_000_000) -> bytes:
-    auth = hardened()
-    counter = auth.next_counter(counter_us)
-    return pack(HEADER, counter, auth.digest(HEADER, SOURCE, counter))
-
-
-def test_the_hardened_counter_is_the_wall_clock_in_microseconds() -> None:
-    assert number(hardened().next_counter(1_750_000_000_000_000)) == 1_750_000_000_000_000
-
-
-def test_a_clock_set_back_at_the_sender_does_not_lower_its_counter() -> None:
-    auth = hardened()
-    before = number(auth.next_counter(1_000_000))
-
-    assert number(auth.next_counter(400_000)) == before + 1
-    assert number(auth.next_counter(1_000_000)) == before + 2
-    assert number(auth.next_counter(5_000_000)) == 5_000_000
-
-
-def test_a_sender_restarted_with_its_clock_set_back_is_believed_once_it_has_heard_a_peer() -> None:
-    peer, former = hardened(), hardened()
-    peer.is_replay(SOURCE, former.next_counter(9_000_000))
-    restarted = hardened()
-    assert peer.is_replay(SOURCE, restarted.next_counter(1_000_000))
-
-    restarted.is_replay(IPv4Address("192.0.2.12"), peer.next_counter(8_000_000))
-
-    assert not peer.is_replay(SOURCE, restarted.next_counter(1_000_001))
-
-
-def test_the_highest_counter_of_all_is_no_error() -> None:
-    auth = hardened()
-    auth.is_replay(SOURCE, b"\xff" * 8)
-
-    assert auth.next_counter(1) == b"\xff" * 8
-
-
-def test_the_first_packet_from_a_source_is_taken_and_then_only_higher_counters() -> None:
-    auth = hardened()
-
-    assert not auth.is_replay(SOURCE, (500).to_bytes(8, "big"))
-    assert auth.is_replay(SOURCE, (500).to_bytes(8, "big"))
-    assert auth.is_replay(SOURCE, (499).to_bytes(8, "big"))
-    assert not auth.is_replay(SOURCE, (501).to_bytes(8, "big"))
-
-
-def test_each_source_has_a_counter_of_its_own() -> None:
-    auth = hardened()
-    auth.is_replay(SOURCE, (500).to_bytes(8, "big"))
-
-    assert not auth.is_replay(IPv4Address("192.0.2.12"), (3).to_bytes(8, "big"))
-    assert not auth.is_replay(IPv6Address("fe80::1"), (3).to_bytes(8, "big"))
-
-
-def test_a_recorded_packet_is_not_taken_twice() -> None:
-    receiver, packet = listener(), signed()
-
-    assert not isinstance(receiver.receive(packet, 255, SOURCE), str)
-    assert receiver.receive(packet, 255, SOURCE) == "replay"
-
-
-def test_a_recorded_packet_is_not_taken_under_another_name() -> None:
-    assert listener().receive(signed(), 255, IPv4Address("192.0.2.12")) == "digest"
-
-
-@pytest.mark.parametrize("position", range(36))
-def test_no_single_bit_of_a_hardened_packet_may_change(position: int) -> None:
-    for bit in range(8):
-        packet = bytearray(signed())
-        packet[position] ^= 1 << bit
-        head, rest = bytes(packet[:6]), bytes(packet[8:])
-        with_checksum = pack(head, rest[:8], rest[8:]) if position not in (6, 7) else bytes(packet)
-
-        assert isinstance(listener().receive(with_checksum, 255, SOURCE), str)
-
-
-def test_a_group_with_an_address_more_does_not_agree() -> None:
-    receiver = Receiver()
-    receiver.add(VHID, HardenedAuth(PASSPHRASE, VHID, addresses("192.0.2.100", "192.0.2.101")))
-
-    assert receiver.receive(signed(), 255, SOURCE) == "digest"
-
-
-def test_a_flood_of_sources_is_remembered_only_up_to_a_bound() -> None:
-    auth = hardened()
-    for last in range(100_000):
-        auth.is_replay(IPv4Address(0x0A000000 + last), COUNTER)
-
-    assert len(auth._heard) == 256
+    packet = sent(one)
+    assert unpack(packet).counter == bytes(7) + b"\x09"
+    assert isinstance(auth(NEW).receive(0.0, packet, SOURCE), Advertisement)

@@ -7,17 +7,16 @@ from typing import NamedTuple
 
 import pytest
 
-from carpsidecar.protocol.auth import CompatibleAuth
+from carpsidecar.protocol.auth import Accepted, Claim, CompatibleAuth
+from carpsidecar.protocol.hardened_packet import Role
 from carpsidecar.protocol.packet import (
     CARP_AUTHLEN,
     CARP_TTL,
     VERSION_COMPATIBLE,
     Advertisement,
     Drop,
-    pack,
     unpack,
 )
-from carpsidecar.protocol.packet import header as header_of
 from carpsidecar.protocol.receiver import Receiver
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "ucarp"
@@ -57,12 +56,12 @@ def packets(file: str) -> list[Packet]:
 
 def receiver(vhid: int, passphrase: bytes, vip: str) -> Receiver:
     made = Receiver()
-    made.add(vhid, CompatibleAuth(passphrase, vhid, [IPv4Address(vip)], 0))
+    made.add(vhid, CompatibleAuth(vhid, [Accepted(passphrase, [IPv4Address(vip)])], 0))
     return made
 
 
 def accepted(packet: Packet, by: Receiver) -> Advertisement:
-    result = by.receive(packet.payload, packet.ttl, packet.source)
+    result = by.receive(0.0, packet.payload, packet.ttl, packet.source)
     assert isinstance(result, Advertisement), result
     return result
 
@@ -86,11 +85,10 @@ def test_from_the_same_fields_and_counter_we_make_the_same_packet(
     file: str, vhid: int, passphrase: bytes, vip: str, advbase: int, advskew: int
 ) -> None:
     for packet in packets(file):
-        counter = unpack(packet.payload).counter
-        ours = CompatibleAuth(passphrase, vhid, [IPv4Address(vip)], int.from_bytes(counter, "big") - 1)
-        assert ours.next_counter(0) == counter
-        head = header_of(VERSION_COMPATIBLE, vhid, advskew, advbase)
-        assert pack(head, counter, ours.digest(head, packet.source, counter)) == packet.payload
+        counter = int.from_bytes(unpack(packet.payload).counter, "big")
+        ours = CompatibleAuth(vhid, [Accepted(passphrase, [IPv4Address(vip)])], counter - 1)
+        claim = Claim(Role.MASTER, advbase, advskew, 0.0)
+        assert ours.advertisement(0.0, packet.source, claim) == packet.payload
 
 
 @recordings
@@ -100,9 +98,9 @@ def test_with_another_passphrase_address_or_a_bit_changed_it_is_refused(
     packet = packets(file)[0]
     one_more = str(IPv4Address(vip) + 1)
     for stranger in (receiver(vhid, passphrase[:-1] + b"?", vip), receiver(vhid, passphrase, one_more)):
-        assert stranger.receive(packet.payload, packet.ttl, packet.source) is Drop.DIGEST
+        assert stranger.receive(0.0, packet.payload, packet.ttl, packet.source) is Drop.DIGEST
     damaged = bytes([*packet.payload[:35], packet.payload[35] ^ 1])
-    assert receiver(vhid, passphrase, vip).receive(damaged, packet.ttl, packet.source) is Drop.CHECKSUM
+    assert receiver(vhid, passphrase, vip).receive(0.0, damaged, packet.ttl, packet.source) is Drop.CHECKSUM
 
 
 def test_an_exchange_of_two_ucarps_is_understood_word_for_word() -> None:

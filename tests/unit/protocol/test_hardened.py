@@ -6,8 +6,9 @@ from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
+from carpsidecar.protocol.auth import Claim
 from carpsidecar.protocol.freshness import Reply
-from carpsidecar.protocol.hardened import Claim, Hardened, Member
+from carpsidecar.protocol.hardened import Hardened, Member
 from carpsidecar.protocol.hardened_packet import HardenedPacket, Kind, Role
 from carpsidecar.protocol.keys import KeyRing
 from carpsidecar.protocol.packet import Drop, IPAddress

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carpsidecar.protocol.hardened import Claim, Hardened
+from carpsidecar.protocol.auth import Claim
+from carpsidecar.protocol.hardened import Hardened
 from carpsidecar.protocol.hardened_packet import (
     DETAILS_MAX,
     SIZE_MAX,

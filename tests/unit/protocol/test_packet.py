@@ -1,7 +1,7 @@
 """The 36 bytes: each field in its place, the checksum, and what VRRP looks like beside them."""
 
-import random
 import struct
+from ipaddress import ip_address
 
 import pytest
 from hypothesis import given
@@ -11,9 +11,9 @@ from carpsidecar.protocol.packet import (
     CARP_SIZE,
     HEADER_SIZE,
     VERSION_COMPATIBLE,
-    VERSION_HARDENED,
     Advertisement,
     checksum,
+    checksum_fits,
     header,
     is_vrrp,
     pack,
@@ -46,7 +46,7 @@ def vrrp_3(addresses: int, address_size: int) -> bytes:
 
 
 def test_every_field_is_where_the_bsds_have_it() -> None:
-    packet = pack(header(VERSION_COMPATIBLE, vhid=42, advskew=100, advbase=3), COUNTER, DIGEST)
+    packet = pack(header(vhid=42, advskew=100, advbase=3), COUNTER, DIGEST)
 
     assert len(packet) == CARP_SIZE == 36
     assert packet[0] == 0x21
@@ -60,7 +60,7 @@ def test_every_field_is_where_the_bsds_have_it() -> None:
 
 
 def test_the_checksum_is_the_internet_checksum_without_a_pseudo_header() -> None:
-    packet = pack(header(VERSION_COMPATIBLE, 42, 100, 1), COUNTER, DIGEST)
+    packet = pack(header(42, 100, 1), COUNTER, DIGEST)
     without = packet[:6] + b"\0\0" + packet[8:]
 
     assert int.from_bytes(packet[6:8], "big") == internet_checksum(without)
@@ -75,19 +75,19 @@ def test_the_checksum_agrees_with_an_independent_one(packet: bytes) -> None:
 def test_what_was_packed_holds_its_own_checksum(
     vhid: int, advskew: int, advbase: int, counter: bytes, digest: bytes
 ) -> None:
-    assert checksum(pack(header(VERSION_COMPATIBLE, vhid, advskew, advbase), counter, digest)) == 0
+    assert checksum(pack(header(vhid, advskew, advbase), counter, digest)) == 0
 
 
 @given(BYTE, BYTE, BYTE, st.binary(min_size=8, max_size=8), st.binary(min_size=20, max_size=20))
 def test_what_was_packed_is_unpacked_the_same(
     vhid: int, advskew: int, advbase: int, counter: bytes, digest: bytes
 ) -> None:
-    packet = pack(header(VERSION_HARDENED, vhid, advskew, advbase), counter, digest)
+    packet = pack(header(vhid, advskew, advbase), counter, digest)
 
     read = unpack(packet)
 
     checked = int.from_bytes(packet[6:8], "big")
-    assert read == Advertisement(0x31, vhid, advskew, 7, 0, advbase, checked, counter, digest)
+    assert read == Advertisement(VERSION_COMPATIBLE, vhid, advskew, 7, 0, advbase, checked, counter, digest)
 
 
 @given(st.binary(min_size=CARP_SIZE, max_size=CARP_SIZE))
@@ -121,17 +121,40 @@ def test_vrrp_2_with_five_addresses_has_36_bytes_and_is_still_no_carp() -> None:
 
 
 @given(st.binary(max_size=120))
-def test_whatever_has_36_bytes_and_authlen_7_is_no_vrrp(payload: bytes) -> None:
-    if len(payload) == CARP_SIZE and payload[3] == 7:
+def test_whatever_has_36_bytes_and_authlen_7_is_no_vrrp_2(payload: bytes) -> None:
+    if len(payload) == CARP_SIZE and payload[0] == VERSION_COMPATIBLE and payload[3] == 7:
         assert not is_vrrp(payload)
     is_vrrp(payload)
 
 
-@pytest.mark.parametrize("version", [VERSION_COMPATIBLE, VERSION_HARDENED])
-def test_carp_of_either_mode_is_no_vrrp(version: int) -> None:
-    counter = random.Random(1).randbytes(8)
+def test_vrrp_3_with_seven_addresses_has_the_size_and_the_authlen_of_carp_and_is_still_none() -> None:
+    assert len(vrrp_3(7, 4)) == CARP_SIZE
+    assert vrrp_3(7, 4)[3] == 7
+    assert is_vrrp(vrrp_3(7, 4))
 
-    assert not is_vrrp(pack(header(version, 42, 0, 1), counter, DIGEST))
+
+def with_pseudo_header(packet: bytes, source: str, destination: str = "ff02::12") -> bytes:
+    """The packet with a checksum as RFC 8200, section 8.1 has it, which is how NetBSD sends it."""
+    ends = ip_address(source).packed + ip_address(destination).packed
+    zeroed = packet[:6] + b"\0\0" + packet[8:]
+    total = internet_checksum(ends + struct.pack("!II", len(packet), 112) + zeroed)
+    return packet[:6] + total.to_bytes(2, "big") + packet[8:]
+
+
+def test_over_ipv6_a_checksum_with_a_pseudo_header_is_right_too() -> None:
+    plain = pack(header(42, 0, 1), COUNTER, DIGEST)
+    netbsd = with_pseudo_header(plain, "fe80::b")
+
+    assert checksum_fits(plain, ip_address("fe80::b"))
+    assert checksum_fits(netbsd, ip_address("fe80::b"))
+    assert not checksum_fits(netbsd, ip_address("fe80::c"))
+    assert not checksum_fits(with_pseudo_header(plain, "fe80::b", "ff02::13"), ip_address("fe80::b"))
+    assert not checksum_fits(netbsd, ip_address("192.0.2.11"))
+
+
+@given(st.binary(min_size=CARP_SIZE, max_size=CARP_SIZE).filter(any))
+def test_over_ipv4_only_the_packet_itself_counts(packet: bytes) -> None:
+    assert checksum_fits(packet, ip_address("192.0.2.11")) == (internet_checksum(packet) == 0)
 
 
 @pytest.mark.parametrize("size", range(8))

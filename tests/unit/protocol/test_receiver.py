@@ -1,39 +1,33 @@
 """Each check by itself, their order, and that a packet which fails changes nothing but its counter."""
 
+import random
 from ipaddress import IPv4Address
 
 import pytest
 
-from carpsidecar.protocol.auth import CompatibleAuth, HardenedAuth
-from carpsidecar.protocol.packet import (
-    VERSION_COMPATIBLE,
-    VERSION_HARDENED,
-    Advertisement,
-    Drop,
-    checksum,
-    header,
-    pack,
-)
-from carpsidecar.protocol.receiver import Receiver
+from carpsidecar.protocol.auth import Accepted, Authenticator, Claim, CompatibleAuth
+from carpsidecar.protocol.hardened import Hardened
+from carpsidecar.protocol.hardened_packet import HardenedPacket, Role
+from carpsidecar.protocol.keys import KeyRing
+from carpsidecar.protocol.packet import VERSION_COMPATIBLE, Advertisement, Drop, checksum, pack
+from carpsidecar.protocol.receiver import Receiver, vhid_of
 
 VHID = 42
-SOURCE = IPv4Address("192.0.2.11")
+SOURCE, OURS = IPv4Address("192.0.2.11"), IPv4Address("192.0.2.12")
 VIP = IPv4Address("192.0.2.100")
+CLAIM = Claim(Role.MASTER, 1, 100, 0.0)
 
 
-def compatible() -> CompatibleAuth:
-    return CompatibleAuth(b"sesame", VHID, [VIP], first_counter=0)
+def compatible(vhid: int = VHID) -> CompatibleAuth:
+    return CompatibleAuth(vhid, [Accepted(b"sesame", [VIP])], first_counter=0)
 
 
-def hardened() -> HardenedAuth:
-    return HardenedAuth(b"sesame", VHID, [VIP])
+def hardened(vhid: int = VHID, seed: int = 1) -> Hardened:
+    return Hardened(0.0, vhid, KeyRing([b"sesame"]), [VIP], random.Random(seed).randbytes)
 
 
-def good(auth: CompatibleAuth | HardenedAuth | None = None, wall_clock_us: int = 1) -> bytes:
-    auth = auth or compatible()
-    head = header(auth.version, VHID, 100, 1)
-    counter = auth.next_counter(wall_clock_us)
-    return pack(head, counter, auth.digest(head, SOURCE, counter))
+def good(auth: Authenticator | None = None) -> bytes:
+    return (auth or compatible()).advertisement(0.0, SOURCE, CLAIM)
 
 
 def changed(position: int, value: int) -> bytes:
@@ -43,6 +37,10 @@ def changed(position: int, value: int) -> bytes:
     packet[6:8] = b"\0\0"
     packet[6:8] = checksum(bytes(packet)).to_bytes(2, "big")
     return bytes(packet)
+
+
+def hear(receiver: Receiver, payload: bytes, ttl: int = 255) -> object:
+    return receiver.receive(0.0, payload, ttl, SOURCE)
 
 
 @pytest.fixture
@@ -75,46 +73,64 @@ DROPS = [
 def test_a_packet_that_fails_is_counted_once_and_nothing_else(
     receiver: Receiver, payload: bytes, ttl: int, drop: Drop
 ) -> None:
-    assert receiver.receive(payload, ttl, SOURCE) is drop
+    assert hear(receiver, payload, ttl) is drop
     assert dict(receiver.drops) == {drop: 1}
-    assert isinstance(receiver.receive(good(), 255, SOURCE), Advertisement)
+    assert isinstance(hear(receiver, good()), Advertisement)
     assert dict(receiver.drops) == {drop: 1}
 
 
 def test_a_good_packet_is_believed_and_not_counted(receiver: Receiver) -> None:
-    heard = receiver.receive(good(), 255, SOURCE)
+    heard = hear(receiver, good())
 
     assert isinstance(heard, Advertisement)
     assert (heard.version, heard.vhid, heard.advskew, heard.advbase) == (VERSION_COMPATIBLE, VHID, 100, 1)
     assert not receiver.drops
 
 
-def test_a_replay_is_dropped_last_and_the_next_one_is_taken() -> None:
-    receiver, sender = Receiver(), hardened()
-    receiver.add(VHID, hardened())
-    packet = good(sender, 1)
-
-    assert isinstance(receiver.receive(packet, 255, SOURCE), Advertisement)
-    assert receiver.receive(packet, 255, SOURCE) is Drop.REPLAY
-    assert isinstance(receiver.receive(good(sender, 2), 255, SOURCE), Advertisement)
-    assert dict(receiver.drops) == {Drop.REPLAY: 1}
-
-
-def test_a_forged_packet_does_not_use_up_the_counter_of_a_real_one() -> None:
-    receiver, packet = Receiver(), bytearray(good(hardened(), 5))
-    receiver.add(VHID, hardened())
-    forged = pack(bytes(packet[:6]), bytes(packet[8:16]), bytes(20))
-
-    assert receiver.receive(forged, 255, SOURCE) is Drop.DIGEST
-    assert isinstance(receiver.receive(bytes(packet), 255, SOURCE), Advertisement)
+@pytest.fixture
+def met() -> tuple[Receiver, Hardened]:
+    """A receiver of the hardened mode, and a sender whose session it knows."""
+    receiver, ours, sender = Receiver(), hardened(), hardened(seed=2)
+    receiver.add(VHID, ours)
+    ours.start(0.0)
+    (question,) = ours.take_replies()
+    sender.receive(0.0, ours.reply(0.0, OURS, CLAIM, question), OURS)
+    (answer,) = sender.take_replies()
+    assert isinstance(hear(receiver, sender.reply(0.0, SOURCE, CLAIM, answer)), HardenedPacket)
+    return receiver, sender
 
 
-def test_the_checks_come_in_the_order_in_which_they_are_named() -> None:
+def test_the_checks_of_the_hardened_mode_come_in_the_order_in_which_they_are_named(
+    met: tuple[Receiver, Hardened],
+) -> None:
     """Put right one thing after another in a packet in which everything is wrong."""
-    receiver, sender = Receiver(), hardened()
-    receiver.add(VHID, hardened())
-    right = good(sender, 1)
-    receiver.receive(right, 255, SOURCE)
+    receiver, sender = met
+    right = good(sender)
+    wrong_digest = right[:-1] + bytes((right[-1] ^ 1,))
+    wrong_key = wrong_digest[:8] + bytes(4) + wrong_digest[12:]
+    wrong_vhid = wrong_key[:2] + b"\x01\x00" + wrong_key[4:]
+    strange = good(hardened(seed=3))
+
+    steps = [
+        (wrong_vhid[:-1], 64),
+        (wrong_vhid + bytes(401), 64),
+        (wrong_vhid, 64),
+        (wrong_vhid, 255),
+        (wrong_key, 255),
+        (wrong_digest, 255),
+        (strange, 255),
+        (right, 255),
+        (right, 255),
+    ]
+    heard = [hear(receiver, payload, ttl) for payload, ttl in steps]
+
+    assert heard[:-2] == [Drop.LENGTH, Drop.LENGTH, Drop.TTL, Drop.VHID, Drop.DIGEST, Drop.DIGEST, Drop.SESSION]
+    assert isinstance(heard[-2], HardenedPacket)
+    assert heard[-1] is Drop.REPLAY
+
+
+def test_the_checks_of_the_compatible_mode_come_in_the_order_in_which_they_are_named(receiver: Receiver) -> None:
+    right = good()
     wrong_digest = pack(right[:6], right[8:16], bytes(20))
     wrong_checksum = wrong_digest[:6] + b"\0\0" + wrong_digest[8:]
     wrong_vhid = wrong_checksum[:1] + b"\x01" + wrong_checksum[2:]
@@ -129,10 +145,9 @@ def test_the_checks_come_in_the_order_in_which_they_are_named() -> None:
         (wrong_vhid, 255),
         (wrong_checksum, 255),
         (wrong_digest, 255),
-        (right, 255),
     ]
 
-    assert [receiver.receive(payload, ttl, SOURCE) for payload, ttl in steps] == [
+    assert [hear(receiver, payload, ttl) for payload, ttl in steps] == [
         Drop.LENGTH,
         Drop.TTL,
         Drop.VERSION,
@@ -140,7 +155,6 @@ def test_the_checks_come_in_the_order_in_which_they_are_named() -> None:
         Drop.VHID,
         Drop.CHECKSUM,
         Drop.DIGEST,
-        Drop.REPLAY,
     ]
 
 
@@ -148,17 +162,34 @@ def test_the_two_modes_never_take_each_other_for_their_own() -> None:
     receiver = Receiver()
     receiver.add(VHID, hardened())
 
-    assert receiver.receive(good(), 255, SOURCE) is Drop.VERSION
-    assert VERSION_COMPATIBLE >> 4 == 2
-    assert VERSION_HARDENED >> 4 == 3
+    assert hear(receiver, good()) is Drop.VERSION
+
+
+def test_the_hardened_mode_has_65535_vhids() -> None:
+    receiver = Receiver()
+    for vhid in (1, 256, 258, 65535):
+        receiver.add(vhid, hardened(vhid))
+
+    assert [hear(receiver, good(hardened(vhid, seed=9))) for vhid in (258, 65535, 2)] == [
+        Drop.SESSION,
+        Drop.SESSION,
+        Drop.VHID,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("payload", "vhid"), [(good(), VHID), (good(hardened(4242)), 4242), (b"", 0), (b"\x21\x01", 0)]
+)
+def test_which_vhid_a_payload_names(payload: bytes, vhid: int) -> None:
+    assert vhid_of(payload) == vhid
 
 
 def test_one_interface_hears_many_groups() -> None:
     receiver = Receiver()
     for vhid in range(1, 256):
-        receiver.add(vhid, CompatibleAuth(b"sesame", vhid, [VIP], 0))
+        receiver.add(vhid, compatible(vhid))
 
-    assert isinstance(receiver.receive(good(), 255, SOURCE), Advertisement)
+    assert isinstance(hear(receiver, good()), Advertisement)
 
 
 def test_a_vhid_is_taken_once(receiver: Receiver) -> None:
@@ -169,4 +200,4 @@ def test_a_vhid_is_taken_once(receiver: Receiver) -> None:
 def test_a_group_that_is_gone_is_not_heard(receiver: Receiver) -> None:
     receiver.remove(VHID)
 
-    assert receiver.receive(good(), 255, SOURCE) is Drop.VHID
+    assert hear(receiver, good()) is Drop.VHID
