@@ -188,7 +188,7 @@ class Shell:
     def _reply(self, reply: Reply) -> None:
         """Of a hardened group. A master answers with an advertisement, and so does who bows out."""
         now, election = self._loop.time(), self.member.election
-        if now < self._bows_out_until:
+        if now < self._bows_out_until and not self.member.is_master:
             claim = self._claim(BOW_OUT)._replace(role=PacketRole.MASTER)
         else:
             claim = self._claim(Advertise(election.settings.advbase, election.advskew))
@@ -199,9 +199,7 @@ class Shell:
     def _membership(self, host: Host) -> Membership:
         assert isinstance(self.transmitter.authenticator, Hardened)
         changed = partial(host.changed, self.config.name)
-        return Membership(
-            host.loop, self.transmitter.authenticator, self.log, self._reply, changed, host.notice
-        )
+        return Membership(host.loop, self.transmitter.authenticator, self.log, self._reply, changed, host.notice)
 
     def _role_changed(self, change: RoleChanged) -> None:
         self.since_s = time.time()
