@@ -26,6 +26,8 @@ _SO_TIMESTAMPNS, _SO_RCVBUFFORCE = 35, 33
 _TIMESPEC = struct.Struct("=qq")
 _BUFFER_BYTES = 64 << 20
 _CARP_SIZE = 36
+_HARDENED_SIZE_MIN = 92
+_HARDENED_ADVERTISEMENT = 0x32
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +62,29 @@ class Frame:
         return b""
 
     @property
+    def is_hardened(self) -> bool:
+        """A packet of the hardened mode, of any kind."""
+        payload = self.payload
+        return len(payload) >= _HARDENED_SIZE_MIN and payload[0] >> 4 == 3
+
+    @property
     def is_advertisement(self) -> bool:
-        return len(self.payload) == _CARP_SIZE
+        payload = self.payload
+        return payload[0] == _HARDENED_ADVERTISEMENT if self.is_hardened else len(payload) == _CARP_SIZE
 
     @property
     def vhid(self) -> int:
-        return self.payload[1]
+        return int.from_bytes(self.payload[2:4]) if self.is_hardened else self.payload[1]
 
     @property
     def advskew(self) -> int:
-        return self.payload[2]
+        return self.payload[5 if self.is_hardened else 2]
 
     @property
     def is_bow_out(self) -> bool:
-        return self.payload[5:6] + self.payload[2:3] == b"\xff\xff"
+        payload = self.payload
+        both = payload[4:6] if self.is_hardened else payload[5:6] + payload[2:3]
+        return self.is_advertisement and both == b"\xff\xff"
 
     @property
     def announced(self) -> bytes | None:
