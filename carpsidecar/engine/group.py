@@ -52,8 +52,8 @@ class Group(Shell):
 
     @property
     def members(self) -> Collection[IPAddress]:
-        """Whoever was heard with a digest that fits."""
-        return self.peers.authentic
+        """Whoever was heard with a digest that fits; in the hardened mode, who is believed."""
+        return self.peers.authentic if self.membership is None else self.membership.sources
 
     @property
     def sources(self) -> Collection[IPAddress]:

@@ -80,6 +80,11 @@ class Membership:
         self.advance()
 
     @property
+    def sources(self) -> list[IPAddress]:
+        """The addresses that members send from."""
+        return [source for member in self._hardened.members.values() for source in member.sources]
+
+    @property
     def views(self) -> list[MemberView]:
         """For the status; the last heard first."""
         now, now_s = self._loop.time(), time.time()

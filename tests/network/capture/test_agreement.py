@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from carpsidecar.capture.pcap import LinkType, PcapReader, PcapWriter
+from carpsidecar.capture.pcap import LinkType, PcapReader
 from carpsidecar.lab.process import Process
 from tests.support.command import COMMAND, shell
 from tests.support.peers import (
@@ -77,19 +77,6 @@ def by_ours(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in ended.stdout.splitlines()]
 
 
-def as_compatible(file: Path, copy: Path) -> Path:
-    """The same with the version nibble of our hardened mode made CARP's: tshark knows no other, and says VRRP."""
-    with file.open("rb") as opened, copy.open("wb", buffering=0) as raw:
-        reader = PcapReader(opened, file.name)
-        writer = PcapWriter(raw, reader.link_type)
-        for frame in reader.frames():
-            end = len(frame.data) - 36
-            hardened = frame.data[end : end + 1] == b"\x31" and frame.data[end + 3 : end + 4] == b"\x07"
-            data = frame.data[:end] + b"\x21" + frame.data[end + 1 :] if hardened else frame.data
-            writer.write(type(frame)(frame.time_ns, frame.link_type, data, frame.length))
-    return copy
-
-
 def expected(layers: dict[str, Any]) -> dict[str, Any]:
     """What ours should say of it."""
     seconds, _, fraction = layers["frame"]["frame.time_epoch"].partition(".")
@@ -103,7 +90,14 @@ def expected(layers: dict[str, Any]) -> dict[str, Any]:
     }
     if "eth" in layers:
         wanted |= {"mac_source": layers["eth"]["eth.src"], "mac_destination": layers["eth"]["eth.dst"]}
-    return wanted | (expected_carp(layers["carp"]) if "carp" in layers else expected_vrrp(layers["vrrp"]))
+    if "carp" in layers:
+        return wanted | expected_carp(layers["carp"])
+    # Our hardened mode is a VRRP packet of an unknown type to tshark, and damaged.
+    return wanted if is_hardened(layers) else wanted | expected_vrrp(layers["vrrp"])
+
+
+def is_hardened(layers: dict[str, Any]) -> bool:
+    return "vrrp" in layers and int(layers["vrrp"]["vrrp.typever_tree"]["vrrp.type"]) != 1
 
 
 def expected_carp(layer: dict[str, Any]) -> dict[str, Any]:
@@ -137,13 +131,16 @@ def expected_vrrp(layer: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_every_field_of_every_packet(recorded: Path, tmp_path: Path, name: str) -> None:
-    theirs = by_tshark(as_compatible(recorded / name, tmp_path / "copy.pcap"))
-    ours = by_ours(tmp_path / "copy.pcap")
+def test_every_field_of_every_packet(recorded: Path, name: str) -> None:
+    theirs = by_tshark(recorded / name)
+    ours = by_ours(recorded / name)
     assert len(ours) == len(theirs) == PACKETS
     for layers, record in zip(theirs, ours, strict=True):
         wanted = expected(layers)
         assert {field: record[field] for field in wanted} == wanted
+        if is_hardened(layers):
+            assert (record["version"], record["problems"]) == (3, [])
+            continue
         [status] = [layers[kind][f"{kind}.checksum.status"] for kind in ("carp", "vrrp") if kind in layers]
         assert (status == "1") == (not any(problem.startswith("checksum") for problem in record["problems"]))
 
@@ -185,8 +182,7 @@ def test_digests_of_either_mode_are_verified(recorded: Path, tmp_path: Path, sou
     ended = shell("capture", "-r", str(recorded / "ours.pcap"), "--json", "--passphrase-file", str(secret), *flags)
     of_source: dict[bool, set[str]] = {True: set(), False: set()}
     for record in map(json.loads, ended.stdout.splitlines()):
-        if record["protocol"] == "carp":
+        if record["protocol"] == "carp" and (record["version"] == 2 or record["source"] == source):
             of_source[record["source"] == source].add(record["digest"])
     assert of_source[True] == {"ok"}
-    if source != "10.99.0.12":
-        assert of_source[False] == {"bad"}
+    assert of_source[False] == {"bad"}

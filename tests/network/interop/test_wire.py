@@ -93,9 +93,9 @@ def test_a_broadcast_reaches_everybody_and_names_the_group() -> None:
 
 def test_hardened_mode_is_not_taken_for_carp_version_2() -> None:
     for packet in recorded("ours", "--auth", "hardened"):
-        assert packet["ip.len"] == str(20 + 36)
+        assert int(packet["ip.len"]) >= 20 + 92
         assert "carp.version" not in packet
-        assert packet["vrrp.version"] == "3"
+        assert (packet["vrrp.version"], int(packet["vrrp.type"])) in [("3", 2), ("3", 3), ("3", 4)]
 
 
 def test_the_last_words_of_a_master_that_stops_are_a_bow_out() -> None:
