@@ -1,7 +1,6 @@
 """Foreign machines that claim our addresses, and frames that look like it but are none."""
 
 import socket
-from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
@@ -16,12 +15,6 @@ pytestmark = pytest.mark.network
 VIP, VIP6 = IPv4Address("10.0.0.100"), IPv6Address("fd00::100")
 OTHER, OTHER6 = IPv4Address("10.0.0.101"), IPv6Address("fd00::101")
 FOREIGN = bytes.fromhex("02bbbbbbbbbb")
-
-
-@pytest.fixture(scope="module")
-def nodes() -> Iterator[tuple[Node, Node]]:
-    with two_nodes() as pair:
-        yield pair
 
 
 def watching(node: Node, *addresses: IPAddress) -> ClaimWatch:

@@ -2,7 +2,6 @@
 
 import socket
 from collections import Counter
-from collections.abc import Iterator
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -11,19 +10,13 @@ import pytest
 from carpsidecar.linux.carp_socket import CarpSocket, Received, StrangerSocket
 from carpsidecar.linux.claims import Claim, ClaimWatch
 from carpsidecar.linux.frames import gratuitous_arp, ipv4_packet
-from tests.network.linux.helpers import Node, carp_payload, gather, two_nodes
+from tests.network.linux.helpers import Node, carp_payload, gather
 
 pytestmark = pytest.mark.network
 
 FLOOD = 12000
 VIP, GROUP = IPv4Address("10.0.0.100"), IPv4Address("224.0.0.18")
 FOREIGN = bytes.fromhex("02bbbbbbbbbb")
-
-
-@pytest.fixture(scope="module")
-def nodes() -> Iterator[tuple[Node, Node]]:
-    with two_nodes() as pair:
-        yield pair
 
 
 def flood(node: Node, *frames: bytes) -> int:

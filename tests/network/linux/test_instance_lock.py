@@ -9,17 +9,11 @@ import pytest
 
 from carpsidecar.linux import instance_lock
 from carpsidecar.linux.instance_lock import AlreadyLocked, InstanceLock, holders
-from tests.network.linux.helpers import Node, two_nodes
+from tests.network.linux.helpers import Node
 
 pytestmark = pytest.mark.network
 
 NOBODY, REFUSED = 65534, 7
-
-
-@pytest.fixture(scope="module")
-def nodes() -> Iterator[tuple[Node, Node]]:
-    with two_nodes() as pair:
-        yield pair
 
 
 @pytest.fixture(params=["with IPv6", "without"])

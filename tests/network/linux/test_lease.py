@@ -15,19 +15,13 @@ from carpsidecar.linux.lease import Lease, left_over, take_off
 from carpsidecar.linux.monitor import AddressAdded, AddressRemoved, Event, Monitor
 from carpsidecar.linux.netlink import IPInterface, Netlink, NetlinkError
 from carpsidecar.linux.packet_filter import answer, assemble
-from tests.network.linux.helpers import Node, gather, run, two_nodes
+from tests.network.linux.helpers import Node, gather, run
 from tests.support.waits import Delay
 
 pytestmark = pytest.mark.network
 
 VIP = IPv4Interface("10.0.0.100/32")
 VIP6 = IPv6Interface("fd00::100/128")
-
-
-@pytest.fixture(scope="module")
-def nodes() -> Iterator[tuple[Node, Node]]:
-    with two_nodes() as pair:
-        yield pair
 
 
 @pytest.fixture
