@@ -1,6 +1,9 @@
 """Which layer may import which, with nothing hidden behind TYPE_CHECKING or in a function."""
 
+import ast
+import re
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -66,3 +69,13 @@ def test_the_protocol_needs_nothing_from_outside_but_cryptography() -> None:
 def test_no_file_holds_too_much() -> None:
     lines = {name: path.read_text().count("\n") for name, path in modules().items()}
     assert {name for name, count in lines.items() if count > LINES_MAX} <= WITH_A_REASON.keys()
+
+
+def test_tests_share_by_the_support_folder_and_not_by_files_of_tests() -> None:
+    found = {
+        f"{path.name}: {node.module}"
+        for path in Path(__file__).parents[1].rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and re.match(r"tests\..*\btest_", node.module or "")
+    }
+    assert found == set()
