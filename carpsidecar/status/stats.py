@@ -1,6 +1,7 @@
 """What the parts of the reporter count, for the metrics and the page. Written by one part, read by others."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -22,7 +23,9 @@ class ApiStats:
     reachable: bool = False
     """Whether the last request was answered."""
     split_brain: set[str] = field(default_factory=set)
-    """Groups of which the API shows two masters that are alive."""
+    """Groups of which another pod is master, too, as the API shows."""
+    unwritten_s: Callable[[], float] = lambda: 0.0
+    """How old the oldest change of a role is that is not written yet; 0 where all are."""
 
 
 @dataclass

@@ -1,18 +1,26 @@
 """The alerts, run by promtool over hours of made-up metrics: each fires for its fault, and none in peace."""
 
+import json
 import re
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
+from carpsidecar.ipc.messages import Role
 from carpsidecar.protocol.packet import Drop
+from carpsidecar.reporter.http.metrics import Metrics
+from carpsidecar.status.state import ENGINE_SILENT_AFTER_S, State
+from carpsidecar.status.stats import Stats
 from tests.chart.cases import CASES
 from tests.chart.conftest import Select
+from tests.support.builders import counters, heartbeat, snapshot
 
 PROMTOOL = shutil.which("promtool") or str(Path(sys.prefix) / "prometheus/usr/bin/promtool")
 
@@ -49,6 +57,11 @@ DIGESTS = counter(
 SPLIT = {"series": f"carp_split_brain{{{POD.format('a')}}}", "values": f"1+0{EVER}"}
 API = {"series": 'carp_api_reachable{namespace="ha",pod="carp-carpsidecar-a"}', "values": f"0+0{EVER}"}
 GOOD_API = {"series": 'carp_api_reachable{namespace="ha",pod="carp-carpsidecar-a"}', "values": f"1+0{EVER}"}
+ENGINE = {"series": 'carp_engine_up{namespace="ha",pod="carp-carpsidecar-c"}', "values": f"0+0{EVER}"}
+UNWRITTEN = {
+    "series": 'carp_api_unwritten_seconds{namespace="ha",pod="carp-carpsidecar-a"}',
+    "values": f"0+15{EVER}",
+}
 FOREIGN = [
     {**series, "series": series["series"].replace('"ha"', '"other"')} for series in nodes("master", "master")
 ]
@@ -65,6 +78,8 @@ FAULTS: dict[str, tuple[list[dict[str, str]], set[str]]] = {
     "fault": (nodes("master", "backup", "fault"), {"CarpNodeFault"}),
     "nobody to take over": (nodes("master"), {"CarpNoBackup"}),
     "API away": ([*PEACE, API], {"CarpApiUnreachable"}),
+    "engine silent": ([*PEACE, ENGINE], {"CarpEngineDown"}),
+    "a role unwritten": ([*PEACE, GOOD_API, UNWRITTEN], {"CarpLabelsLate"}),
 }
 
 
@@ -114,3 +129,106 @@ def test_the_syntax_is_prometheus_own(rules: dict[str, Any], tmp_path: Path) -> 
         [PROMTOOL, "check", "rules", tmp_path / "rules.yaml"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@dataclass
+class Pod:
+    """One whose metrics are scraped."""
+
+    name: str = "a"
+    role: Role = "master"
+    state: State = field(default_factory=State)
+    stats: Stats = field(default_factory=Stats)
+
+    def __post_init__(self) -> None:
+        self.state.receive(snapshot(role=self.role))
+        self.state.receive(heartbeat(counters={"web": counters()}, drops={"eth0": {str(Drop.DIGEST): 0}}))
+        self.stats.api.reachable = True
+
+    def series(self, was: "Pod | None" = None) -> list[dict[str, str]]:
+        """As it is from now on; it was as `was` for ten minutes."""
+        before = was.samples() if was is not None else {}
+        after = self.samples()
+        values = {
+            name: (f"{before[name]}x40 " if name in before else "_x40 " if was is not None else "")
+            + (f"{after[name]}{EVER}" if name in after else f"_{EVER}")
+            for name in before | after
+        }
+        return [{"series": name, "values": value} for name, value in values.items()]
+
+    def samples(self) -> dict[str, float]:
+        found = {}
+        for family in text_string_to_metric_families(Metrics(self.state, self.stats, True).render().decode()):
+            for sample in family.samples:
+                labels = {**sample.labels, "namespace": "ha", "pod": f"carp-carpsidecar-{self.name}"}
+                if sample.name.startswith("carp_"):
+                    found[f"{sample.name}{{{','.join(f'{k}={json.dumps(v)}' for k, v in labels.items())}}}"] = (
+                        sample.value
+                    )
+        return found
+
+
+def of_a_silent_engine() -> Pod:
+    now = [0.0]
+    pod = Pod("a", state=State(lambda: now[0]))
+    now[0] = ENGINE_SILENT_AFTER_S + 1
+    return pod
+
+
+def with_api(**values: Any) -> Pod:
+    pod = Pod()
+    for name, value in values.items():
+        setattr(pod.stats.api, name, value)
+    return pod
+
+
+def with_counters(transitions: dict[str, dict[str, int]] | None = None, digests: int = 0) -> Pod:
+    pod = Pod()
+    pod.state.receive(
+        heartbeat(
+            counters={"web": counters(transitions=transitions or {})}, drops={"eth0": {str(Drop.DIGEST): digests}}
+        )
+    )
+    return pod
+
+
+BACKUPS = (Pod("b", "backup"), Pod("c", "backup"))
+CAUSES: dict[str, tuple[list[list[dict[str, str]]], str]] = {
+    "an engine that is silent": (
+        [of_a_silent_engine().series(), *(pod.series() for pod in BACKUPS)],
+        "CarpEngineDown",
+    ),
+    "the master's engine, and nobody took over": (
+        [of_a_silent_engine().series(), *(pod.series() for pod in BACKUPS)],
+        "CarpNoMaster",
+    ),
+    "two masters": ([Pod("a").series(), Pod("b").series()], "CarpTwoMasters"),
+    "a split brain": ([with_api(split_brain={"web"}).series()], "CarpTwoMasters"),
+    "a flapping address": (
+        [with_counters({"master": {"preempted": 20}}).series(with_counters({"master": {"preempted": 0}}))],
+        "CarpFlapping",
+    ),
+    "a digest that does not fit": ([with_counters(digests=9).series(with_counters())], "CarpBadDigest"),
+    "a node in fault": ([Pod("a").series(), Pod("b", "fault").series()], "CarpNodeFault"),
+    "a node alone": ([Pod("a").series()], "CarpNoBackup"),
+    "an API that answers 503": ([with_api(reachable=False).series()], "CarpApiUnreachable"),
+    "a role that can't be written": ([with_api(unwritten_s=lambda: 90.0).series()], "CarpLabelsLate"),
+    "no pod": ([], "CarpAbsent"),
+}
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+def test_it_fires_by_the_metrics_that_its_cause_makes(rules: dict[str, Any], cause: str, tmp_path: Path) -> None:
+    series, alert = CAUSES[cause]
+    listed = [one for pod in series for one in pod]
+    fired = {name for at in ("11m", "12m", "13m", "14m", "30m") for name in firing(rules, listed, tmp_path, at)}
+    assert alert in fired
+
+
+def test_every_alert_has_a_cause(rules: dict[str, Any]) -> None:
+    alerts = {rule["alert"] for group in rules["groups"] for rule in group["rules"]}
+    assert alerts == {alert for _, alert in CAUSES.values()}
+
+
+def test_a_silent_engines_pod_exports_no_role() -> None:
+    assert not any("carp_role" in name for name in of_a_silent_engine().samples())

@@ -52,7 +52,7 @@ class Metrics(Collector):
                 ("group",),
                 (((group,), float(getattr(count, field))) for group, count in self._state.counters.items()),
             )
-        yield from _by_label(self._state.counters)
+        yield from _by_label(self._state.counters, self._state.engine_alive)
         yield _counter(
             "carp_dropped_packets",
             "Packets of IP protocol 112 that were not taken, by reason.",
@@ -88,7 +88,8 @@ class Metrics(Collector):
         )
 
     def _groups(self) -> Iterator[Metric]:
-        groups = self._state.groups.values()
+        # What a silent engine last reported may have ceased to hold.
+        groups = self._state.groups.values() if self._state.engine_alive else ()
         yield _gauge(
             "carp_group_info",
             "1, with what the group is.",
@@ -149,7 +150,7 @@ _COUNTERS = (
 """Name without `_total`, meaning, and the field of GroupCounters."""
 
 
-def _by_label(counters: Mapping[str, GroupCounters]) -> Iterator[Metric]:
+def _by_label(counters: Mapping[str, GroupCounters], engine_alive: bool) -> Iterator[Metric]:
     yield _counter(
         "carp_transitions",
         "Times that a role was entered, by role and reason.",
@@ -176,7 +177,7 @@ def _by_label(counters: Mapping[str, GroupCounters]) -> Iterator[Metric]:
         [
             ((group,), count.master_advertised_s)
             for group, count in counters.items()
-            if count.master_advertised_s is not None
+            if count.master_advertised_s is not None and engine_alive
         ],
     )
 
@@ -204,6 +205,12 @@ def _api(stats: ApiStats, groups: Iterable[str]) -> Iterator[Metric]:
     yield _gauge(
         "carp_api_reachable", "Whether Kubernetes' API answered the last request.", (), [((), stats.reachable)]
     )
+    yield _gauge(
+        "carp_api_unwritten_seconds",
+        "Age of the oldest change of a role that could not be written to Kubernetes' API; 0: all are written.",
+        (),
+        [((), stats.unwritten_s())],
+    )
     yield _counter(
         "carp_api_writes",
         "Writes to Kubernetes' API that succeeded, by resource.",
@@ -218,7 +225,7 @@ def _api(stats: ApiStats, groups: Iterable[str]) -> Iterator[Metric]:
     )
     yield _gauge(
         "carp_split_brain",
-        "Whether Kubernetes' API shows two masters that are alive.",
+        "Whether another pod is master too, as Kubernetes' API shows.",
         ("group",),
         [((group,), group in stats.split_brain) for group in groups],
     )

@@ -98,6 +98,8 @@ class KubernetesReporter:
         self._log_limiter = LogLimiter(_BACK_LOGGED_EVERY_S)
         self._watches_node = False
         self._engine_was_alive = False
+        self._started_at = time.monotonic()
+        stats.unwritten_s = self._unwritten_s
         for group in state.groups.values():
             cache.set_group(group)
             self._transitions.group_changed(group)
@@ -207,6 +209,12 @@ class KubernetesReporter:
         self._reflectors += added
         for reflector in added:
             reflector.start()
+
+    def _unwritten_s(self) -> float:
+        with self._cache.lock:
+            if self._cache.own is None:
+                return time.monotonic() - self._started_at
+        return self._queue.oldest_urgent_s
 
     def _list_claims(self, label: str) -> list[Pod]:
         """Raises: ApiError."""

@@ -47,6 +47,8 @@ class WorkQueue:
         self._waiting: dict[Item, float] = {}
         """When each becomes ready."""
         self._processing: set[Item] = set()
+        self._since: dict[Item, float] = {}
+        """When each was added first since it was last done with."""
         self._backoffs: dict[Item, Backoff] = {}
         self._server = Backoff(max_s=timing.backoff_max_s)
         """Of all requests, while none can succeed."""
@@ -56,6 +58,7 @@ class WorkQueue:
     def add(self, item: Item) -> None:
         with self._changed:
             self._ready[item] = None
+            self._since.setdefault(item, time.monotonic())
             self._changed.notify_all()
 
     def add_after(self, item: Item, delay_s: float) -> None:
@@ -89,9 +92,12 @@ class WorkQueue:
             self._changed.notify_all()
 
     def forget(self, item: Item) -> None:
-        """It succeeded."""
+        """There is nothing left to do about it, but for what was added meanwhile."""
         with self._changed:
             self._backoffs.pop(item, None)
+            self._since.pop(item, None)
+            if item in self._ready:
+                self._since[item] = time.monotonic()
 
     def server_answered(self) -> None:
         with self._changed:
@@ -110,6 +116,13 @@ class WorkQueue:
                 if self._waiting.pop(item, None) is not None:
                     self._ready[item] = None
             self._changed.notify_all()
+
+    @property
+    def oldest_urgent_s(self) -> float:
+        """For how long the oldest urgent item has been waiting; 0 where there is none."""
+        with self._changed:
+            since = min((at for item, at in self._since.items() if item.is_urgent), default=None)
+            return 0.0 if since is None else time.monotonic() - since
 
     def get(self, urgent: bool) -> Item | None:
         """Wait for the next one of this kind; None after `shut_down`. Whoever takes it calls `done`."""
@@ -192,14 +205,15 @@ class Worker:
                 log(ERROR, "bug", f"unexpected, please report it: {item}: {error!r}")
                 self._failed(item, ApiError("other", repr(error)))
             else:
-                self._succeeded(item)
+                self._succeeded(item, is_done=requeue_after_s is None)
                 if requeue_after_s is not None:
                     self._queue.add_after(item, requeue_after_s)
             finally:
                 self._queue.done(item)
 
-    def _succeeded(self, item: Item) -> None:
-        self._queue.forget(item)
+    def _succeeded(self, item: Item, is_done: bool) -> None:
+        if is_done:
+            self._queue.forget(item)
         if self._log_limiter.forget(item):
             log(INFO, "write_succeeded", f"{item}: written after all")
 

@@ -1,0 +1,77 @@
+"""Which pods were labelled master, by a watch: its events come in the order of the writes."""
+
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from tests.cluster.harness import CONTROL_PLANE, NAMESPACE, OURS, ROOT
+
+_COLUMNS = r"N:.metadata.name,R:.metadata.labels.carp-role,S:.metadata.annotations.carpsidecar\.io/since"
+
+
+class LabelWatch:
+    """From `with` to its end. Times are seconds since the epoch."""
+
+    def __init__(self) -> None:
+        self._roles: dict[str, str] = {}
+        self._changed = threading.Condition()
+        self.most = 0
+        """So many were labelled at once."""
+        self.changes: list[tuple[float, frozenset[str]]] = []
+        """When the set of masters changed, and what it was then."""
+        self.late_s: list[float] = []
+        """From each transition to master, by the pod's own annotation, to its label."""
+
+    def __enter__(self) -> "LabelWatch":
+        command = ["kubectl", "--kubeconfig", str(ROOT / "admin.kubeconfig"), "get", "pods", "-n", NAMESPACE]
+        options = ["-l", OURS, "--watch", "--output-watch-events", "--no-headers"]
+        options += ["-o", f"custom-columns={_COLUMNS}"]
+        self._process = subprocess.Popen(
+            ["ip", "netns", "exec", CONTROL_PLANE, *command, *options], stdout=subprocess.PIPE, text=True
+        )
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        self.wait_for_master(lambda masters: len(masters) == 1)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.wait()
+        self._thread.join(5)
+
+    @property
+    def masters(self) -> frozenset[str]:
+        return frozenset(name for name, role in self._roles.items() if role == "master")
+
+    def wait_for_master(self, holds: Callable[[frozenset[str]], bool], within_s: float = 60.0) -> str:
+        """The name of the pod, as soon as that holds."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: holds(self.masters), within_s), self.changes[-10:]
+            return next(iter(self.masters))
+
+    def longest_without_s(self, since_s: float) -> float:
+        ends = [*(at for at, _ in self.changes[1:]), time.time()]
+        times = zip(self.changes, ends, strict=True)
+        return max(
+            (end - max(at, since_s) for (at, masters), end in times if not masters and end > since_s), default=0.0
+        )
+
+    def _run(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            kind, name, role, since, *_ = [*line.split(), "", "", "", ""]
+            now_s = time.time()
+            with self._changed:
+                if role == "master" and self._roles.get(name) != "master" and kind == "MODIFIED":
+                    self.late_s.append(now_s - _epoch(since))
+                self._roles[name] = "" if kind == "DELETED" else role
+                self.most = max(self.most, len(self.masters))
+                if not self.changes or self.changes[-1][1] != self.masters:
+                    self.changes.append((now_s, self.masters))
+                self._changed.notify_all()
+
+
+def _epoch(text: str) -> float:
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC).timestamp()
