@@ -73,6 +73,8 @@ class GroupConfig:
     holds_addresses: bool = True
     auto_advskew: bool = False
     """Whether the advskew follows from this node's address."""
+    shows_agreement: bool = False
+    """Whether the other members can be seen by an API, and what they agree upon."""
     awaits_peers: bool = False
     """Whether the addresses of the other nodes are not known yet."""
     given: schema.Group = field(default=_DEFAULTS, compare=False, repr=False)

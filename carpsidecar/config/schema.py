@@ -219,6 +219,9 @@ class Reporter(Struct, kw_only=True, frozen=True):
             min_length=1,
         ),
     ] = None
+    check_addresses: Annotated[
+        bool, setting("take no part with an address of a node, a pod or a Service of the cluster")
+    ] = False
     discover_peers: Annotated[
         bool, setting("send to the hosts of the pods of our own kind instead of the multicast group")
     ] = False

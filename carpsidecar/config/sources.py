@@ -95,8 +95,9 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], file: str | None 
     for check in reporter.checks:
         if check.kind == "command":
             warnings += [f"check {check.name}: {problem}" for problem in changeable_commands(check.target)]
-    if reporter.kubernetes is not None and reporter.kubernetes.discover_peers:
-        groups = [replace(group, awaits_peers=True) for group in groups]
+    if reporter.kubernetes is not None:
+        awaits_peers = reporter.kubernetes.discover_peers
+        groups = [replace(group, shows_agreement=True, awaits_peers=awaits_peers) for group in groups]
     return Config(
         groups=tuple(groups),
         reporter=reporter,

@@ -9,7 +9,16 @@ from msgspec.structs import replace
 from carpsidecar import drained
 from carpsidecar.engine.group import Group
 from carpsidecar.engine.promotion import promote
-from carpsidecar.ipc.messages import GroupCommand, Promote, Result, SetAdvskew, SetDemotion, SetPeers, StepDown
+from carpsidecar.ipc.messages import (
+    GroupCommand,
+    Promote,
+    Result,
+    SetAdvskew,
+    SetDemotion,
+    SetPeers,
+    StepDown,
+    Withhold,
+)
 from carpsidecar.logs import in_words, log
 from carpsidecar.protocol.packet import IPAddress
 
@@ -28,6 +37,7 @@ class Commands:
     def __init__(self, bound_to: Callable[[str | None], Collection[Group]]) -> None:
         self._bound_to = bound_to
         self._demotions: dict[tuple[str, str | None], SetDemotion] = {}
+        self._withheld: dict[str, Withhold] = {}
         self._advskew: int | None = None
         self._peers: tuple[IPAddress, ...] | None = None
 
@@ -44,6 +54,8 @@ class Commands:
             group.use_advskew(self._advskew)
         if self._peers is not None:
             _use_peers(group, self._peers)
+        if (withheld := self._withheld.get(group.config.name)) is not None:
+            group.withhold(withheld.role, withheld.text)
         for command in self._demotions.values():
             if group in self._bound_to(command.group):
                 group.demote(command.cause, command.amount, command.bow_out, command.text)
@@ -56,6 +68,8 @@ class Commands:
         for command in list(self._demotions.values()):
             if command.cause != drained.CAUSE:
                 self.handle(replace(command, amount=0))
+        for withheld in list(self._withheld.values()):
+            self.handle(replace(withheld, text=""))
         self.handle(SetAdvskew(advskew=None))
 
     def _follow(self, command: GroupCommand) -> None:
@@ -68,6 +82,8 @@ class Commands:
                 refusal = promote(self._groups(command.group), command.text)
                 if refusal:
                     raise Refused(refusal)
+            case Withhold():
+                self._withhold(command)
             case SetDemotion():
                 self._demote(command)
             case SetAdvskew():
@@ -83,6 +99,18 @@ class Commands:
         if not groups and name is not None:
             raise Refused("there is no such group here")
         return groups
+
+    def _withhold(self, command: Withhold) -> None:
+        """Raises: Refused."""
+        groups = self._groups(command.group)
+        if command.text and any(group.is_master for group in groups):
+            raise Refused("it is master, and goes on")
+        self._withheld.pop(command.group, None)
+        if command.text:
+            self._withheld[command.group] = command
+        for group in groups:
+            if group.config.name == command.group:
+                group.withhold(command.role, command.text)
 
     def _demote(self, command: SetDemotion) -> None:
         """Raises: Refused."""

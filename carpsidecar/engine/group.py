@@ -15,6 +15,7 @@ from carpsidecar.engine.interface import Interface
 from carpsidecar.engine.peers import PeersHeard
 from carpsidecar.engine.settings import settings_in_force
 from carpsidecar.engine.shell import Host, Shell
+from carpsidecar.member.actions import Role
 from carpsidecar.protocol.auth import Authenticator
 from carpsidecar.protocol.effects import BOW_OUT, State
 from carpsidecar.protocol.hardened_packet import HardenedPacket, Kind
@@ -38,6 +39,8 @@ class Group(Shell):
         self._advskew: int | None = None
         """What is used instead of the configured one."""
         self._peers_known = bool(config.destination.peers)
+        self._withheld: tuple[Role, str] = "fault", ""
+        """Why the cluster wants it to take no part, and the role that it shows meanwhile."""
         self._reporting_master: asyncio.TimerHandle | None = None
 
     # What the interface and others need to know of it.
@@ -85,13 +88,14 @@ class Group(Shell):
             return f"{self.interface.name} has no address to advertise from"
         if self.config.awaits_peers and not self._peers_known:
             return "waiting for the addresses of the other nodes"
-        return ""
+        return self._withheld[1]
 
     # Events.
 
     def start(self) -> None:
         self.find_sources()
         self.started = True
+        self._settle_role_shown()
         self.member.start(self._loop.time(), self._trouble)
         self._advance()
         if self.membership is not None:
@@ -129,6 +133,7 @@ class Group(Shell):
         """The link or the addresses of the interface are not what they were."""
         before = self.member.trouble
         self.find_sources()
+        self._settle_role_shown()
         self.member.link_changed(self._loop.time(), self._trouble)
         self.addresses.rearrange()
         self.member.renew(self._loop.time())
@@ -209,6 +214,12 @@ class Group(Shell):
         self.member.promote(self._loop.time(), text)
         self._advance()
 
+    def withhold(self, role: Role, text: str) -> None:
+        """Take no part for this reason, and show this role; an empty text ends it."""
+        self._withheld = role, text
+        if self.started:
+            self.surroundings_changed()
+
     def use_advskew(self, advskew: int | None) -> None:
         """Instead of the configured one; None goes back to that."""
         self._advskew = advskew
@@ -239,6 +250,10 @@ class Group(Shell):
         settings = settings_in_force(self.config, self._advskew, self.transmitter.source)
         self.member.reconfigure(self._loop.time(), settings)
         self._advance()
+
+    def _settle_role_shown(self) -> None:
+        role, text = self._withheld
+        self.member.role_withheld = role if text and self._trouble == text else None
 
     def _settle_advskew(self) -> None:
         settings = settings_in_force(self.config, self._advskew, self.transmitter.source)

@@ -3,6 +3,7 @@
 import time
 
 from carpsidecar.config.group import GroupConfig
+from carpsidecar.engine.agreement import agreement
 from carpsidecar.engine.group import Group
 from carpsidecar.engine.interface import Interface
 from carpsidecar.ipc.messages import GroupCounters, GroupSnapshot
@@ -34,6 +35,7 @@ def snapshot(group: Group) -> GroupSnapshot:
         sync_group=group.config.sync_group,
         master=str(member.master) if member.master else None,
         members=group.membership.views if group.membership is not None else [],
+        agreement=agreement(group.configured) if group.configured.shows_agreement else "",
     )
 
 

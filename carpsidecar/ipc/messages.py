@@ -83,6 +83,8 @@ class GroupState(Struct, kw_only=True, frozen=True):
     """The address that the master advertises from; our own where we are master, None where none is heard."""
     members: list[MemberView] = []
     """In the hardened mode: the other nodes, backups too; the last heard first."""
+    agreement: str = ""
+    """A keyed hash of what all members must agree upon; empty where nobody compares it."""
 
 
 class GroupSnapshot(GroupState, tag_field="type", tag="group", kw_only=True, frozen=True):
@@ -198,6 +200,8 @@ class KubernetesSettings(Struct, kw_only=True, frozen=True):
     """While our node is cordoned."""
     advskew_label: str = ""
     """The node label whose value is the advskew."""
+    check_addresses: bool = False
+    """Whether the groups' addresses are those of a node, a pod or a Service."""
     discover_peers: bool = False
     """Send to the host addresses of the pods of our own kind instead of the multicast group."""
 
@@ -266,6 +270,17 @@ class SendHeartbeat(BaseCommand, tag_field="type", tag="beat", kw_only=True, fro
     """Send a heartbeat now, besides those that come by themselves; the engine limits the rate."""
 
 
+class Withhold(BaseCommand, tag_field="type", tag="withhold", kw_only=True, frozen=True):
+    """Take no part in the election, shown as this role and for this reason; an empty text ends it.
+
+    A master goes on: who could take its address away like that could take the service away.
+    """
+
+    group: str
+    role: Literal["backup", "fault"] = "fault"
+    text: Text = ""
+
+
 class SetPeers(BaseCommand, tag_field="type", tag="peers", kw_only=True, frozen=True):
     """Send to these addresses, in every group, instead of those that are configured."""
 
@@ -280,7 +295,7 @@ class SetAdvskew(BaseCommand, tag_field="type", tag="advskew", kw_only=True, fro
 
 Report = ReporterSettings | GroupSnapshot | Heartbeat | GroupGone | Notice
 ToReporter = Report | Result
-GroupCommand = SetDemotion | StepDown | Promote | SetPeers | SetAdvskew
+GroupCommand = SetDemotion | StepDown | Promote | Withhold | SetPeers | SetAdvskew
 """What the groups are to do."""
 ToEngine = GroupCommand | SendHeartbeat
 Message = ToReporter | ToEngine
@@ -299,6 +314,8 @@ def subject(message: Message) -> Hashable | None:
             return Result, message.id
         case SetDemotion():
             return SetDemotion, message.cause, message.group
+        case Withhold():
+            return Withhold, message.group
         case StepDown() | Promote():
             return Promote, message.group
         case _:

@@ -61,6 +61,8 @@ class Member:
         self.demotions = Demotions()
         self.trouble = ""
         """Why it can't take part in the election; empty where it can."""
+        self.role_withheld: Role | None = None
+        """Shown while trouble that is none of this node's own keeps it from taking part."""
         self._was_ready = False
         self._queue: deque[Action] = deque()
         self._stall_check_at: float | None = None
@@ -86,6 +88,8 @@ class Member:
             return "master"
         if self.state is State.BACKUP:
             return "backup"
+        if self.trouble and self.role_withheld is not None:
+            return self.role_withheld
         return "fault" if self._was_ready and self.trouble else "init"
 
     @property

@@ -29,7 +29,8 @@ CASES: dict[str, dict[str, Any]] = {
         "workload": {"selector": "app=web,tier in (front, back)", "namespaces": ["web", "ha"]},
         "service": {"enabled": True, "selector": {"app": "web"}, "ports": PORTS},
     },
-    "no ClusterRole": {**VIP, "health": {"cordonDemotion": 0}},
+    "no ClusterRole": {**VIP, "health": {"cordonDemotion": 0, "addressCheck": False}},
+    "only the check of the addresses": {**VIP, "health": {"cordonDemotion": 0}},
     "priority by label": {
         **VIP,
         "health": {"cordonDemotion": 0},

@@ -72,7 +72,8 @@ class Cluster:
         )
 
     def helm(self, *arguments: str) -> str:
-        return _in_control_plane([self._helm, *self.helm_server, "--namespace", NAMESPACE, *arguments])
+        server = ["--kubeconfig", str(ROOT / "admin.kubeconfig")]
+        return _in_control_plane([self._helm, *server, "--namespace", NAMESPACE, *arguments])
 
     @property
     def has_schema(self) -> bool:
@@ -90,14 +91,9 @@ class Cluster:
         settings = [word for value in values for word in ("--set", value)]
         image = ("--set", "image.repository=localhost/carpsidecar", "--set", "image.tag=latest")
         never = ("--set", "image.pullPolicy=Never")
-        install = (
-            "upgrade",
-            "--install",
-            release,
-            str(CHART),
-            "--create-namespace",
-            "--disable-openapi-validation",
-        )
+        self.kubectl("create", "namespace", NAMESPACE, check=False)
+        # By its schema the server checks itself, and some servers can't serve it.
+        install = ("upgrade", "--install", release, str(CHART), "--disable-openapi-validation")
         self.helm(*install, *image, *never, *settings)
 
     def uninstall(self, release: str = RELEASE) -> None:

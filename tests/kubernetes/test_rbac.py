@@ -9,7 +9,7 @@ from carpsidecar.reporter.kubernetes.rbac import Rule, rules, workload_namespace
 from tests.kubernetes.scene import WORKLOAD, Running, Scene
 from tests.support.waits import wait_until
 
-COUNT = 10
+COUNT = 11
 """As many rules as `settings_with_all` needs; a test below says if that is no longer so."""
 
 
@@ -26,6 +26,7 @@ def settings_with_all(scene: Scene) -> KubernetesSettings:
         cordon_demotion=50,
         unready_demotion=100,
         discover_peers=True,
+        check_addresses=True,
         advskew_label="example.org/skew",
     )
 
@@ -94,6 +95,8 @@ def test_a_setting_that_is_off_needs_no_right(scene: Scene) -> None:
     nodes = {Rule("list", "nodes", ""), Rule("watch", "nodes", "")}
     assert set(rules(scene.settings(cordon_demotion=1))) == plain | nodes
     assert set(rules(scene.settings(advskew_label="x"))) == plain | nodes
+    check = {Rule("list", "nodes", ""), Rule("list", "services", "")}
+    assert set(rules(scene.settings(check_addresses=True))) == plain | check
 
 
 def grant(scene: Scene, rule: Rule) -> None:

@@ -74,6 +74,8 @@ class Cache:
         self.deselected = PodStore()
         """Pods that were workloads and may not be selected any more."""
         self.node: Node | None = None
+        self.taken: Mapping[str, str] = {}
+        """Addresses of the groups that something else in the cluster has, with what that is."""
         self.stopping = False
         self.successor: ReporterSettings | None = None
         """The settings of the next reporter, where this one is only replaced."""

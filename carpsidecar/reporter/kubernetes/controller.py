@@ -22,6 +22,7 @@ from carpsidecar.ipc.messages import (
 )
 from carpsidecar.logs import log
 from carpsidecar.reporter.kubernetes import informers, rbac
+from carpsidecar.reporter.kubernetes.address_check import AddressCheck
 from carpsidecar.reporter.kubernetes.cache import Cache, Key
 from carpsidecar.reporter.kubernetes.client import Api, ApiError, Timing
 from carpsidecar.reporter.kubernetes.credentials import SERVICE_ACCOUNT
@@ -48,6 +49,7 @@ _OWN_POD = Item(0, "own pod")
 _KEPT_PODS = Item(1, "workload pods that stay")
 _EVENTS = Item(4, "events")
 _CONFLICTS = Item(5, "conflicts")
+_ADDRESSES = Item(6, "check of the addresses")
 
 
 def _other_nodes(group: str) -> Item:
@@ -92,7 +94,9 @@ class KubernetesReporter:
             _workload(("", "")).reconciler: workloads.reconcile,
             _EVENTS.reconciler: self._recorder.reconcile,
             _CONFLICTS.reconciler: self._transitions.reconcile,
+            _ADDRESSES.reconciler: self._check_addresses,
         }
+        self._address_check = AddressCheck(cache, api)
         self._workers = [Worker(queue, reconcilers, urgent) for urgent in (True, False)]
         self._reflectors: list[Reflector[Any]] = []
         self._log_limiter = LogLimiter(_BACK_LOGGED_EVERY_S)
@@ -137,6 +141,8 @@ class KubernetesReporter:
                 if was_alive:
                     return
             self._masters.observe(time.monotonic())
+            self._engine_requests.withhold()
+            self._queue.add(_ADDRESSES)
             self._enqueue(self._workload_pods.keys)
             self._queue.retry_now()
 
@@ -189,6 +195,12 @@ class KubernetesReporter:
         with self._cache.lock:
             for key in self._workload_pods.keys:
                 self._queue.add(_workload(key))
+
+    def _check_addresses(self, key: tuple[str, ...]) -> float | None:
+        wait_s = self._address_check.reconcile(key)
+        with self._cache.lock:
+            self._engine_requests.withhold()
+        return wait_s
 
     def _watch_node(self) -> None:
         """Watch what is on our node, as soon as it is known which that is."""

@@ -7,13 +7,23 @@ import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from logging import INFO, WARNING
+from typing import Literal
 
 from carpsidecar import drained
-from carpsidecar.ipc.messages import PEERS_MAX, SetAdvskew, SetDemotion, SetPeers, ToEngine
+from carpsidecar.ipc.messages import (
+    PEERS_MAX,
+    TEXT_MAX,
+    GroupSnapshot,
+    SetAdvskew,
+    SetDemotion,
+    SetPeers,
+    ToEngine,
+    Withhold,
+)
 from carpsidecar.logs import log
 from carpsidecar.reporter.kubernetes.cache import Cache
 from carpsidecar.reporter.kubernetes.objects import ANNOTATIONS, DRAIN_ANNOTATION, Node, Pod
-from carpsidecar.reporter.kubernetes.pod_status import WORKLOAD, is_alive
+from carpsidecar.reporter.kubernetes.pod_status import AGREEMENT, WORKLOAD, is_alive
 from carpsidecar.reporter.kubernetes.rbac import workload_namespaces
 from carpsidecar.reporter.kubernetes.recorder import EventRecorder
 
@@ -48,6 +58,7 @@ class EngineRequests:
         self._unready()
         self._absent()
         self._node()
+        self.withhold()
         own = self._cache.own
         if self._cache.settings.discover_peers and self._cache.carp_pods_listed and own is not None:
             self.set_peers(peers(own, self._cache.others))
@@ -106,6 +117,39 @@ class EngineRequests:
         amount = settings.absent_demotion if state == NONE and elsewhere else 0
         where = f"one on node {elsewhere[0].node} is ready" if elsewhere else ""
         self.demote("absent", amount, f"no pod by {settings.workload_selector} is on this node, and {where}")
+
+    def withhold(self) -> None:
+        """Groups that must not be claimed take no part in the election. A master goes on, and is not asked."""
+        for group in self._cache.groups:
+            if group.role == "master" or self._cache.stopping:
+                continue
+            role, reason = self._withheld(group)
+            before = self._sent.get(f"withhold {group.group}")
+            if reason or before is not None:
+                message = Withhold(group=group.group, role=role, text=reason[:TEXT_MAX])
+                self._send_new(f"withhold {group.group}", message)
+                if role == "backup" and reason and message != before:
+                    log(WARNING, "agreement_differs", reason, group=group.group)
+                    self._recorder.event("CarpConfigDiffers", f"{group.group}: {reason}")
+
+    def _withheld(self, group: GroupSnapshot) -> tuple[Literal["backup", "fault"], str]:
+        cache, suffix = self._cache, self._cache.suffixes[group.group]
+        claims = [pod for pod in cache.others if cache.role_of(pod, group.group) == "master" and is_alive(pod)]
+        for pod in claims:
+            theirs = pod.annotations.get(f"{ANNOTATIONS}{AGREEMENT}{suffix}", group.agreement)
+            if group.agreement and theirs != group.agreement:
+                what = "under other addresses, vhid, mode or passphrase"
+                return "backup", f"{pod.name} on {pod.node} claims it {what}: waiting for its end"
+        hosts = {ip: pod for pod in cache.carp_pods for ip in pod.host_ips}
+        for ip in group.addresses:
+            if claims:
+                # It is in use as what it is meant for.
+                break
+            if ip in cache.taken:
+                return "fault", f"{ip} is refused: {cache.taken[ip]}; give a free one of the nodes' network"
+            if ip in hosts:
+                return "fault", f"{ip} is refused: it is the address of node {hosts[ip].node}; give a free one"
+        return "fault", ""
 
     def _node(self) -> None:
         node, settings = self._cache.node, self._cache.settings

@@ -67,6 +67,15 @@ class Node:
     name: str
     unschedulable: bool
     labels: Mapping[str, str]
+    addresses: tuple[str, ...] = ()
+    pod_networks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    namespace: str
+    name: str
+    addresses: tuple[str, ...]
 
 
 class _Metadata(Struct, rename="camel"):
@@ -115,11 +124,33 @@ class _Pod(Struct):
 
 class _NodeSpec(Struct):
     unschedulable: bool | None = None
+    pod_cidr: str | None = field(name="podCIDR", default=None)
+    pod_cidrs: list[str] | None = field(name="podCIDRs", default=None)
+
+
+class _NodeAddress(Struct):
+    type: str = ""
+    address: str = ""
+
+
+class _NodeStatus(Struct):
+    addresses: list[_NodeAddress] | None = None
 
 
 class _Node(Struct):
     metadata: _Metadata
     spec: _NodeSpec = field(default_factory=_NodeSpec)
+    status: _NodeStatus = field(default_factory=_NodeStatus)
+
+
+class _ServiceSpec(Struct):
+    cluster_ip: str | None = field(name="clusterIP", default=None)
+    cluster_ips: list[str] | None = field(name="clusterIPs", default=None)
+
+
+class _Service(Struct):
+    metadata: _Metadata
+    spec: _ServiceSpec = field(default_factory=_ServiceSpec)
 
 
 class _ListMetadata(Struct, rename="camel"):
@@ -159,6 +190,7 @@ class WatchEvent:
 
 _pod = msgspec.json.Decoder(_Pod)
 _node = msgspec.json.Decoder(_Node)
+_service = msgspec.json.Decoder(_Service)
 _list = msgspec.json.Decoder(_List)
 _event = msgspec.json.Decoder(_WatchEvent)
 _status = msgspec.json.Decoder(_Status)
@@ -193,7 +225,22 @@ def read_pod(data: bytes) -> Pod:
 def read_node(data: bytes) -> Node:
     """Raises: BadObject."""
     node = _decoded(_node, data)
-    return Node(node.metadata.name, bool(node.spec.unschedulable), dict(node.metadata.labels or {}))
+    return Node(
+        node.metadata.name,
+        bool(node.spec.unschedulable),
+        dict(node.metadata.labels or {}),
+        tuple(one.address for one in node.status.addresses or () if one.type.endswith("IP")),
+        tuple(node.spec.pod_cidrs or ([node.spec.pod_cidr] if node.spec.pod_cidr else ())),
+    )
+
+
+def read_service(data: bytes) -> Service:
+    """Raises: BadObject."""
+    service = _decoded(_service, data)
+    addresses = service.spec.cluster_ips or [service.spec.cluster_ip or ""]
+    return Service(
+        service.metadata.namespace, service.metadata.name, tuple(ip for ip in addresses if ip not in ("", "None"))
+    )
 
 
 def read_page(data: bytes) -> Page:

@@ -18,7 +18,8 @@ _TEXT_MAX = 1000
 CONTESTED = "contested"
 WORKLOAD = "workload"
 """The annotation that says whether the node has a workload pod, and a ready one."""
-_OWN_ANNOTATIONS = ("since", "reason", "addresses", CONTESTED, WORKLOAD)
+AGREEMENT = "agreement"
+_OWN_ANNOTATIONS = ("since", "reason", "addresses", AGREEMENT, CONTESTED, WORKLOAD)
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ def desired_of_own_pod(
         annotations[f"{ANNOTATIONS}since{suffix}"] = in_rfc3339(group.since_s)
         annotations[f"{ANNOTATIONS}reason{suffix}"] = reason_of(group)
         annotations[f"{ANNOTATIONS}addresses{suffix}"] = ",".join(group.addresses)
+        if group.agreement:
+            annotations[f"{ANNOTATIONS}{AGREEMENT}{suffix}"] = group.agreement
         if group.group in contested:
             annotations[f"{ANNOTATIONS}{CONTESTED}{suffix}"] = contested[group.group]
     return PodStatus(status.labels, annotations, status.conditions, status.since)

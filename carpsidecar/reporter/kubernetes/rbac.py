@@ -56,6 +56,7 @@ def patch_event(namespace: str) -> Rule:
 
 LIST_NODES = Rule("list", "nodes", "")
 WATCH_NODES = Rule("watch", "nodes", "")
+LIST_SERVICES = Rule("list", "services", "")
 
 
 def watches_node(settings: KubernetesSettings) -> bool:
@@ -77,4 +78,6 @@ def rules(settings: KubernetesSettings) -> list[Rule]:
         needed += [list_pods(namespace), watch_pods(namespace), patch_status(namespace)]
     if watches_node(settings):
         needed += [LIST_NODES, WATCH_NODES]
+    if settings.check_addresses:
+        needed += [LIST_NODES, LIST_SERVICES]
     return list(dict.fromkeys(needed))

@@ -31,6 +31,7 @@ EventReason = Literal[
     "CarpBadDigest",
     "CarpDemoted",
     "CarpBadSetting",
+    "CarpConfigDiffers",
 ]
 _ACTIONS: dict[EventReason, str] = {
     "CarpMaster": "TakeOver",
@@ -41,6 +42,7 @@ _ACTIONS: dict[EventReason, str] = {
     "CarpBadDigest": "Drop",
     "CarpDemoted": "Demote",
     "CarpBadSetting": "Ignore",
+    "CarpConfigDiffers": "Wait",
 }
 _NORMAL = ("CarpMaster", "CarpBackup", "CarpDemoted")
 _FROM_THE_WIRE = ("CarpConflict", "CarpBadDigest")

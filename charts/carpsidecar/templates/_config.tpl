@@ -31,6 +31,7 @@
 {{- with int $v.health.absentDemotion }}{{ $_ := set $config "absent_demotion" . }}{{ end }}
 {{- end }}
 {{- with int $v.health.unreadyDemotion }}{{ $_ := set $config "unready_demotion" . }}{{ end }}
+{{- if $v.health.addressCheck }}{{ $_ := set $config "check_addresses" true }}{{ end }}
 {{- with int $v.health.cordonDemotion }}{{ $_ := set $config "cordon_demotion" . }}{{ end }}
 {{- with $v.priority.label }}{{ $_ := set $config "advskew_label" . }}{{ end }}
 {{- if $v.discoverPeers }}{{ $_ := set $config "discover_peers" true }}{{ end }}

@@ -70,9 +70,16 @@ true
 {{- end }}
 {{- end }}
 
-{{/* Whether the API is asked about nodes: the only reason for a ClusterRole. "true" or nothing. */}}
-{{- define "carpsidecar.readsNodes" -}}
-{{- if and .Values.kubernetes.enabled (or (gt (int .Values.health.cordonDemotion) 0) .Values.priority.label) -}}
+{{/* Whether our own node is watched. "true" or nothing. */}}
+{{- define "carpsidecar.watchesNode" -}}
+{{- if or (gt (int .Values.health.cordonDemotion) 0) .Values.priority.label -}}
+true
+{{- end }}
+{{- end }}
+
+{{/* Whether the API is asked about more than the namespaces' pods. "true" or nothing. */}}
+{{- define "carpsidecar.readsCluster" -}}
+{{- if and .Values.kubernetes.enabled (or (include "carpsidecar.watchesNode" .) .Values.health.addressCheck) -}}
 true
 {{- end }}
 {{- end }}

@@ -8,7 +8,7 @@ import pytest
 from carpsidecar.engine import commands as module
 from carpsidecar.engine.commands import Commands
 from carpsidecar.engine.group import Group
-from carpsidecar.ipc.messages import Promote, Result, SetDemotion, StepDown
+from carpsidecar.ipc.messages import Promote, Result, SetDemotion, StepDown, Withhold
 from tests.support.logs import Logged
 from tests.unit.engine.loops import group_config
 
@@ -19,9 +19,14 @@ class FakeGroup:
     def __init__(self, name: str = "web") -> None:
         self.config = group_config(name=name)
         self.demotions: dict[str, int] = {}
+        self.withheld: list[tuple[str, str]] = []
+        self.is_master = False
 
     def demote(self, cause: str, amount: int, bow_out: bool, text: str) -> None:
         self.demotions[cause] = amount
+
+    def withhold(self, role: str, text: str) -> None:
+        self.withheld.append((role, text))
 
     def use_advskew(self, advskew: int | None) -> None:
         """No matter here."""
@@ -122,3 +127,22 @@ def test_a_command_to_a_group_that_there_is_not_is_refused() -> None:
 
 def test_a_command_that_is_followed_is_done() -> None:
     assert CommandsBench().commands.handle(SetDemotion(id=5, cause="x", amount=1)) == Result(id=5, outcome="done")
+
+
+def test_a_group_is_withheld_also_when_it_comes_later_and_until_another_reporter_comes() -> None:
+    bench = CommandsBench()
+    assert bench.commands.handle(Withhold(id=1, group="web", role="backup", text="for a test")).outcome == "done"
+    assert bench.group.withheld == [("backup", "for a test")]
+    bench.group = FakeGroup()
+    bench.commands.apply_to(cast(Group, bench.group))
+    assert bench.group.withheld == [("backup", "for a test")]
+    bench.commands.forget()
+    assert bench.group.withheld[-1] == ("backup", "")
+
+
+def test_a_master_is_not_withheld() -> None:
+    bench = CommandsBench()
+    bench.group.is_master = True
+    result = bench.commands.handle(Withhold(id=1, group="web", text="for a test"))
+    assert result == Result(id=1, outcome="refused", reason="it is master, and goes on")
+    assert bench.group.withheld == []
