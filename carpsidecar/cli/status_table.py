@@ -84,6 +84,11 @@ class Table:
         yield from self._rows("addresses", [self._address(group, address) for address in group.addresses])
         if group.lease_left_s is not None:
             yield from self._row("lease", f"{span(group.lease_left_s)} left")
+        if group.fence_lacking:
+            cost = "a dead master's address may be held a second or two longer than a backup waits"
+            yield from self._row("fence", f"none, so that {cost}: {group.fence_lacking}", YELLOW)
+        elif group.fenced:
+            yield from self._row("fence", "up")
         yield from self._row("interval", _interval(group))
         yield from self._rows("demotions", list(_demotions(group)), YELLOW)
         yield from self._row("master", self._master(group, engine.now_s))

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from carpsidecar.doctor.findings import Finding, Status
 from carpsidecar.doctor.machine import Subject
+from carpsidecar.engine.fencing import is_wanted
+from carpsidecar.linux.fence import missing
 from carpsidecar.linux.netlink import IPAddress
 
 _STRICT = 1
@@ -79,6 +81,24 @@ def secondaries(subject: Subject) -> Iterator[Finding]:
         )
     else:
         yield Finding("promote_secondaries", Status.OK, f"it is {value}", about=subject.name)
+
+
+def fence(subject: Subject) -> Iterator[Finding]:
+    """Whether nftables can do what the group's timing asks for."""
+    if not is_wanted(subject.config):
+        return
+    why = missing()
+    if why:
+        yield Finding(
+            "fence",
+            Status.WARNING,
+            f"there can't be one: {why}. Of a master that is killed or hangs here, this machine may answer for the"
+            " addresses a second or two longer than a backup waits",
+            "a kernel with nf_tables (inet, arp, sets with timeouts); or backups that wait for three seconds",
+            subject.name,
+        )
+    else:
+        yield Finding("fence", Status.OK, "nftables can silence the addresses in time", about=subject.name)
 
 
 def ipv6(subject: Subject) -> Iterator[Finding]:

@@ -30,6 +30,7 @@ OF_GROUP: tuple[Callable[[Subject], Iterator[Finding]], ...] = (
     kernel_settings.reverse_path,
     kernel_settings.secondaries,
     kernel_settings.ipv6,
+    kernel_settings.fence,
     hooks.hooks,
     firewall,
     delivery.bridge,

@@ -12,6 +12,7 @@ from functools import partial
 from logging import ERROR
 
 from carpsidecar.config.group import GroupConfig
+from carpsidecar.engine.fencing import Fencing
 from carpsidecar.engine.interface import Interface
 from carpsidecar.linux.capabilities import keep_only
 from carpsidecar.linux.lease import Lease
@@ -45,19 +46,36 @@ class Renewer:
 class HeldAddresses:
     """Adds nothing where the configuration leaves the addresses to hooks."""
 
-    def __init__(self, netlink: Netlink, interface: Interface, config: GroupConfig, renewer: Renewer) -> None:
+    def __init__(
+        self, netlink: Netlink, interface: Interface, config: GroupConfig, renewer: Renewer, fencing: Fencing
+    ) -> None:
         self.ips: dict[IPAddress, None] = dict.fromkeys(address.ip for address in config.addresses)
         self._netlink = netlink
         self._interface = interface
         self._config = config
         self._renewer = renewer
+        self._fencing = fencing
+        self.fence_wanted = False
         self._lease: Lease | None = None
         self._lease_is_for = (0, 0)
         self._rearranges = False
         self._renewal: Future[None] | None = None
         """The newest one, while it is under way."""
 
-    def add(self, lifetime_s: int) -> None:
+    def fence(self, wanted: bool, backups_wait_until: float = 0.0) -> None:
+        """Whether they are to be silent unless they are renewed; a master has advertised until when they are."""
+        if wanted:
+            self._fencing.add(self.ips, backups_wait_until)
+        elif self.fence_wanted:
+            self._fencing.remove(self.ips)
+        self.fence_wanted = wanted
+
+    @property
+    def fence_lacking(self) -> str:
+        """Why there is no fence around them though one is wanted; empty where there is."""
+        return self._fencing.lacking if self.fence_wanted else ""
+
+    def add(self, lifetime_s: int, backups_wait_until: float) -> None:
         """Have the kernel hold the addresses for so long from now on, whether it holds them already or not.
 
         Raises:
@@ -66,7 +84,14 @@ class HeldAddresses:
         if self._config.holds_addresses:
             lease = self._lease_for(lifetime_s)
             self._await_renewal()
+            if self.fence_wanted:
+                self._fencing.renew_now(self.ips, backups_wait_until)
             lease.renew()
+
+    def keep_live(self, backups_wait_until: float) -> None:
+        """They were advertised: nobody can take over before this time."""
+        if self.fence_wanted:
+            self._fencing.renew(self.ips, backups_wait_until)
 
     def renew(self, lifetime_s: int, done: Callable[[OSError | None], None]) -> bool:
         """The same without waiting for the kernel: `done` is called in the loop, with what went wrong or None.
@@ -84,6 +109,8 @@ class HeldAddresses:
 
     def remove(self) -> None:
         """Nothing that was begun before comes after it."""
+        if self.fence_wanted:
+            self._fencing.expire(self.ips)
         self._await_renewal()
         if self._lease is None:
             return

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from logging import INFO, WARNING
@@ -12,6 +12,7 @@ from carpsidecar.config.schema import ConfigError
 from carpsidecar.config.sources import Config
 from carpsidecar.engine.addresses import Renewer
 from carpsidecar.engine.commands import Commands
+from carpsidecar.engine.fencing import Fencing
 from carpsidecar.engine.group import Group
 from carpsidecar.engine.hooks import HookRunner
 from carpsidecar.engine.interface import Interface
@@ -57,10 +58,12 @@ class Engine:
         self._netlink = Netlink()
         self._renewer = Renewer(loop)
         self._monitor = Monitor()
+        self._fencing = Fencing(loop)
         self._host = Host(
             loop,
             self._netlink,
             self._renewer,
+            self._fencing,
             virtual=self._virtual_addresses,
             changed=self._changed,
             degraded=self._degraded,
@@ -144,6 +147,7 @@ class Engine:
         self._loop.remove_reader(self._monitor.fileno())
         self._monitor.close()
         self._renewer.close()
+        self._fencing.close()
         self._netlink.close()
 
     def _start(self, groups: list[Group]) -> None:
@@ -174,6 +178,10 @@ class Engine:
                 interface.add(group)
                 if interface.link is None:
                     interface.set_link(self._link_named(config.interface))
+                group.fence()
+                undo.callback(group.close)
+                if config.fence == "on" and self._fencing.lacking:
+                    raise StartError(f"fence: it is on, but {self._fencing.lacking}")
                 check_sources(group)
             except OSError as error:
                 raise StartError(f"group {config.name}: {in_words(error)}") from None
@@ -257,23 +265,17 @@ class Engine:
             link = self._link_named(interface.name)
             groups = [group for group in self._groups.values() if group.interface is interface]
             has_moved = link is not None and link.index in moved
-            if link == interface.link and (link is None or link.index not in surroundings_of):
-                if has_moved:
-                    self._announce(groups)
-                continue
+            changed = link != interface.link or (link is not None and link.index in surroundings_of)
             try:
-                has_moved |= interface.set_link(link)
+                has_moved |= changed and interface.set_link(link)
             except OSError as error:
                 # It may be gone again already; then the next event says so.
                 log(WARNING, "interface_failed", f"{interface.name}: {in_words(error)}", interface=interface.name)
             for group in groups:
-                group.surroundings_changed()
-            if has_moved:
-                self._announce(groups)
-
-    def _announce(self, groups: Iterable[Group]) -> None:
-        for group in groups:
-            group.moved()
+                if changed:
+                    group.surroundings_changed()
+                if has_moved:
+                    group.moved()
 
     def _addresses_removed(self, index: int, addresses: set[IPAddress]) -> None:
         for group in self._groups.values():
@@ -313,6 +315,7 @@ class Engine:
             group.step_down()
 
     def sample_strangers(self) -> None:
+        self._fencing.keep()
         for interface in self._interfaces.values():
             interface.sample_strangers()
 

@@ -45,16 +45,14 @@ class Fencing:
         self._due: dict[IPAddress, float] = {}
         self._restored = 0
 
-    def add(self, addresses: Collection[IPAddress]) -> bool:
-        """From now on these are silent on this node unless they are renewed. Whether there is a fence."""
+    def add(self, addresses: Collection[IPAddress], backups_wait_until: float) -> None:
+        """From now on these are silent on this node unless they are renewed, for the first time with this."""
         try:
-            if self._fence is None:
-                self._open()
-            if self._fence is not None:
-                self._fence.add(addresses)
+            fence = self._fence or self._open()
+            fence.renew(dict.fromkeys(addresses, backups_wait_until - MARGIN_S))
+            fence.add(addresses)
         except OSError as error:
             self._give_up(error)
-        return self._fence is not None
 
     def remove(self, addresses: Collection[IPAddress]) -> None:
         if self._fence is not None:
@@ -96,14 +94,15 @@ class Fencing:
                 self._thread.shutdown()
             fence.close()
 
-    def _open(self) -> None:
-        self._fence = Fence()
+    def _open(self) -> Fence:
+        fence = self._fence = Fence()
         self._restored = 0
         self.lacking = ""
-        self._loop.add_reader(self._fence.fileno(), self._damaged, self._fence)
+        self._loop.add_reader(fence.fileno(), self._damaged, fence)
         # It starts now, to have what priority this process is given.
         self._thread = ThreadPoolExecutor(1, "fence", keep_only, (("CAP_NET_ADMIN",), True))
         self._thread.submit(int)
+        return fence
 
     def _renew_due(self, fence: Fence) -> None:
         with self._lock:

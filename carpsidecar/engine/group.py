@@ -10,6 +10,7 @@ from collections.abc import Collection
 from logging import INFO
 
 from carpsidecar.config.group import GroupConfig
+from carpsidecar.engine.fencing import is_wanted
 from carpsidecar.engine.hooks import HookRunner
 from carpsidecar.engine.interface import Interface
 from carpsidecar.engine.peers import PeersHeard
@@ -101,6 +102,11 @@ class Group(Shell):
         if self.membership is not None:
             self.membership.start()
 
+    def fence(self) -> None:
+        """Have the addresses silent on this node unless it is master, where that is wanted."""
+        until = self.member.lease.backups_wait_until if self.is_master else 0.0
+        self.addresses.fence(is_wanted(self.config), until)
+
     def stop(self) -> None:
         self._stopped = True
         self.member.stop(self._loop.time())
@@ -110,6 +116,7 @@ class Group(Shell):
 
     def close(self) -> None:
         """Nothing happens any more, except that its last command may still run."""
+        self.addresses.fence(False)
         self.announcements.stop()
         if self.membership is not None:
             self.membership.close()
@@ -247,6 +254,7 @@ class Group(Shell):
         self.configured = config
         self.config = dataclasses.replace(config, destination=self.config.destination)
         self.hooks.configure(config)
+        self.fence()
         settings = settings_in_force(self.config, self._advskew, self.transmitter.source)
         self.member.reconfigure(self._loop.time(), settings)
         self._advance()

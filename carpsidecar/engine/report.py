@@ -32,6 +32,8 @@ def snapshot(group: Group) -> GroupSnapshot:
         demotions=dict(member.demotions.amounts),
         demotion_texts=dict(member.demotions.texts),
         link=group.interface.up,
+        fenced=group.addresses.fence_wanted and not group.addresses.fence_lacking,
+        fence_lacking=group.addresses.fence_lacking,
         sync_group=group.config.sync_group,
         master=str(member.master) if member.master else None,
         members=group.membership.views if group.membership is not None else [],

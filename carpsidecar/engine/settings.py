@@ -35,6 +35,6 @@ def keeps_state(before: GroupConfig, after: GroupConfig) -> bool:
     """Whether only such settings differ as can change without giving up the state."""
 
     def identity(of: GroupConfig) -> GroupConfig:
-        return replace(of, settings=Settings(), hooks=Hooks(), auto_advskew=False)
+        return replace(of, settings=Settings(), hooks=Hooks(), auto_advskew=False, fence="auto")
 
     return identity(before) == identity(after)

@@ -16,6 +16,7 @@ from typing import assert_never
 from carpsidecar.config.group import GroupConfig
 from carpsidecar.engine.addresses import HeldAddresses, Renewer
 from carpsidecar.engine.announcements import Announcements
+from carpsidecar.engine.fencing import Fencing
 from carpsidecar.engine.group_log import GroupLog
 from carpsidecar.engine.hooks import HookRunner
 from carpsidecar.engine.interface import Interface
@@ -66,6 +67,7 @@ class Host:
     loop: asyncio.AbstractEventLoop
     netlink: Netlink
     renewer: Renewer
+    fencing: Fencing
     virtual: Callable[[], Collection[IPAddress]]
     changed: Callable[[str], None]
     degraded: Callable[[str], None]
@@ -88,7 +90,7 @@ class Shell:
         self.member = Member(config.settings, IPv4Address(0))
         self.log = GroupLog(host.loop, config.name, interface.name)
         self.transmitter = Transmitter(host.netlink, interface, config, host.loop.time())
-        self.addresses = HeldAddresses(host.netlink, interface, config, host.renewer)
+        self.addresses = HeldAddresses(host.netlink, interface, config, host.renewer, host.fencing)
         self.announcements = Announcements(host.loop, interface, self.addresses.ips, self.log, host.notice)
         self.hooks = RoleHooks(host.loop, config, self._master_hook_ended, hooks)
         self.membership = self._membership(host) if config.auth == "hardened" else None
@@ -128,7 +130,7 @@ class Shell:
                 self._advertise(action)
             case AddAddresses(lifetime_s=lifetime_s):
                 try:
-                    self.addresses.add(lifetime_s)
+                    self.addresses.add(lifetime_s, self.member.lease.backups_wait_until)
                 except OSError as error:
                     self.member.lease_failed(self._loop.time(), action, error)
                 else:
@@ -180,6 +182,8 @@ class Shell:
             text = f"an advertisement could not be sent: {in_words(failure)}"
             self.log.log_sometimes(WARNING, "send_failed", text)
         self.member.sent(self._loop.time(), advertisement, ok=failure is None)
+        if failure is None and self.member.lease.ends_at is not None:
+            self.addresses.keep_live(self.member.lease.backups_wait_until)
 
     def _claim(self, advertisement: Advertise) -> Claim:
         role = PacketRole.STOPPED if self._stopped else PacketRole[self.member.role.upper()]

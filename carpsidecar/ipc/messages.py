@@ -77,6 +77,10 @@ class GroupState(Struct, kw_only=True, frozen=True):
     """Why, in the words of whoever wanted it, by cause."""
     link: bool = True
     """Whether the interface is there and its link up, as the engine knows it."""
+    fenced: bool = False
+    """Whether nftables silences its addresses on this node the moment that they are not renewed."""
+    fence_lacking: str = ""
+    """Why it is not fenced though it should be."""
     sync_group: str | None = None
     """Groups of the same one move together."""
     master: str | None

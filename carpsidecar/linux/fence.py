@@ -91,7 +91,7 @@ class Fence:
         self._name = f"{PREFIX}{self._port:08x}"
         self._nftables = Nftables(self._port)
         try:
-            self._nftables.commit([*self._empty(), *self._of_the_dead()])
+            self._nftables.commit([*_empty(self._name), *self._of_the_dead()])
             self._updates = self._kernel_updates_timeouts()
             self._monitor = self._listen()
         except OSError:
@@ -187,7 +187,7 @@ class Fence:
     def _restore(self) -> None:
         """All anew in one transaction, so that there is no moment without it."""
         self._was_damaged()  # what has happened up to now is mended by what follows
-        messages = [*self._empty(), *self._put(_OURS, self._ours, OURS_TIMEOUT_S)]
+        messages = [*_empty(self._name), *self._put(_OURS, self._ours, OURS_TIMEOUT_S)]
         self._nftables.commit([*messages, *self._renewal(self._live_until)])
         self.restored += 1
 
@@ -221,34 +221,6 @@ class Fence:
                 messages += put(*where, keys, None) + take(*where, keys)
         return messages
 
-    def _empty(self) -> list[Message]:
-        """The table, its rules, and no element."""
-        name = self._name
-        sets = [(family, f"{kind}{version}", version) for family, version in _SETS for kind in (_OURS, _LIVE)]
-        silent4 = member(f"{_OURS}4"), no_member(f"{_LIVE}4")
-        silent6 = member(f"{_OURS}6"), no_member(f"{_LIVE}6")
-        source4, target4, source6, target6 = network(12, 4), network(16, 4), network(8, 16), network(24, 16)
-        request = network(6, 2), equal(b"\0\1")
-        arp_sender, arp_target = network(14, 4), network(24, 4)
-        solicitation = *is_protocol(_ICMPV6), transport(0, 1), equal(bytes([_NEIGHBOUR_SOLICITATION]))
-        return [
-            *table(ARP, name),
-            *table(INET, name),
-            *(address_set(family, name, kind, version, at) for at, (family, kind, version) in enumerate(sets, 1)),
-            chain(ARP, name, "input", ARP_INPUT, _PRIORITY),
-            chain(ARP, name, "output", ARP_OUTPUT, _PRIORITY),
-            chain(INET, name, "input", INET_INPUT, _PRIORITY),
-            chain(INET, name, "output", INET_OUTPUT, _PRIORITY),
-            # A request from one of our own addresses is the new master's announcement.
-            rule(ARP, name, "input", *request, arp_sender, no_member(f"{_OURS}4"), arp_target, *silent4),
-            rule(ARP, name, "output", arp_sender, *silent4),
-            rule(INET, name, "input", *is_family(4), target4, *silent4),
-            rule(INET, name, "input", *is_family(6), target6, *silent6),
-            rule(INET, name, "input", *is_family(6), *solicitation, transport(8, 16), *silent6),
-            rule(INET, name, "output", *is_family(4), source4, *silent4),
-            rule(INET, name, "output", *is_family(6), source6, *silent6),
-        ]
-
     def _of_the_dead(self) -> list[Message]:
         return [
             without_table(family, name)
@@ -276,6 +248,53 @@ class Fence:
             sock.close()
             raise
         return sock
+
+
+def missing() -> str:
+    """What keeps this kernel from having a fence; empty where nothing does.
+
+    It changes nothing: the transaction ends with what must fail.
+    """
+    never = "never-there"
+    try:
+        nftables = Nftables()
+    except OSError as error:
+        return str(error)
+    try:
+        nftables.commit([*_empty(PREFIX + never), without_table(INET, never)])
+    except OSError as error:
+        return "" if never in str(error) else error.strerror or str(error)
+    finally:
+        nftables.close()
+    return ""
+
+
+def _empty(name: str) -> list[Message]:
+    """The tables, their rules, and no element."""
+    sets = [(family, f"{kind}{version}", version) for family, version in _SETS for kind in (_OURS, _LIVE)]
+    silent4 = member(f"{_OURS}4"), no_member(f"{_LIVE}4")
+    silent6 = member(f"{_OURS}6"), no_member(f"{_LIVE}6")
+    source4, target4, source6, target6 = network(12, 4), network(16, 4), network(8, 16), network(24, 16)
+    request = network(6, 2), equal(b"\0\1")
+    arp_sender, arp_target = network(14, 4), network(24, 4)
+    solicitation = *is_protocol(_ICMPV6), transport(0, 1), equal(bytes([_NEIGHBOUR_SOLICITATION]))
+    return [
+        *table(ARP, name),
+        *table(INET, name),
+        *(address_set(family, name, kind, version, at) for at, (family, kind, version) in enumerate(sets, 1)),
+        chain(ARP, name, "input", ARP_INPUT, _PRIORITY),
+        chain(ARP, name, "output", ARP_OUTPUT, _PRIORITY),
+        chain(INET, name, "input", INET_INPUT, _PRIORITY),
+        chain(INET, name, "output", INET_OUTPUT, _PRIORITY),
+        # A request from one of our own addresses is the new master's announcement.
+        rule(ARP, name, "input", *request, arp_sender, no_member(f"{_OURS}4"), arp_target, *silent4),
+        rule(ARP, name, "output", arp_sender, *silent4),
+        rule(INET, name, "input", *is_family(4), target4, *silent4),
+        rule(INET, name, "input", *is_family(6), target6, *silent6),
+        rule(INET, name, "input", *is_family(6), *solicitation, transport(8, 16), *silent6),
+        rule(INET, name, "output", *is_family(4), source4, *silent4),
+        rule(INET, name, "output", *is_family(6), source6, *silent6),
+    ]
 
 
 def _keys(addresses: Iterable[IPAddress], version: int) -> list[bytes]:

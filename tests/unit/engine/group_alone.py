@@ -77,7 +77,11 @@ class Machine:
     def find_sources(self, virtual: object) -> bool:
         return False
 
-    def add(self, lifetime_s: int) -> None:
+    def keep_live(self, until: float) -> None: ...
+
+    def fence(self, wanted: bool, until: float = 0.0) -> None: ...
+
+    def add(self, lifetime_s: int, until: float) -> None:
         if self.failure is not None:
             raise self.failure
 
@@ -108,6 +112,6 @@ class GroupAlone:
         interface = SimpleNamespace(name="eth7", link=link, up=True, claims=claims)
         loop, nothing = cast(asyncio.AbstractEventLoop, self.clock), cast(Any, None)
         ignored: Any = lambda *_: None  # noqa: E731
-        host = Host(loop, nothing, nothing, lambda: (), ignored, ignored, ignored)
+        host = Host(loop, nothing, nothing, nothing, lambda: (), ignored, ignored, ignored)
         self.group = Group(host, cast(Any, interface), group_config())
         self.group.start()

@@ -1,6 +1,6 @@
 """A group's addresses: held, renewed, lost and let go."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from ipaddress import ip_address, ip_interface
 from threading import Event, Timer
@@ -10,8 +10,9 @@ import pytest
 
 from carpsidecar.engine import addresses as module
 from carpsidecar.engine.addresses import HeldAddresses, Renewer
+from carpsidecar.engine.fencing import Fencing
 from carpsidecar.engine.interface import Interface
-from carpsidecar.linux.netlink import HeldAddress, IPInterface, Link, Netlink
+from carpsidecar.linux.netlink import HeldAddress, IPAddress, IPInterface, Link, Netlink
 from tests.support.logs import Logged
 from tests.unit.engine.loops import Loop, group_config
 
@@ -26,6 +27,7 @@ HELD = HeldAddress(
     noprefixroute=True,
     valid_s=2,
 )
+UNTIL = 103.5
 VIP, OTHER = ip_address("192.0.2.100"), ip_address("2001:db8::100")
 
 
@@ -63,6 +65,27 @@ class FakeKernel:
         return self.held
 
 
+class FakeFencing:
+    def __init__(self, kernel: FakeKernel) -> None:
+        self.kernel = kernel
+        self.lacking = ""
+
+    def add(self, addresses: Iterable[IPAddress], until: float) -> None:
+        self.kernel.done.append(f"fenced, live until {until:g}")
+
+    def remove(self, addresses: Iterable[IPAddress]) -> None:
+        self.kernel.done.append("fenced no longer")
+
+    def renew(self, addresses: Iterable[IPAddress], until: float) -> None:
+        self.kernel.done.append(f"live until {until:g} soon")
+
+    def renew_now(self, addresses: Iterable[IPAddress], until: float) -> None:
+        self.kernel.done.append(f"live until {until:g}")
+
+    def expire(self, addresses: Iterable[IPAddress]) -> None:
+        self.kernel.done.append("live no longer")
+
+
 class FakeLease:
     def __init__(self, kernel: FakeKernel) -> None:
         self._kernel = kernel
@@ -90,6 +113,7 @@ class AddressesBench:
             cast(Interface, self.kernel),
             group_config(str(VIP), str(OTHER), holds_addresses=holds_addresses),
             self.renewer,
+            cast(Fencing, FakeFencing(self.kernel)),
         )
 
 
@@ -103,25 +127,48 @@ def bench(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> Iterator[AddressesBenc
 
 def test_a_lease_is_prepared_once_and_renewed_each_time(bench: AddressesBench) -> None:
     for _ in range(3):
-        bench.addresses.add(2)
+        bench.addresses.add(2, UNTIL)
     assert bench.kernel.done == ["lease of 2 s on 7", "renewed", "renewed", "renewed"]
 
 
+def test_behind_a_fence_an_address_is_live_before_it_is_held_and_as_long_as_it_is_renewed(
+    bench: AddressesBench,
+) -> None:
+    bench.addresses.fence(True)
+    bench.addresses.add(2, UNTIL)
+    bench.addresses.keep_live(104.5)
+    bench.addresses.remove()
+    bench.addresses.fence(False)
+    bench.addresses.keep_live(105.5)
+    held = ["live until 103.5", "renewed", "live until 104.5 soon", "live no longer", "released"]
+    assert [line for line in bench.kernel.done if not line.startswith("lease")] == [
+        "fenced, live until 0",
+        *held,
+        "fenced no longer",
+    ]
+
+
+def test_a_fence_that_a_master_gets_is_open(bench: AddressesBench) -> None:
+    bench.addresses.add(2, UNTIL)
+    bench.addresses.fence(True, UNTIL)
+    assert bench.kernel.done[-1] == "fenced, live until 103.5"
+
+
 def test_another_lifetime_or_another_interface_needs_another_lease(bench: AddressesBench) -> None:
-    bench.addresses.add(2)
-    bench.addresses.add(5)
+    bench.addresses.add(2, UNTIL)
+    bench.addresses.add(5, UNTIL)
     bench.kernel.link = Link(index=8, name="eth7", up=True, mac=b"", loopback=False)
-    bench.addresses.add(5)
+    bench.addresses.add(5, UNTIL)
     leases = [line for line in bench.kernel.done if line.startswith("lease")]
     assert leases == ["lease of 2 s on 7", "lease of 5 s on 7", "lease of 5 s on 8"]
 
 
 def test_when_own_addresses_came_or_went_the_next_renewal_arranges_ours_anew_once(bench: AddressesBench) -> None:
     bench.addresses.rearrange()
-    bench.addresses.add(2)
+    bench.addresses.add(2, UNTIL)
     bench.addresses.rearrange()
-    bench.addresses.add(2)
-    bench.addresses.add(2)
+    bench.addresses.add(2, UNTIL)
+    bench.addresses.add(2, UNTIL)
     bench.addresses.rearrange()
     bench.addresses.remove()
     held = ["lease of 2 s on 7", "renewed", "lease of 2 s on 7, rearranged", "renewed", "renewed", "released"]
@@ -131,13 +178,13 @@ def test_when_own_addresses_came_or_went_the_next_renewal_arranges_ours_anew_onc
 def test_without_an_interface_there_is_nothing_to_hold_addresses_with(bench: AddressesBench) -> None:
     bench.kernel.link = None
     with pytest.raises(OSError, match="interface eth7 is not there"):
-        bench.addresses.add(2)
+        bench.addresses.add(2, UNTIL)
 
 
 def test_what_the_kernel_refuses_at_the_release_is_said_unless_the_interface_is_gone(
     bench: AddressesBench, logged: Logged
 ) -> None:
-    bench.addresses.add(2)
+    bench.addresses.add(2, UNTIL)
     bench.kernel.failure = OSError("no")
     bench.addresses.remove()
     assert logged.lines == ["an address could not be taken off, and ends by itself: no"]
@@ -153,7 +200,7 @@ def test_the_release_of_what_was_never_held_does_nothing(bench: AddressesBench) 
 
 def test_addresses_that_hooks_hold_are_left_to_them(loop: Loop) -> None:
     bench = AddressesBench(loop, holds_addresses=False)
-    bench.addresses.add(2)
+    bench.addresses.add(2, UNTIL)
     bench.addresses.remove()
     assert not bench.addresses.renew(2, bench.renewed.append)
     assert (bench.kernel.done, bench.renewed) == ([], [])
@@ -190,7 +237,7 @@ def test_without_an_interface_a_renewal_is_not_begun(bench: AddressesBench) -> N
 
 def test_lost_are_those_of_ours_that_are_not_back_already(bench: AddressesBench) -> None:
     assert bench.addresses.lost({VIP}) == set()
-    bench.addresses.add(2)
+    bench.addresses.add(2, UNTIL)
     assert bench.addresses.lost({VIP, OTHER, ip_address("192.0.2.1")}) == {VIP, OTHER}
     bench.kernel.held = [replace(HELD, interface=ip_interface(f"{VIP}/32"))]
     assert bench.addresses.lost({VIP, OTHER}) == {OTHER}
