@@ -13,6 +13,8 @@ from carpsidecar.linux.packet_filter import (
     byte,
     carp_only,
     claims_of,
+    members_only,
+    newcomers_only,
     no_renewals,
     strangers_only,
     unless,
@@ -85,7 +87,30 @@ CARP = bytes([0x21, 1, 0, 7]) + bytes(32)
 @pytest.mark.parametrize("family", [4, 6])
 def test_carp_passes_one_and_not_the_other(family: Literal[4, 6]) -> None:
     assert both(family, CARP) == (True, False)
-    assert both(family, b"\x31" + CARP[1:]) == (True, False)
+    for kind in (0x32, 0x33, 0x34):
+        for size in (92, 492):
+            assert both(family, bytes([kind]) + bytes(size - 1)) == (True, False)
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_by_vhid_and_sender_each_goes_to_one_of_three(family: Literal[4, 6]) -> None:
+    """vhids have 8 bits in the compatible mode and 16 in the hardened one, in another place."""
+    vhids = [7, *range(100, 200), 300]
+    members = [IPv4Address(f"192.0.2.{n}") if family == 4 else IPv6Address(f"fe80::{n:x}") for n in range(1, 40)]
+    programs = [members_only(family, vhids, members), newcomers_only(family, vhids, members)]
+    programs.append(strangers_only(family, vhids))
+    for vhid, sender, taker in ((7, 1, 0), (150, 39, 0), (7, 40, 1), (6, 1, 2), (200, 40, 2)):
+        last = bytes([192, 0, 2, sender]) if family == 4 else bytes(3) + bytes([sender])
+        for payload in (b"\x21" + bytes([vhid]) + CARP[2:], b"\x32\x00\x00" + bytes([vhid]) + bytes(88)):
+            header = ip_header(family, len(payload))
+            at = 12 if family == 4 else 20
+            header = header[:at] + last + header[at + 4 :]
+            data = header + payload if family == 4 else payload
+            assert [bool(accepts(program, data, header)) for program in programs] == [n == taker for n in range(3)]
+    hardened = b"\x32\x00" + (300).to_bytes(2, "big") + bytes(88)
+    header = ip_header(family, len(hardened))
+    data = header + hardened if family == 4 else hardened
+    assert [bool(accepts(program, data, header)) for program in programs] == [False, True, False]
 
 
 @pytest.mark.parametrize("family", [4, 6])
