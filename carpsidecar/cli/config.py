@@ -59,7 +59,7 @@ def check(argv: Sequence[str]) -> int:
     forbid_core_dumps()
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     config = load(*source_of(check_parser().read(argv)))
-    for warning in config.warnings:
+    for warning in [*config.warnings, *_missing_here(config)]:
         complain(f"warning: {warning}")
     for name, value in config.document.items():
         if not isinstance(value, list) or name not in FILE_ONLY:
@@ -72,6 +72,27 @@ def check(argv: Sequence[str]) -> int:
                 lines += _comments(config, entry)
             print("  - " + "\n    ".join(lines))
     return 0
+
+
+def _missing_here(config: Config) -> Iterator[str]:
+    """What `run` would wait for, now and on this machine: perhaps it comes, perhaps it is a slip."""
+    from carpsidecar.linux.netlink import Netlink
+    from carpsidecar.linux.routes import interface_for
+
+    netlink = Netlink()
+    try:
+        names = {link.name for link in netlink.links()}
+        held = {own.interface.ip for own in netlink.addresses()}
+        for group in config.groups:
+            if group.interface is None and interface_for(netlink, group.addresses[0].ip) is None:
+                yield f"interface: no network of this machine has {group.addresses[0].ip}: `run` waits for one"
+            elif group.interface is not None and group.interface not in names:
+                yield f"interface: {group.interface} is not there: `run` waits for it: see `ip link`"
+            for source in group.sources:
+                if source not in held:
+                    yield f"source: {source} is no address of this machine: `run` waits for it"
+    finally:
+        netlink.close()
 
 
 def schema(argv: Sequence[str]) -> int:

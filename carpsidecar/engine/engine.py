@@ -21,7 +21,6 @@ from carpsidecar.engine.settings import keeps_state
 from carpsidecar.engine.shell import Host
 from carpsidecar.engine.startup import (
     StartError,
-    check_sources,
     drained_before,
     lock_instance,
     resolve_interfaces,
@@ -94,22 +93,31 @@ class Engine:
 
     # The configuration.
 
-    def start(self, config: Config) -> None:
+    def start(self, config: Config) -> dict[str, str]:
         """Open what is needed and take part.
+
+        Returns:
+            By group, what keeps it from starting that time can mend: then call `reload`.
 
         Raises:
             ConfigError: the configuration does not fit this machine.
             StartError: something else keeps a group from starting.
         """
-        self._start([self._create(resolved) for resolved in resolve_interfaces(self._netlink, config)])
+        resolved, waiting = resolve_interfaces(self._netlink, config)
+        self._start([self._create(group) for group in resolved])
+        return waiting
 
-    def reload(self, config: Config) -> None:
+    def reload(self, config: Config) -> dict[str, str]:
         """Go over to another configuration; a group that is the same in both keeps its state.
+
+        Returns:
+            As `start`.
 
         Raises:
             ConfigError, StartError: as `start`. What could be kept or started is running.
         """
-        wanted = {group.name: group for group in resolve_interfaces(self._netlink, config)}
+        groups, waiting = resolve_interfaces(self._netlink, config)
+        wanted = {group.name: group for group in groups}
         for name, group in list(self._groups.items()):
             if name in wanted and keeps_state(group.configured, wanted[name]):
                 if group.configured != wanted[name]:
@@ -128,6 +136,7 @@ class Engine:
         self._start(created)
         if failure is not None:
             raise failure
+        return waiting
 
     def stop(self) -> None:
         """Bow out and release; the last commands may still run."""
@@ -182,7 +191,6 @@ class Engine:
                 undo.callback(group.close)
                 if config.fence == "on" and self._fencing.lacking:
                     raise StartError(f"fence: it is on, but {self._fencing.lacking}")
-                check_sources(group)
             except OSError as error:
                 raise StartError(f"group {config.name}: {in_words(error)}") from None
             undo.pop_all()

@@ -16,6 +16,7 @@ from carpsidecar.engine.interface import Interface
 from carpsidecar.engine.peers import PeersHeard
 from carpsidecar.engine.settings import settings_in_force
 from carpsidecar.engine.shell import Host, Shell
+from carpsidecar.engine.throttle import Reminder
 from carpsidecar.member.actions import Role
 from carpsidecar.protocol.auth import Authenticator
 from carpsidecar.protocol.effects import BOW_OUT, State
@@ -42,6 +43,7 @@ class Group(Shell):
         self._peers_known = bool(config.destination.peers)
         self._withheld: tuple[Role, str] = "fault", ""
         """Why the cluster wants it to take no part, and the role that it shows meanwhile."""
+        self._reminder = Reminder(host.loop, self.log.still_waiting)
         self._reporting_master: asyncio.TimerHandle | None = None
 
     # What the interface and others need to know of it.
@@ -86,9 +88,14 @@ class Group(Shell):
         if not self.interface.up and not self.config.ignore_link:
             return f"the link of {self.interface.name} is down"
         if not self.transmitter.sources:
-            return f"{self.interface.name} has no address to advertise from"
+            given = ", ".join(map(str, self.config.sources))
+            return (
+                f"source: {given} is no address of this machine: give one of {self.interface.name}"
+                if given
+                else f"{self.interface.name} has no address to advertise from"
+            )
         if self.config.awaits_peers and not self._peers_known:
-            return "waiting for the addresses of the other nodes"
+            return "the addresses of the other nodes are not known yet"
         return self._withheld[1]
 
     # Events.
@@ -98,6 +105,7 @@ class Group(Shell):
         self.started = True
         self._settle_role_shown()
         self.member.start(self._loop.time(), self._trouble)
+        self._reminder.about(self.member.trouble)
         self._advance()
         if self.membership is not None:
             self.membership.start()
@@ -120,6 +128,7 @@ class Group(Shell):
         self.announcements.stop()
         if self.membership is not None:
             self.membership.close()
+        self._reminder.about("")
         for timer in (self._timer, self._reporting_master):
             if timer is not None:
                 timer.cancel()
@@ -144,6 +153,8 @@ class Group(Shell):
         self.member.link_changed(self._loop.time(), self._trouble)
         self.addresses.rearrange()
         self.member.renew(self._loop.time())
+        if self.started:
+            self._reminder.about(self.member.trouble)
         self._advance()
         if self.membership is not None and before and not self._trouble:
             self.membership.start()

@@ -38,6 +38,9 @@ class GroupLog:
         self.log(level, event, message, **keys)
         return True
 
+    def still_waiting(self, why: str) -> None:
+        self.log(WARNING, "waiting", f"still waiting: {why}")
+
     def report(
         self, what: RoleChanged | Waiting | Stalled | DemotionChanged | AddressesLost | AddressesFailed
     ) -> None:

@@ -5,7 +5,7 @@ import gc
 import signal
 import socket
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from logging import ERROR, INFO, WARNING
 from typing import Any
 
@@ -16,6 +16,7 @@ from carpsidecar.engine.notify import Notifier
 from carpsidecar.engine.report import failed
 from carpsidecar.engine.reporter_process import ReporterProcess, open_channel
 from carpsidecar.engine.startup import StartError
+from carpsidecar.engine.throttle import Reminder
 from carpsidecar.ipc.channel import Channel
 from carpsidecar.ipc.messages import (
     GroupGone,
@@ -38,7 +39,7 @@ HEARTBEAT_GAP_MIN_S = 0.05
 HEARTBEAT_REST = 10
 """After a heartbeat comes a rest that is so many times as long as it took."""
 LAST_HOOKS_MAX_S = 10.0
-TRY_AGAIN_S = 5.0
+TRY_AGAIN_S = 2.0
 
 
 def run(
@@ -94,6 +95,9 @@ class _Run:
         self._heartbeat_requested: tuple[int, Callable[[Result], object]] | None = None
         self._no_heartbeat_before = 0.0
         self._waiting: dict[str, GroupSnapshot] = {}
+        """What could not be started yet."""
+        self._reminder = Reminder(loop, self._log_waiting)
+        self._trying_again: asyncio.TimerHandle | None = None
         self._stopping = False
 
     def run(self, listening: Callable[[], None] | None) -> int:
@@ -123,32 +127,40 @@ class _Run:
         return 0
 
     def _start(self) -> None:
-        if self._config.reporter is None or self._config.reporter.kubernetes is None:
-            self._engine.start(self._config)
-            return
         # A pod that ends is started again, ever later and unexplained: one that stays can report what is wrong.
+        stays = bool(self._waiting) or bool(self._config.reporter and self._config.reporter.kubernetes)
         try:
-            self._engine.reload(self._config)
+            waiting = self._engine.reload(self._config) if stays else self._engine.start(self._config)
         except (ConfigError, StartError) as error:
-            if not self._waiting:
-                log(ERROR, "cannot_start", f"{error}; tried again each {TRY_AGAIN_S:g} s")
-            self._cannot_start(str(error))
-            self._loop.call_later(TRY_AGAIN_S, self._start_again)
-        else:
-            self._waiting.clear()
+            if not stays:
+                raise
+            waiting = {group.name: str(error) for group in self._config.groups}
+        self._wait(waiting)
 
-    def _start_again(self) -> None:
-        if self._waiting and not self._stopping:
-            self._start()
-
-    def _cannot_start(self, why: str) -> None:
+    def _wait(self, why: Mapping[str, str]) -> None:
+        """Report what keeps these groups from starting, and try again after a while."""
         running = {snapshot.group for snapshot in self._engine.snapshots()}
         before, self._waiting = self._waiting, {}
         for group in self._config.groups:
-            if group.name not in running:
-                self._waiting[group.name] = failed(group, why, before.get(group.name))
-                if self._waiting[group.name] != before.get(group.name):
-                    self._report(self._waiting[group.name])
+            if group.name in why and group.name not in running:
+                waiting = failed(group, why[group.name], before.get(group.name))
+                self._waiting[group.name] = waiting
+                if waiting != before.get(group.name):
+                    self._report(waiting)
+        reasons = "; ".join(dict.fromkeys(waiting.reason for waiting in self._waiting.values()))
+        if reasons and reasons != self._reminder.text:
+            self._log_waiting(reasons)
+        self._reminder.about(reasons)
+        if self._waiting and self._trying_again is None:
+            self._trying_again = self._loop.call_later(TRY_AGAIN_S, self._start_again)
+
+    def _log_waiting(self, reasons: str) -> None:
+        log(ERROR, "cannot_start", f"{reasons}; tried again each {TRY_AGAIN_S:g} s")
+
+    def _start_again(self) -> None:
+        self._trying_again = None
+        if self._waiting and not self._stopping:
+            self._start()
 
     def _newest(self) -> list[GroupSnapshot]:
         return [*self._engine.snapshots(), *self._waiting.values()]
@@ -209,7 +221,7 @@ class _Run:
         self._notifier.reloading()
         try:
             config = reload()
-            self._engine.reload(config)
+            waiting = self._engine.reload(config)
         except (ConfigError, StartError) as error:
             log(ERROR, "reload_failed", f"the new configuration can't be used: {error}")
         else:
@@ -220,7 +232,7 @@ class _Run:
             if config.reporter is not None and config.reporter != self._config.reporter:
                 self._reconfigure_reporter(config.reporter)
             self._config = config
-            self._waiting.clear()
+            self._wait(waiting)
             configure(config.log_format, config.log_level)
             for warning in config.warnings:
                 log(WARNING, "config", warning)

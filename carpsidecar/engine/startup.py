@@ -7,7 +7,6 @@ from carpsidecar import drained
 from carpsidecar.config.group import GroupConfig
 from carpsidecar.config.schema import ConfigError
 from carpsidecar.config.sources import Config
-from carpsidecar.engine.group import Group
 from carpsidecar.ipc.messages import SetDemotion
 from carpsidecar.linux.instance_lock import AlreadyLocked, InstanceLock
 from carpsidecar.linux.lease import left_over, take_off
@@ -32,31 +31,32 @@ def lock_instance(interface: str, vhid: int) -> InstanceLock:
         raise StartError(f"vhid {vhid} on {interface}: {in_words(error)}") from None
 
 
-def resolve_interfaces(netlink: Netlink, config: Config) -> list[GroupConfig]:
+def resolve_interfaces(netlink: Netlink, config: Config) -> tuple[list[GroupConfig], dict[str, str]]:
     """The groups with their interfaces named, by the route to the first address where none is given.
 
+    Returns:
+        Those, and of each group that has no such route yet, by name, what it waits for.
+
     Raises:
-        ConfigError: there is no such route, or two groups have one vhid on one interface.
+        ConfigError: two groups have one vhid on one interface.
     """
-    resolved = []
+    resolved, waiting = [], {}
     for group in config.groups:
-        interface = group.interface
-        if interface is None:
-            address = group.addresses[0].ip
-            link = interface_for(netlink, address)
-            if link is None:
-                raise ConfigError(
-                    f"interface: none is given, and no network of this machine has {address}: give it,"
-                    " for example --interface eth0"
-                )
-            interface = link.name
-        resolved.append(replace(group, interface=interface))
+        if group.interface is not None:
+            resolved.append(group)
+        elif (link := interface_for(netlink, group.addresses[0].ip)) is not None:
+            resolved.append(replace(group, interface=link.name))
+        else:
+            waiting[group.name] = (
+                f"interface: none is given, and no network of this machine has {group.addresses[0].ip}:"
+                " waits for one; or give it, for example --interface eth0"
+            )
     seen = set()
     for group in resolved:
         if (group.interface, group.vhid) in seen:
             raise ConfigError(f"vhid: {group.vhid} is given to two groups on {group.interface}: give each its own")
         seen.add((group.interface, group.vhid))
-    return resolved
+    return resolved, waiting
 
 
 def take_off_left_over(netlink: Netlink, config: GroupConfig) -> bool:
@@ -94,20 +94,3 @@ def drained_before(group: str) -> SetDemotion | None:
     if why is None:
         return None
     return SetDemotion(cause=drained.CAUSE, amount=drained.DEMOTION, group=group, bow_out=True, text=why)
-
-
-def check_sources(group: Group) -> None:
-    """An interface that is up but has no address to send from is a mistake at the start, and trouble later.
-
-    Raises:
-        StartError: it is so.
-    """
-    group.find_sources()
-    if not group.interface.up or group.transmitter.sources:
-        return
-    name = group.interface.name
-    if group.config.sources:
-        given = ", ".join(map(str, group.config.sources))
-        raise StartError(f"source: {given} is no address of this machine: give one of {name}")
-    versions = " or ".join(f"IPv{family}" for family in group.config.families)
-    raise StartError(f"{name} has no {versions} address to advertise from: give it one, or give --source")

@@ -1,8 +1,10 @@
-"""Saying a thing at a limited rate, however often it happens."""
+"""Logging at a limited rate: however often something happens, and however long it lasts."""
 
-from collections.abc import Hashable
+import asyncio
+from collections.abc import Callable, Hashable
 
 _KEYS_MAX = 256
+_REMIND_FIRST_S, _REMIND_MAX_S = 10.0, 3600.0
 
 
 class Throttle:
@@ -34,3 +36,34 @@ class Throttle:
             del self._seen[next(iter(self._seen))]
         self._seen[thing] = (now, 0)
         return held_back
+
+
+class Reminder:
+    """Logs again what keeps something from working, at growing intervals, for as long as it does.
+
+    Args:
+        log: takes a line.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, log: Callable[[str], object]) -> None:
+        self._loop = loop
+        self._log = log
+        self.text = ""
+        """What is logged again and again."""
+        self._timer: asyncio.TimerHandle | None = None
+
+    def about(self, text: str) -> None:
+        """From now on this, which has been logged once; empty: nothing any more."""
+        if text == self.text:
+            return
+        self.text = text
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if text:
+            self._timer = self._loop.call_later(_REMIND_FIRST_S, self._remind, _REMIND_FIRST_S)
+
+    def _remind(self, waited_s: float) -> None:
+        self._log(self.text)
+        every_s = min(2 * waited_s, _REMIND_MAX_S)
+        self._timer = self._loop.call_later(every_s, self._remind, every_s)

@@ -12,6 +12,7 @@ from carpsidecar.engine.interface import Interface
 from carpsidecar.linux.netlink import Netlink
 from carpsidecar.linux.routes import source_for
 from carpsidecar.protocol.auth import Accepted, Claim, CompatibleAuth
+from carpsidecar.protocol.effects import BOW_OUT
 from carpsidecar.protocol.freshness import Reply
 from carpsidecar.protocol.hardened import Hardened
 from carpsidecar.protocol.keys import KeyRing
@@ -44,6 +45,7 @@ class Transmitter:
     def __init__(self, netlink: Netlink, interface: Interface, config: GroupConfig, now: float) -> None:
         self.authenticator = authenticator_of(config, now)
         self.sources: dict[int, IPAddress] = {}
+        self._last_sources: dict[int, IPAddress] = {}
         self._netlink = netlink
         self._interface = interface
         self._config = config
@@ -66,15 +68,23 @@ class Transmitter:
         before = self.sources
         found = {family: self._source(family, virtual) for family in self._config.families}
         self.sources = {family: source for family, source in found.items() if source is not None}
+        self._last_sources = self.sources or self._last_sources
         return self.sources != before
 
     def send(self, now: float, claim: Claim) -> OSError | None:
-        """Advertise over every family; the error where it left by none of them."""
+        """Advertise over every family; the error where it left by none of them.
+
+        A bow-out may leave from addresses that are gone: DHCP takes the old one off before it adds the new one, and
+        the backups need not wait for that.
+        """
+        sources = self.sources
+        if not sources and (claim.advbase, claim.advskew) == (BOW_OUT.advbase, BOW_OUT.advskew):
+            sources = self._last_sources
         failure: OSError | None = OSError(
             errno.EADDRNOTAVAIL, f"{self._interface.name} has no address to send from"
         )
         sent = False
-        for source in self.sources.values():
+        for source in sources.values():
             payload = self.authenticator.advertisement(now, source, claim)
             try:
                 self._interface.send(payload, source, self._config.destination)

@@ -25,6 +25,8 @@ __all__ = ["PROTOCOL_CARP", "CarpSocket", "Received", "StrangerSocket"]
 _TTL, _LOW_DELAY = 255, 0x10
 _IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER, _PMTUDISC_DO = 10, 23, 2
 _IP_PKTINFO = 8
+# So that a bow-out can leave from an address that is gone already.
+_IP_TRANSPARENT, _IPV6_TRANSPARENT = 19, 75
 _CACHED_MAX = 4096
 # Some 5,400 packets, at the kernel's price of 768 bytes each: a flood of 180,000 a second may meet a process that
 # does not run for 30 ms, and no advertisement is lost. More would only make old news of what waits at the end.
@@ -185,6 +187,7 @@ class CarpSocket:
                 (socket.IP_MULTICAST_TTL, _TTL),
                 (socket.IP_TOS, _LOW_DELAY),
                 (socket.IP_MULTICAST_LOOP, 0),
+                (_IP_TRANSPARENT, 1),
                 (socket.IP_MULTICAST_IF, own_group_interface),
                 (_IP_MTU_DISCOVER, _PMTUDISC_DO),
             ]
@@ -194,6 +197,7 @@ class CarpSocket:
                 (socket.IPV6_MULTICAST_HOPS, _TTL),
                 (socket.IPV6_TCLASS, _LOW_DELAY),
                 (socket.IPV6_MULTICAST_LOOP, 0),
+                (_IPV6_TRANSPARENT, 1),
                 (socket.IPV6_MULTICAST_IF, self._index),
                 (_IPV6_MTU_DISCOVER, _PMTUDISC_DO),
             ]

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from carpsidecar.lab.commands import environment
-from tests.support.cluster import PASSPHRASE, VIP, VIP6, Cluster, addresses, cluster_of, holds, run_command
+from tests.support.cluster import PASSPHRASE, VIP, Cluster, addresses, cluster_of, holds, run_command
 from tests.support.daemon import wait_for_start
 from tests.support.waits import SOON_S
 
@@ -58,26 +58,6 @@ def test_without_privilege(cluster: Cluster) -> None:
     refuses(end, FAILED, "needs CAP_NET_ADMIN and CAP_NET_RAW: run it as root, or give it these capabilities")
 
 
-def test_no_interface_named_and_no_network_has_the_address(cluster: Cluster) -> None:
-    end = start(cluster, *run_command(vip="192.0.2.100", interface=None))
-    refuses(end, MISUSED, r"interface: none is given, and no network of this machine has 192\.0\.2\.100: give it.*")
-
-
-def test_no_interface_named_and_only_a_gateway_knows_the_address(cluster: Cluster) -> None:
-    cluster["a"].run(["ip", "route", "add", "default", "via", "10.99.0.1"])
-    end = start(cluster, *run_command(vip="192.0.2.100", interface=None))
-    refuses(end, MISUSED, r"interface: none is given, and no network of this machine has 192\.0\.2\.100: give it.*")
-
-
-def test_the_interface_has_no_address_to_advertise_from(cluster: Cluster) -> None:
-    node = cluster.lab.node("bare")
-    node.run(["ip", "address", "flush", "dev", "eth0"])
-    end = start(cluster, *run_command(), name="bare")
-    refuses(end, FAILED, "eth0 has no IPv4 address to advertise from: give it one, or give --source")
-    end = start(cluster, *run_command(vip=VIP6), name="bare")
-    refuses(end, FAILED, "eth0 has no IPv6 address to advertise from: give it one, or give --source")
-
-
 def test_the_address_is_the_machines_own(cluster: Cluster) -> None:
     own = str(cluster["a"].address)
     before = addresses(cluster["a"])
@@ -87,11 +67,6 @@ def test_the_address_is_the_machines_own(cluster: Cluster) -> None:
     end = start(cluster, *run_command("--vip", own6))
     refuses(end, MISUSED, rf"vip: {own6} is this machine's own.* address: give one that no.*")
     assert addresses(cluster["a"]) == before, "and it is left alone"
-
-
-def test_the_source_is_no_address_of_the_machine(cluster: Cluster) -> None:
-    end = start(cluster, *run_command("--source", "10.99.0.77"))
-    refuses(end, FAILED, r"source: 10\.99\.0\.77 is no address of this machine: give one of eth0")
 
 
 def test_a_second_engine_for_the_same_group(cluster: Cluster) -> None:

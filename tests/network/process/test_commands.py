@@ -68,7 +68,7 @@ def test_a_node_that_is_to_be_told_its_peers_waits_for_them(
 ) -> None:
     with consume(node, Configuration(tmp_path, group()), *POD, "--discover-peers") as consumer:
         waiting = consumer.wait_for(GroupSnapshot)
-        assert (waiting.role, waiting.reason) == ("init", "waiting for the addresses of the other nodes")
+        assert (waiting.role, waiting.reason) == ("init", "the addresses of the other nodes are not known yet")
         tap_before = tap.mark()
         other = start(peer, Configuration(tmp_path, group(advskew=90)))
         other.wait_for("became master", SOON_S)

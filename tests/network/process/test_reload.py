@@ -109,9 +109,10 @@ def test_an_interface_is_left_with_its_last_group(lab: Lab, tmp_path: Path) -> N
     reload(engine)
     one_card = open_sockets(engine)
     assert {table: 2 * count for table, count in one_card.items()} == two_cards
-    configuration.groups.append(group(101, **inside, source="10.98.0.77"))
+    own = node.links[1].address
+    configuration.groups.append(group(101, **{**inside, "vip": str(own)}))
     configuration.write()
-    reload(engine, "10.98.0.77 is no address of this machine")
+    reload(engine, f"{own} is this machine's own address")
     assert open_sockets(engine) == one_card, "one that can't start leaves nothing open"
     del configuration.groups[1]
     configuration.groups.append(group(101, **inside))
@@ -188,16 +189,16 @@ def test_a_new_group_that_cannot_start_is_reported_and_the_others_start(
 ) -> None:
     configuration = Configuration(tmp_path, group())
     engine = start_master(node, configuration)
-    configuration.groups += [group(101), group(102, source="10.99.0.77"), group(103)]
+    configuration.groups += [group(101), group(102, vip=str(node.address)), group(103)]
     configuration.write()
     for _ in range(3):
         logged = reload(engine, "the new configuration can't be used")
-        assert "source: 10.99.0.77 is no address of this machine" in logged
+        assert f"vip: {node.address} is this machine's own address" in logged
         assert "Traceback" not in logged
         assert "Exception" not in logged
     engine.wait_for("vhid-101: became master", SOON_S)
     engine.wait_for("vhid-103: became master", SOON_S)
-    del configuration.groups[2]["source"]
+    configuration.groups[2] = group(102)
     configuration.write()
     reload(engine)
     engine.wait_for("vhid-102: became master", SOON_S)

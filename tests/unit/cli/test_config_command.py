@@ -35,11 +35,23 @@ def test_what_is_printed_is_a_configuration_once_the_secret_is_added(
 
 
 def test_warnings_are_shown(engine: FakeEngine, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["config", "check", "--vip", "192.0.2.5", "--passphrase", "hunter2"]) == 0
+    assert main(["config", "check", "--vip", "192.0.2.5", "--interface", "lo", "--passphrase", "hunter2"]) == 0
     shown = capsys.readouterr()
     assert len(shown.err.splitlines()) == 2
     assert all(line.startswith("carpsidecar: warning: ") for line in shown.err.splitlines())
     assert "hunter2" not in shown.out + shown.err
+
+
+def test_what_a_run_would_wait_for_is_warned_of(
+    engine: FakeEngine, passphrase_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = ["--interface", "nosuch0", "--source", "203.0.113.9"]
+    command = ["config", "check", "--vip", "192.0.2.5", "--vhid", "1", "--passphrase-file", passphrase_file, *here]
+    assert main(command) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "carpsidecar: warning: interface: nosuch0 is not there: `run` waits for it: see `ip link`",
+        "carpsidecar: warning: source: 203.0.113.9 is no address of this machine: `run` waits for it",
+    ]
 
 
 def test_an_error_is_one_line(engine: FakeEngine, capsys: pytest.CaptureFixture[str]) -> None:
