@@ -107,8 +107,11 @@ class Engine:
         self._start([self._create(group) for group in resolved])
         return waiting
 
-    def reload(self, config: Config) -> dict[str, str]:
+    def reload(self, config: Config, *, waits: bool) -> dict[str, str]:
         """Go over to another configuration; a group that is the same in both keeps its state.
+
+        Args:
+            waits: whether a group may have to wait for its network; if not, that is an error, and nothing changes.
 
         Returns:
             As `start`.
@@ -117,6 +120,8 @@ class Engine:
             ConfigError, StartError: as `start`. What could be kept or started is running.
         """
         groups, waiting = resolve_interfaces(self._netlink, config)
+        if waiting and not waits:
+            raise ConfigError("; ".join(waiting.values()))
         wanted = {group.name: group for group in groups}
         for name, group in list(self._groups.items()):
             if name in wanted and keeps_state(group.configured, wanted[name]):

@@ -130,7 +130,7 @@ class _Run:
         # A pod that ends is started again, ever later and unexplained: one that stays can report what is wrong.
         stays = bool(self._waiting) or bool(self._config.reporter and self._config.reporter.kubernetes)
         try:
-            waiting = self._engine.reload(self._config) if stays else self._engine.start(self._config)
+            waiting = self._engine.reload(self._config, waits=True) if stays else self._engine.start(self._config)
         except (ConfigError, StartError) as error:
             if not stays:
                 raise
@@ -221,7 +221,7 @@ class _Run:
         self._notifier.reloading()
         try:
             config = reload()
-            waiting = self._engine.reload(config)
+            self._engine.reload(config, waits=False)
         except (ConfigError, StartError) as error:
             log(ERROR, "reload_failed", f"the new configuration can't be used: {error}")
         else:
@@ -232,7 +232,7 @@ class _Run:
             if config.reporter is not None and config.reporter != self._config.reporter:
                 self._reconfigure_reporter(config.reporter)
             self._config = config
-            self._wait(waiting)
+            self._wait({})
             configure(config.log_format, config.log_level)
             for warning in config.warnings:
                 log(WARNING, "config", warning)

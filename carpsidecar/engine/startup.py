@@ -48,8 +48,8 @@ def resolve_interfaces(netlink: Netlink, config: Config) -> tuple[list[GroupConf
             resolved.append(replace(group, interface=link.name))
         else:
             waiting[group.name] = (
-                f"interface: none is given, and no network of this machine has {group.addresses[0].ip}:"
-                " waits for one; or give it, for example --interface eth0"
+                f"interface: none is given, and no network of this machine has {group.addresses[0].ip} yet:"
+                " bring that up, or give it, for example --interface eth0"
             )
     seen = set()
     for group in resolved:

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.network
 
 FAULT = 4
 QUICK = (*FAST, "--advskew", "60")
-NO_ROUTE = f"interface: none is given, and no network of this machine has {VIP}: waits for one"
+NO_ROUTE = f"interface: none is given, and no network of this machine has {VIP} yet"
 
 
 @pytest.fixture(scope="module")
