@@ -15,7 +15,7 @@ from tests.binary.machine import Machine, booted, make_tree, wait_for_log
 from tests.support.waits import SOON_S, wait_until
 
 UNITS = sorted((SOURCE / "packaging" / "systemd").glob("*.service"))
-EXPOSURE_MAX = 2.0
+EXPOSURE_MAX = 2.2
 VIP = "10.99.0.100"
 SECRET = "only for this lab"
 SETTINGS = f"vip: {VIP}\nvhid: 100\nadvbase: 0\nadvskew: 20\npreempt: true\n"

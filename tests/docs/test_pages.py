@@ -7,17 +7,19 @@ from tests.support.manual.page import SOURCE
 
 
 def publish(version: str, remote: Path) -> None:
-    done = subprocess.run([SOURCE / ".ci/pages", version, remote], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [str(SOURCE / ".ci/pages"), version, str(remote)], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def files(remote: Path) -> set[str]:
-    command = ["git", "-C", remote, "ls-tree", "-r", "--name-only", "gh-pages"]
+    command = ["git", "-C", str(remote), "ls-tree", "-r", "--name-only", "gh-pages"]
     return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines())
 
 
 def front_page(remote: Path) -> str:
-    command = ["git", "-C", remote, "show", "gh-pages:index.html"]
+    command = ["git", "-C", str(remote), "show", "gh-pages:index.html"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
