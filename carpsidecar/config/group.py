@@ -18,6 +18,9 @@ IPInterface = IPv4Interface | IPv6Interface
 Family = Literal[4, 6]
 
 ADDRESSES_MAX = 1024
+VHID_COMPATIBLE_MAX = 255
+_ALSO_ACCEPT_MAX = 3
+"""Each list costs a digest a packet."""
 _DEFAULTS = schema.Group()
 
 
@@ -113,6 +116,8 @@ def resolve_group(given: Mapping[str, Given]) -> tuple[GroupConfig, list[str]]:
         if vhid == 0:
             raise ConfigError(f"vhid: {addresses[0].ip} ends in 0, which is no vhid: give one from 1 to 255")
         warnings.append(f"vhid: not given, so it is {vhid}, the last byte of {addresses[0].ip}")
+    if values.auth == "carp" and vhid > VHID_COMPATIBLE_MAX:
+        raise GROUP_FIELDS["vhid"].error(given["vhid"], f"is more than {VHID_COMPATIBLE_MAX}, which is CARP's last")
     passphrase = read_passphrase(given, values.auth)
     warnings += passphrase.warnings
     if values.dead_ratio == 1:
@@ -144,6 +149,7 @@ def resolve_group(given: Mapping[str, Given]) -> tuple[GroupConfig, list[str]]:
         ),
         interface=values.interface,
         auth=values.auth,
+        also_accept=_also_accept(given, values),
         sources=sources,
         sync_group=values.sync_group,
         hooks=hooks,
@@ -233,6 +239,24 @@ def _one_a_family(name: str, given: Mapping[str, Given], values: schema.Group) -
     if len({ip.version for ip in found}) < len(found):
         raise ConfigError(f"{given[name].origin}: more than one address of a family: give one")
     return found
+
+
+def _also_accept(given: Mapping[str, Given], values: schema.Group) -> tuple[tuple[IPAddress, ...], ...]:
+    texts = _texts(values.also_accept)
+    if not texts:
+        return ()
+    origin = given["also_accept"].origin
+    if values.auth == "hardened":
+        raise ConfigError(f"{origin}: members of a hardened group may have other addresses anyway: leave it out")
+    if len(texts) > _ALSO_ACCEPT_MAX:
+        raise ConfigError(f"{origin}: {len(texts)} lists: give at most {_ALSO_ACCEPT_MAX}")
+    lists = []
+    for text in texts:
+        try:
+            lists.append(tuple(ip_interface(part.strip()).ip for part in text.split(",")))
+        except ValueError:
+            raise GROUP_FIELDS["also_accept"].error(Given(text, origin)) from None
+    return tuple(lists)
 
 
 def _destination(given: Mapping[str, Given], values: schema.Group, addresses: Sequence[IPInterface]) -> Destination:

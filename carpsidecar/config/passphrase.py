@@ -13,6 +13,8 @@ from carpsidecar.protocol.auth import COMPATIBLE_PASSPHRASE_MAX
 PASSPHRASE_FIELDS = ("passphrase_file", "passphrase_fd", "passphrase")
 
 _READ_MAX = 1 << 16
+_PASSPHRASES_MAX = 4
+"""Each that is accepted costs a digest a packet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +66,13 @@ def read_passphrase(given: Mapping[str, Given], auth: str) -> Passphrase:
             raise GROUP_FIELDS["passphrase"].error(origin) from None
         if origin.origin == "--passphrase":
             warnings = ("--passphrase: everybody who runs ps can read it: use --passphrase-file",)
-    if text.endswith(b"\r"):
+    first, *previous = _lines(text, auth, origin)
+    if any(line.endswith(b"\r") for line in (first, *previous)):
         warnings += (
             f"{origin.origin}: the line ends in CR LF, and CR counts, as with ucarp: drop it on all nodes",
         )
     file = str(Path(value).absolute()) if name == "passphrase_file" else None
-    return Passphrase(_checked(text, auth, origin), warnings, file)
+    return Passphrase(first, warnings, file, tuple(previous))
 
 
 def _from_file(path: str, given: Given) -> tuple[bytes, tuple[str, ...]]:
@@ -80,7 +83,7 @@ def _from_file(path: str, given: Given) -> tuple[bytes, tuple[str, ...]]:
         raise GROUP_FIELDS["passphrase_file"].error(given, f"can't be read ({why})") from None
     try:
         status = os.fstat(descriptor)
-        text = _first_line(descriptor, f"{given.origin}: {path}")
+        text = _content(descriptor, f"{given.origin}: {path}")
     finally:
         os.close(descriptor)
     problems = [readable(path, status), changeable(path)]
@@ -90,12 +93,12 @@ def _from_file(path: str, given: Given) -> tuple[bytes, tuple[str, ...]]:
 @cache
 def _from_descriptor(descriptor: int, origin: str) -> bytes:
     """A descriptor can be read once, but several groups, and every reload, ask for its content."""
-    line = _first_line(descriptor, f"{origin}: {descriptor}")
+    text = _content(descriptor, f"{origin}: {descriptor}")
     os.set_inheritable(descriptor, False)
-    return line
+    return text
 
 
-def _first_line(descriptor: int, where: str) -> bytes:
+def _content(descriptor: int, where: str) -> bytes:
     text = b""
     try:
         while len(text) <= _READ_MAX and (more := os.read(descriptor, _READ_MAX)):
@@ -104,15 +107,21 @@ def _first_line(descriptor: int, where: str) -> bytes:
         raise ConfigError(f"{where}: can't be read ({error.strerror}): give what can") from None
     if len(text) > _READ_MAX:
         raise ConfigError(f"{where}: more than {_READ_MAX} bytes: give a passphrase on one line")
-    line, _, rest = text.partition(b"\n")
-    if rest.strip():
-        raise ConfigError(f"{where}: more than one line: leave only the passphrase")
-    return line
+    return text
+
+
+def _lines(text: bytes, auth: str, given: Given) -> list[bytes]:
+    """One passphrase each; the first signs. Empty lines do not count."""
+    lines = [line for line in text.split(b"\n") if line]
+    if not lines:
+        raise ConfigError(f"{given.origin}: the passphrase is empty: write one into it")
+    if len(lines) > _PASSPHRASES_MAX:
+        found = f"{given.origin}: {len(lines)} lines, each of which is a passphrase"
+        raise ConfigError(f"{found}: give the one to sign with, then at most {_PASSPHRASES_MAX - 1} to accept")
+    return [_checked(line, auth, given) for line in dict.fromkeys(lines)]
 
 
 def _checked(text: bytes, auth: str, given: Given) -> bytes:
-    if not text:
-        raise ConfigError(f"{given.origin}: the passphrase is empty: write one into it")
     if b"\0" in text:
         raise ConfigError(f"{given.origin}: the passphrase has a zero byte: give text")
     if auth == "carp" and len(text) > COMPATIBLE_PASSPHRASE_MAX:

@@ -63,11 +63,14 @@ class Group(Struct, kw_only=True, frozen=True):
     ] = None
     vhid: Annotated[
         int | None,
-        setting("virtual host id, the same on every node", fallback="the first vip's last byte", ge=1, le=255),
+        setting("virtual host id, the same on every node", fallback="the first vip's last byte", ge=1, le=65535),
     ] = None
     passphrase_file: Annotated[
         str | None,
-        _file("file whose first line is the passphrase", "give the path of a file that only its owner can read"),
+        _file(
+            "file whose first line is the passphrase; further lines are accepted as well",
+            "give the path of a file that only its owner can read",
+        ),
     ] = None
     passphrase_fd: Annotated[
         int | None,
@@ -90,6 +93,15 @@ class Group(Struct, kw_only=True, frozen=True):
         AuthMode,
         setting("carp: as ucarp and the BSDs; hardened: every field signed, replays refused, our own nodes only"),
     ] = "carp"
+    also_accept: Annotated[
+        Texts | None,
+        setting(
+            "auth carp: other addresses that the peers may have while a change is rolled out, as one list",
+            "give addresses with commas between them",
+            metavar="ADDRESSES",
+            repeats=True,
+        ),
+    ] = None
     advbase: Annotated[int, setting("seconds between two advertisements", ge=0, le=254)] = _ELECTION.advbase
     advskew: Annotated[
         Advskew | Literal["auto"],

@@ -49,7 +49,7 @@ class HeldAddresses:
     def __init__(
         self, netlink: Netlink, interface: Interface, config: GroupConfig, renewer: Renewer, fencing: Fencing
     ) -> None:
-        self.ips: dict[IPAddress, None] = dict.fromkeys(address.ip for address in config.addresses)
+        self.ips = _ips(config)
         self._netlink = netlink
         self._interface = interface
         self._config = config
@@ -74,6 +74,24 @@ class HeldAddresses:
     def fence_lacking(self) -> str:
         """Why there is no fence around them though one is wanted; empty where there is."""
         return self._fencing.lacking if self.fence_wanted else ""
+
+    def configure(self, config: GroupConfig) -> None:
+        """Hold the addresses of this configuration from now on, in the place of the former ones.
+
+        Those that stay are not touched. What is new comes with the next `add`.
+        """
+        former, former_ips = set(self._config.addresses) - set(config.addresses), self.ips
+        self._config = config
+        self.ips = _ips(config)
+        if self._lease is not None and former:
+            self._await_renewal()
+            try:
+                Lease(self._netlink, self._lease_is_for[0], sorted(former, key=str), 1).release()
+            except OSError as error:
+                self._log_release(error)
+        self._lease = None
+        if self.fence_wanted:
+            self._fencing.remove(former_ips.keys() - self.ips.keys())
 
     def add(self, lifetime_s: int, backups_wait_until: float) -> None:
         """Have the kernel hold the addresses for so long from now on, whether it holds them already or not.
@@ -117,14 +135,17 @@ class HeldAddresses:
         try:
             self._lease.release()
         except OSError as error:
-            # With its interface an address is gone anyway.
-            if self._interface.link is not None:
-                log(
-                    ERROR,
-                    "release_failed",
-                    f"an address could not be taken off, and ends by itself: {in_words(error)}",
-                    group=self._config.name,
-                )
+            self._log_release(error)
+
+    def _log_release(self, error: OSError) -> None:
+        # With its interface an address is gone anyway.
+        if self._interface.link is not None:
+            log(
+                ERROR,
+                "release_failed",
+                f"an address could not be taken off, and ends by itself: {in_words(error)}",
+                group=self._config.name,
+            )
 
     def rearrange(self) -> None:
         """Own addresses came to the interface or went: with the next renewal, ours take their place among them."""
@@ -161,3 +182,7 @@ class HeldAddresses:
             )
             self._lease_is_for = (link.index, lifetime_s)
         return self._lease
+
+
+def _ips(config: GroupConfig) -> dict[IPAddress, None]:
+    return dict.fromkeys(address.ip for address in config.addresses)

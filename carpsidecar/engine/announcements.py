@@ -53,6 +53,10 @@ class Announcements:
         self._defended_at = float("-inf")
         self._rests_until = float("-inf")
 
+    def configure(self, ips: Collection[IPAddress]) -> None:
+        """From now on it is about these."""
+        self._ips = list(ips)
+
     def announce(self) -> None:
         """At once, or after the rest, and again at growing intervals and then now and then."""
         self._stop_announcing()

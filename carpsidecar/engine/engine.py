@@ -123,16 +123,19 @@ class Engine:
         if waiting and not waits:
             raise ConfigError("; ".join(waiting.values()))
         wanted = {group.name: group for group in groups}
+        kept: list[tuple[Group, GroupConfig]] = []
         for name, group in list(self._groups.items()):
             if name in wanted and keeps_state(group.configured, wanted[name]):
-                if group.configured != wanted[name]:
-                    group.reconfigure(wanted[name])
-                    log(INFO, "reconfigured", "new settings, same state", group=name)
-                del wanted[name]
+                kept.append((group, wanted.pop(name)))
             else:
                 self._remove(group)
         created: list[Group] = []
         failure: ConfigError | StartError | None = None
+        for group, resolved in kept:
+            try:
+                self._reconfigure(group, resolved)
+            except OSError as error:
+                failure = failure or StartError(f"group {resolved.name}: {in_words(error)}")
         for resolved in wanted.values():
             try:
                 created.append(self._create(resolved))
@@ -142,6 +145,16 @@ class Engine:
         if failure is not None:
             raise failure
         return waiting
+
+    def _reconfigure(self, group: Group, config: GroupConfig) -> None:
+        if group.configured == config:
+            return
+        moved = group.configured.sync_group != config.sync_group
+        group.reconfigure(config)
+        log(INFO, "reconfigured", "new settings, same state", group=config.name)
+        if moved:
+            for one in self._groups.values():
+                self._settle_degraded(one)
 
     def stop(self) -> None:
         """Bow out and release; the last commands may still run."""

@@ -44,6 +44,8 @@ class Group(Shell):
         self._withheld: tuple[Role, str] = "fault", ""
         """Why the cluster wants it to take no part, and the role that it shows meanwhile."""
         self._reminder = Reminder(host.loop, self.log.still_waiting)
+        self._discovered: tuple[IPAddress, ...] | None = None
+        """The peers that became known later."""
         self._reporting_master: asyncio.TimerHandle | None = None
 
     # What the interface and others need to know of it.
@@ -249,26 +251,47 @@ class Group(Shell):
         Raises:
             OSError: a socket can't be opened.
         """
-        families = {ip.version for ip in self.config.destination.multicast}
-        fitting = tuple(ip for ip in peers if ip.version in families) or peers
+        self._discovered = peers
         known, self._peers_known = self._peers_known, True
-        if fitting != self.config.destination.peers:
-            destination = dataclasses.replace(self.config.destination, peers=fitting)
-            self.config = dataclasses.replace(self.config, destination=destination)
+        before, self.config = self.config, self._with_peers(self.config)
+        if self.config != before:
             self.transmitter.configure(self.config)
             self.interface.open_missing()
             self.find_sources()
         if not known:
             self.surroundings_changed()
 
+    def _with_peers(self, config: GroupConfig) -> GroupConfig:
+        if self._discovered is None:
+            return config
+        families = {ip.version for ip in config.destination.multicast}
+        fitting = tuple(ip for ip in self._discovered if ip.version in families) or self._discovered
+        return dataclasses.replace(config, destination=dataclasses.replace(config.destination, peers=fitting))
+
     def reconfigure(self, config: GroupConfig) -> None:
-        self.configured = config
-        self.config = dataclasses.replace(config, destination=self.config.destination)
+        """Go on with other settings, passphrases, addresses and peers, in the same state.
+
+        Raises:
+            OSError: a socket can't be opened.
+        """
+        before, self.configured = self.configured, config
+        self.config = self._with_peers(config)
+        self._peers_known = self._peers_known or bool(config.destination.peers)
         self.hooks.configure(config)
+        self.transmitter.configure(self.config)
+        self.interface.open_missing()
+        if config.addresses != before.addresses:
+            self.addresses.configure(config)
+            self.announcements.configure(self.ips)
+            self.interface.claims.watch_soon()
+            self.member.addresses_changed(self._loop.time())
         self.fence()
         settings = settings_in_force(self.config, self._advskew, self.transmitter.source)
         self.member.reconfigure(self._loop.time(), settings)
         self._advance()
+        self.surroundings_changed()
+        if self.membership is not None:
+            self.membership.configured()
 
     def _settle_role_shown(self) -> None:
         role, text = self._withheld

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from carpsidecar.config.group import GroupConfig, Hooks
+from carpsidecar.config.group import GroupConfig
 from carpsidecar.protocol.effects import Settings
 from carpsidecar.protocol.packet import IPAddress
 
@@ -34,7 +34,7 @@ def settings_in_force(config: GroupConfig, asked_for: int | None, source: IPAddr
 def keeps_state(before: GroupConfig, after: GroupConfig) -> bool:
     """Whether only such settings differ as can change without giving up the state."""
 
-    def identity(of: GroupConfig) -> GroupConfig:
-        return replace(of, settings=Settings(), hooks=Hooks(), auto_advskew=False, fence="auto")
+    def identity(of: GroupConfig) -> tuple[object, ...]:
+        return of.name, of.interface, of.vhid, of.auth, of.holds_addresses
 
     return identity(before) == identity(after)

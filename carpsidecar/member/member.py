@@ -230,6 +230,11 @@ class Member:
             Announce(),
         )
 
+    def addresses_changed(self, now: float) -> None:
+        """Others are configured: a master has the kernel hold what is new, and announces all."""
+        if self.is_master and not self.lease.may_be_overtaken(now):
+            self._queue += (self.lease.add(now, self.election.lifetime_s), Announce())
+
     def renew(self, now: float) -> None:
         """The kernel is to hold the addresses in another arrangement: renew them before that is due."""
         if self.is_master and not self.lease.may_be_overtaken(now):

@@ -2,7 +2,9 @@
 
 import signal
 import time
+from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,7 @@ from tests.support.daemon import (
     FAST,
     GROUP,
     NET_ADMIN_AND_RAW,
+    PASSPHRASE,
     VIP,
     Configuration,
     expect_no_gap,
@@ -35,7 +38,7 @@ BROKEN = (
     "\x00",
     "groups: 5",
     "nonsense: true",
-    "groups: [{vip: 10.99.0.100, vhid: 300}]",
+    "groups: [{vip: 10.99.0.100, vhid: 70000}]",
     "groups: [{vip: 10.99.0.100, vhid: 1, passphrase_file: /nowhere}]",
     "groups: [{vip: 203.0.113.1, vhid: 1, passphrase: x}]",
 )
@@ -129,19 +132,71 @@ def open_sockets(engine: Process) -> dict[str, int]:
     return {table: len(text.splitlines()) - 1 for table, text in tables.items()}
 
 
-def test_other_addresses_restart_the_group(node: Node, tap: Tap, tmp_path: Path) -> None:
-    configuration = Configuration(tmp_path, group())
+@pytest.mark.parametrize("auth", ["carp", "hardened"])
+def test_other_addresses_are_taken_and_let_go_while_those_that_stay_are_not_touched(
+    node: Node, tap: Tap, tmp_path: Path, auth: str
+) -> None:
+    new, gone = "10.99.0.200", "10.99.0.201"
+    configuration = Configuration(tmp_path, group(auth=auth, vip=[VIP, gone]))
     engine = start_master(node, configuration)
-    configuration.groups[0]["vip"] = "10.99.0.200"
+    delay = Delay(engine)
+    with HolderWatch([node], VIP) as watch:
+        configuration.groups[0]["vip"] = [new, VIP]
+        configuration.write()
+        after = tap.mark()
+        logged = reload(engine)
+        assert f"{GROUP}: new settings, same state" in logged
+        assert "became" not in logged
+        tap.wait_for(lambda frame: frame.announced == ip_address(new).packed, SOON_S, after=after)
+        assert [holds(node, ip) for ip in (VIP, new, gone)] == [True, True, False]
+        expect_no_gap(tap, delay)
+        assert len(watch.changes) == 1
+    send(engine, signal.SIGTERM)
+    engine.wait_for("became init: stopped", SOON_S)
+    assert engine.wait(SOON_S) == 0
+    assert not holds(node, new)
+
+
+@pytest.mark.parametrize("change", [{"vhid": 101}, {"auth": "hardened"}], ids=["vhid", "auth"])
+def test_another_vhid_or_mode_starts_the_group_anew(
+    node: Node, tap: Tap, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    configuration = Configuration(tmp_path, group(name="web"))
+    engine = start_master(node, configuration)
+    configuration.groups[0].update(change)
     configuration.write()
     after = engine.log_size
     logged = reload(engine)
-    assert f"{GROUP}: became init: stopped" in logged
-    assert f"{GROUP}: became backup: started" in logged
-    assert not holds(node, VIP)
+    assert "web: became init: stopped" in logged
+    assert "web: became backup: started" in logged
     tap.wait_for(bows_out(100), SOON_S)
     engine.wait_for("became master", SOON_S, after)
-    assert holds(node, "10.99.0.200")
+    assert holds(node, VIP)
+
+
+def test_a_passphrase_is_changed_in_three_steps_and_the_backup_hears_its_master_all_along(
+    node: Node, peer: Node, tap: Tap, tmp_path: Path
+) -> None:
+    """First both accept the new one, then both sign with it, then the old one goes; on one node after the other."""
+    nodes = []
+    for number, one in enumerate((node, peer)):
+        (tmp_path / one.name).mkdir()
+        configuration = Configuration(tmp_path / one.name, group(auth="hardened", advskew=16 + 40 * number))
+        engine = start_master(one, configuration) if number == 0 else start(one, configuration)
+        engine.wait_for("became backup", SOON_S)
+        nodes.append((engine, tmp_path / one.name / "passphrase"))
+    delay = Delay(*(engine for engine, _ in nodes))
+    before = [engine.log_size for engine, _ in nodes]
+    for lines in (f"{PASSPHRASE}\nnew", f"new\n{PASSPHRASE}", "new"):
+        for engine, file in nodes:
+            file.write_text(lines)
+            logged = reload(engine)
+            assert f"{GROUP}: new settings, same state" in logged
+            tap.wait_for_more(3, 100, SOON_S)
+    expect_no_gap(tap, delay)
+    for (engine, _), since in zip(nodes, before, strict=True):
+        assert "became" not in engine.log[since:]
+        assert "bad digest" not in engine.log[since:]
 
 
 def test_groups_come_and_go_and_the_others_do_not_notice(node: Node, tap: Tap, tmp_path: Path) -> None:
@@ -205,7 +260,7 @@ def test_a_new_group_that_cannot_start_is_reported_and_the_others_start(
     assert engine.log.count(f"{GROUP}: became") == 2
 
 
-@pytest.mark.parametrize("what", ["removed", "other addresses"])
+@pytest.mark.parametrize("what", ["removed", "another vhid"])
 def test_the_backup_hook_of_a_group_that_goes_is_left_to_end(node: Node, tmp_path: Path, what: str) -> None:
     farewell = script(tmp_path, "farewell", "sleep 0.3; echo TOLD $CARP_GROUP, $CARP_REASON")
     hooks = {"on_master": "/bin/true", "on_backup": farewell}
@@ -216,11 +271,11 @@ def test_the_backup_hook_of_a_group_that_goes_is_left_to_end(node: Node, tmp_pat
     if what == "removed":
         del configuration.groups[1]
     else:
-        configuration.groups[1]["vip"] = "10.99.0.201"
+        configuration.groups[1].update(vhid=102, name="vhid-101")
     configuration.write()
     reload(engine)
     engine.wait_for("TOLD vhid-101, stopped", SOON_S, after)
-    if what == "other addresses":
+    if what == "another vhid":
         engine.wait_for("TOLD vhid-101, started", SOON_S, after)
         reported = [line for line in engine.log[after:].splitlines() if line.startswith("TOLD")]
         assert reported == ["TOLD vhid-101, stopped", "TOLD vhid-101, started"]

@@ -95,6 +95,10 @@ class Machine:
     def remove(self) -> None:
         self.removed += 1
 
+    def rearrange(self) -> None: ...
+
+    def configure(self, what: object) -> None: ...
+
     def announce(self) -> None: ...
 
     def stop(self) -> None: ...
@@ -109,7 +113,7 @@ class GroupAlone:
             monkeypatch.setattr(module, part, lambda *_: self.machine)
         link = Link(index=7, name="eth7", up=True, mac=b"", loopback=False)
         claims = SimpleNamespace(watch_soon=lambda: None)
-        interface = SimpleNamespace(name="eth7", link=link, up=True, claims=claims)
+        interface = SimpleNamespace(name="eth7", link=link, up=True, claims=claims, open_missing=lambda: None)
         loop, nothing = cast(asyncio.AbstractEventLoop, self.clock), cast(Any, None)
         ignored: Any = lambda *_: None  # noqa: E731
         host = Host(loop, nothing, nothing, nothing, lambda: (), ignored, ignored, ignored)
