@@ -253,9 +253,11 @@ def _also_accept(given: Mapping[str, Given], values: schema.Group) -> tuple[tupl
     lists = []
     for text in texts:
         try:
-            lists.append(tuple(ip_interface(part.strip()).ip for part in text.split(",")))
+            lists.append(tuple(ip_interface(part).ip for part in text.split()))
         except ValueError:
             raise GROUP_FIELDS["also_accept"].error(Given(text, origin)) from None
+        if not lists[-1]:
+            raise GROUP_FIELDS["also_accept"].error(Given(text, origin))
     return tuple(lists)
 
 

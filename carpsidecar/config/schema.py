@@ -97,7 +97,7 @@ class Group(Struct, kw_only=True, frozen=True):
         Texts | None,
         setting(
             "auth carp: other addresses that the peers may have while a change is rolled out, as one list",
-            "give addresses with commas between them",
+            "give addresses with blanks between them",
             metavar="ADDRESSES",
             repeats=True,
         ),

@@ -1,10 +1,12 @@
 """An error names the setting in its giver's words, shows the value, and says what to do; in one line."""
 
+from ipaddress import ip_address
+
 import pytest
 import yaml
 
 from carpsidecar.config.schema import GROUP_FIELDS, PROCESS_FIELDS, Given
-from carpsidecar.config.sources import ENVIRONMENT_PREFIX, flag_name
+from carpsidecar.config.sources import ENVIRONMENT_PREFIX, flag_name, load
 from tests.unit.config.conftest import Refusal, WriteFile
 
 FIELDS = GROUP_FIELDS | PROCESS_FIELDS
@@ -13,7 +15,8 @@ FIELDS = GROUP_FIELDS | PROCESS_FIELDS
 MISFITS = {
     "vip": "192.0.2.256",
     "interface": "eth 0",
-    "vhid": "256",
+    "vhid": "65536",
+    "also_accept": "192.0.2.1 nonsense",
     "passphrase_file": "/nonexistent/passphrase",
     "passphrase_fd": "-1",
     "auth": "md5",
@@ -96,13 +99,28 @@ def test_a_setting_of_the_file_is_named_with_the_file(field: str, refusal: Refus
 
 
 def test_a_setting_of_a_group_is_named_with_its_place(refusal: Refusal, write_file: WriteFile) -> None:
-    path = write_file("passphrase: secret\ngroups:\n- {vip: 192.0.2.1}\n- {vip: 192.0.2.2, vhid: 300}\n")
-    assert refusal(file=path) == f"{path}: groups[1].vhid: 300 can't be used: give a number from 1 to 255"
+    path = write_file("passphrase: secret\ngroups:\n- {vip: 192.0.2.1}\n- {vip: 192.0.2.2, vhid: 70000}\n")
+    assert refusal(file=path) == f"{path}: groups[1].vhid: 70000 can't be used: give a number from 1 to 65535"
 
 
 @pytest.mark.parametrize("value", ["0", "256", "-1", "1.5", "x", "", "1" * 30])
-def test_a_vhid_is_a_number_from_1_to_255(value: str, refusal: Refusal) -> None:
+def test_a_vhid_is_a_number_from_1_to_65535(value: str, refusal: Refusal) -> None:
     assert refusal(LEAST | {"vhid": value}).startswith("--vhid: ")
+
+
+def test_only_the_hardened_mode_has_vhids_above_255(refusal: Refusal) -> None:
+    assert load(LEAST | {"vhid": "65535", "auth": "hardened"}, {}).groups[0].vhid == 65535
+    assert refusal(LEAST | {"vhid": "256"}).startswith("--vhid: '256' is more than 255, which is CARP's last: ")
+
+
+def test_other_addresses_of_peers_are_lists(refusal: Refusal) -> None:
+    given = {"also_accept": ["192.0.2.100 192.0.2.101", "2001:db8::1"]}
+    assert load(LEAST | given, {}).groups[0].also_accept == (
+        (ip_address("192.0.2.100"), ip_address("192.0.2.101")),
+        (ip_address("2001:db8::1"),),
+    )
+    assert "may have other addresses anyway" in refusal(LEAST | given | {"auth": "hardened"})
+    assert "4 lists: give at most 3" in refusal(LEAST | {"also_accept": ["192.0.2.1"] * 4})
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,30 @@ def test_a_carriage_return_belongs_to_it_as_with_ucarp_and_that_is_warned_of(tmp
     )
 
 
+@pytest.mark.parametrize("auth", ["carp", "hardened"])
+@pytest.mark.parametrize(
+    ("content", "secrets"),
+    [
+        (b"new\nold\n", (b"new", b"old")),
+        (b"new\n\nold\nolder", (b"new", b"old", b"older")),
+        (b"new\nnew\n", (b"new",)),
+    ],
+)
+def test_further_lines_are_accepted_as_well(
+    tmp_path: Path, auth: str, content: bytes, secrets: tuple[bytes, ...]
+) -> None:
+    (tmp_path / "passphrase").write_bytes(content)
+    flags = {"passphrase_file": str(tmp_path / "passphrase"), "auth": auth}
+    assert load(VIP | flags, {}).groups[0].passphrase.secrets == secrets
+    by_variable = load(VIP | {"auth": auth}, {"CARP_PASSPHRASE": content.decode()})
+    assert by_variable.groups[0].passphrase.secrets == secrets
+
+
+def test_each_line_has_at_most_19_bytes_in_the_compatible_mode(tmp_path: Path, refusal: Refusal) -> None:
+    (tmp_path / "passphrase").write_bytes(b"short\n" + b"x" * 20)
+    assert "20 bytes" in refusal(VIP | {"passphrase_file": str(tmp_path / "passphrase")})
+
+
 def test_a_blank_at_the_end_belongs_to_it(tmp_path: Path) -> None:
     (tmp_path / "passphrase").write_bytes(b"secret \n\n")
     assert secret_of({"passphrase_file": str(tmp_path / "passphrase")}) == b"secret "
@@ -86,7 +110,7 @@ def test_hardened_takes_any_length() -> None:
     [
         (b"", "is empty"),
         (b"\n", "is empty"),
-        (b"one\ntwo\n", "more than one line"),
+        (b"1\n2\n3\n4\n5\n", "5 lines"),
         (b"a\0b\n", "zero byte"),
         (b"x" * 70_000, "more than 65536 bytes"),
     ],
