@@ -122,7 +122,9 @@ class Tap:
 
     @property
     def advertisements(self) -> list[Frame]:
-        return [frame for frame in self.heard if frame.payload and (frame.is_advertisement or not frame.is_hardened)]
+        return [
+            frame for frame in self.heard if frame.payload and (frame.is_advertisement or not frame.is_hardened)
+        ]
 
     def advertised_at(self, sender: Node, since_s: float, until_s: float) -> list[float]:
         """When this node's advertisements were heard, between these two times of time.time()."""
