@@ -1,7 +1,6 @@
 """The engine: all groups and interfaces of this process, kept in step with the kernel and the configuration."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -16,7 +15,7 @@ from carpsidecar.engine.fencing import Fencing
 from carpsidecar.engine.group import Group
 from carpsidecar.engine.hooks import HookRunner
 from carpsidecar.engine.interface import Interface
-from carpsidecar.engine.report import counters, drops, snapshot, status_line
+from carpsidecar.engine.report import heartbeats, snapshot, status_line
 from carpsidecar.engine.settings import keeps_state
 from carpsidecar.engine.shell import Host
 from carpsidecar.engine.startup import (
@@ -41,9 +40,6 @@ from carpsidecar.linux.netlink import Link, Netlink
 from carpsidecar.logs import in_words, log
 from carpsidecar.member.sync_groups import siblings
 from carpsidecar.protocol.packet import IPAddress
-
-_HEARTBEAT_GROUPS = 25
-"""In one message, which is limited: a group that saw everything and everybody takes some 4 kB."""
 
 Tell = Callable[[GroupSnapshot | GroupGone | Notice], None]
 
@@ -346,19 +342,7 @@ class Engine:
             interface.sample_strangers()
 
     def heartbeats(self, bad_messages: int) -> list[Heartbeat]:
-        """One, or several where there are too many groups for a message."""
-        groups = list(self._groups.items())
-        interfaces = list(self._interfaces.items())
-        now_s = time.time()
-        return [
-            Heartbeat(
-                sent_s=now_s,
-                counters={name: counters(group) for name, group in groups[start : start + _HEARTBEAT_GROUPS]},
-                drops={name: drops(interface) for name, interface in interfaces[start : start + _HEARTBEAT_GROUPS]},
-                bad_messages=bad_messages,
-            )
-            for start in range(0, max(len(groups), 1), _HEARTBEAT_GROUPS)
-        ]
+        return heartbeats(self._groups, self._interfaces, bad_messages)
 
     def snapshots(self) -> list[GroupSnapshot]:
         return [snapshot(group) for group in self._groups.values()]

@@ -1,13 +1,17 @@
 """What a group looks like from outside: for the reporter, for a log line, for a hook."""
 
 import time
+from collections.abc import Mapping
 
 from carpsidecar.config.group import GroupConfig
 from carpsidecar.engine.agreement import agreement
 from carpsidecar.engine.group import Group
 from carpsidecar.engine.interface import Interface
-from carpsidecar.ipc.messages import GroupCounters, GroupSnapshot
+from carpsidecar.ipc.messages import GroupCounters, GroupSnapshot, Heartbeat
 from carpsidecar.protocol.packet import Drop
+
+_HEARTBEAT_GROUPS = 25
+"""In one message, which is limited: a group that saw everything and everybody takes some 4 kB."""
 
 
 def status_line(group: Group) -> str:
@@ -89,3 +93,20 @@ def drops(interface: Interface) -> dict[str, int]:
         "overrun": interface.overrun,
         "claims_unread": interface.claims.unread,
     }
+
+
+def heartbeats(
+    groups: Mapping[str, Group], interfaces: Mapping[str, Interface], bad_messages: int
+) -> list[Heartbeat]:
+    """One, or several where there are too many groups for a message."""
+    named, links = list(groups.items()), list(interfaces.items())
+    now_s = time.time()
+    return [
+        Heartbeat(
+            sent_s=now_s,
+            counters={name: counters(group) for name, group in named[start : start + _HEARTBEAT_GROUPS]},
+            drops={name: drops(interface) for name, interface in links[start : start + _HEARTBEAT_GROUPS]},
+            bad_messages=bad_messages,
+        )
+        for start in range(0, max(len(named), 1), _HEARTBEAT_GROUPS)
+    ]

@@ -11,6 +11,7 @@ from tests.support.imports import imported_by, imports_of, layer, modules
 
 LINES_MAX = 350
 WITH_A_REASON = {
+    "carpsidecar.ipc.messages": "every message between the two processes, each with what its fields mean",
     "carpsidecar.protocol.election": "the table of docs/protocol.md, whole",
 }
 OF_THE_OUTSIDE = {"socket", "asyncio", "os", "time", "select", "threading", "subprocess", "pyroute2"}

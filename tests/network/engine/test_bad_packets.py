@@ -52,7 +52,7 @@ BAD = [
     Bad("fewer hops", "10.99.0.74", f"bad ttl from 10.99.0.74 {CHECK}its TTL is not 255"),
     Bad("another version", "10.99.0.75", f"bad version from 10.99.0.75 {CHECK}its version differs"),
     Bad("another authlen", "10.99.0.76", f"bad authlen from 10.99.0.76 {CHECK}"),
-    Bad("cut short", "10.99.0.77", f"bad length from 10.99.0.77 {CHECK}it is not 36 bytes long"),
+    Bad("cut short", "10.99.0.77", f"bad length from 10.99.0.77 {CHECK}it is not as long as CARP is"),
     Bad("too long", "10.99.0.78", f"bad length from 10.99.0.78 {CHECK}"),
     Bad("next to nothing", "10.99.0.79", "bad length from 10.99.0.79 on eth0"),
     Bad("a foreign vhid", "10.99.0.80", ""),
