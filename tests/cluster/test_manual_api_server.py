@@ -18,10 +18,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from carpsidecar.cli.manifest import DISTROS, settings_of
+from carpsidecar.cli.manifest import manifest as manifest_text
 from carpsidecar.lab.commands import run
 from carpsidecar.lab.holders import HolderWatch
 from carpsidecar.lab.namespace import run_in
-from tests.cluster.harness import HANDOVER_S, Cluster, Machine, api_stopped
+from tests.cluster.harness import HANDOVER_S, VIP, Cluster, Machine, api_stopped
 from tests.cluster.workstation import here
 from tests.support.certificates import Authority
 from tests.support.manual.page import SOURCE, claim
@@ -120,16 +122,28 @@ class ControlPlanes:
         subprocess.run(["sh", "-e", "-c", command], check=True, cwd=self.folder)
 
 
-@pytest.fixture
-def planes(cluster: Cluster, tmp_path: Path, watch: HolderWatch) -> Iterator[ControlPlanes]:
+def _of_the_page() -> str:
+    return here(MANIFEST.read_text())
+
+
+def _printed() -> str:
+    given = {"vip": [VIP], "vhid": 100}
+    return manifest_text("kubeadm", "localhost/carpsidecar:latest", settings_of(DISTROS["kubeadm"], given))
+
+
+@pytest.fixture(params=[_of_the_page, _printed], ids=["the page's file", "what `manifest pod` prints"])
+def planes(
+    cluster: Cluster, tmp_path: Path, watch: HolderWatch, request: pytest.FixtureRequest
+) -> Iterator[ControlPlanes]:
     """What the page prepares, in folders of this test's own: all nodes here have one file system."""
     cluster.uninstall()
     authority = Authority(tmp_path)
     folders = {"config": tmp_path / "etc", "authority": authority.certificate, "state": tmp_path / "state"}
     folders["config"].mkdir()
     (folders["config"] / "carpsidecar.yaml").write_text(here(CONFIGURATION.text))
-    (folders["config"] / "passphrase").write_text("for the API server\n")
-    manifest = yaml.safe_load(here(MANIFEST.read_text()))
+    folders["passphrase"] = folders["config"] / "passphrase"
+    folders["passphrase"].write_text("for the API server\n")
+    manifest = yaml.safe_load(request.param())
     for volume in manifest["spec"]["volumes"]:
         if "hostPath" in volume:
             volume["hostPath"]["path"] = str(folders[volume["name"]])
