@@ -108,14 +108,13 @@ def resolve_group(given: Mapping[str, Given]) -> tuple[GroupConfig, list[str]]:
             if name not in PASSPHRASE_FIELDS
         }
     )
-    warnings = []
+    warnings: list[str] = []
     addresses = _addresses(given, values)
     vhid = values.vhid
     if vhid is None:
         vhid = addresses[0].packed[-1]
         if vhid == 0:
             raise ConfigError(f"vhid: {addresses[0].ip} ends in 0, which is no vhid: give one from 1 to 255")
-        warnings.append(f"vhid: not given, so it is {vhid}, the last byte of {addresses[0].ip}")
     if values.auth == "carp" and vhid > VHID_COMPATIBLE_MAX:
         raise GROUP_FIELDS["vhid"].error(given["vhid"], f"is more than {VHID_COMPATIBLE_MAX}, which is CARP's last")
     passphrase = read_passphrase(given, values.auth)
