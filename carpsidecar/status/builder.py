@@ -7,6 +7,7 @@ from typing import TypeVar
 from carpsidecar import __version__
 from carpsidecar.ipc.messages import GroupCounters, GroupSnapshot, GroupState
 from carpsidecar.status.model import CheckResult, GroupStatus, NodeStatus, PodView, Transition
+from carpsidecar.status.pods import as_known_here
 from carpsidecar.status.state import State
 from carpsidecar.status.stats import Stats
 
@@ -60,8 +61,11 @@ class StatusBuilder:
                 CheckResult(name, healthy, checks.results[(name, "good")], checks.results[(name, "bad")])
                 for name, healthy in checks.healthy.items()
             ],
-            pods=None if self._cluster is None else self._cluster(),
+            pods=None
+            if self._cluster is None
+            else as_known_here(self._cluster(), state.groups, self._node, state.engine_alive),
             api_reachable=None if self._cluster is None else self._stats.api.reachable,
+            api_silent_s=None if self._cluster is None else self._stats.api.silent_s,
             transitions=[
                 Transition(entered.since_s, entered.group, entered.role, entered.reason)
                 for entered in _newest(state.transitions, TRANSITIONS_MAX)

@@ -43,12 +43,12 @@ class GroupStatus(GroupState, kw_only=True, frozen=True):
 
 
 class PodView(Struct, frozen=True):
-    """One pod of our own kind, as the API shows it."""
+    """One carpsidecar pod: as the API shows it, but for what this node's engine knows better."""
 
     name: str
     node: str
     roles: dict[str, str]
-    """By group."""
+    """By group; `unknown` where it was that of a master and is none any more, as far as this node knows."""
     reason: str
     """Why it has its role."""
     since: str
@@ -57,6 +57,8 @@ class PodView(Struct, frozen=True):
     alive: bool
     """False where it does not run, where a new master marked it as lost, and where Kubernetes took its readiness
     back though its containers are ready, as it does on a node that gives no sign of life."""
+    addresses: list[str] = []
+    """Of its node."""
 
 
 class Transition(Struct, frozen=True):
@@ -97,6 +99,8 @@ class NodeStatus(Struct, tag_field="type", tag="status", kw_only=True, frozen=Tr
     """Of all nodes; null outside Kubernetes."""
     api_reachable: bool | None = None
     """Whether Kubernetes' API answers; null outside Kubernetes."""
+    api_silent_s: float | None = None
+    """For how long it has not; null where it answers. What is shown of other pods is as old."""
     transitions: list[Transition] = []
     """The newest first."""
     notices: list[Notice] = []

@@ -1,5 +1,6 @@
 """What the parts of the reporter count, for the metrics and the page. Written by one part, read by others."""
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,10 +23,20 @@ class ApiStats:
     """Of requests of any kind."""
     reachable: bool = False
     """Whether the last request was answered."""
+    silent_since: float | None = field(default_factory=time.monotonic)
+    """Since when it was not, on the monotonic clock."""
     split_brain: set[str] = field(default_factory=set)
     """Groups of which another pod is master, too, as the API shows."""
     unwritten_s: Callable[[], float] = lambda: 0.0
     """How old the oldest change of a role is that is not written yet; 0 where all are."""
+
+    def answered(self, is_answer: bool) -> None:
+        self.reachable = is_answer
+        self.silent_since = None if is_answer else self.silent_since or time.monotonic()
+
+    @property
+    def silent_s(self) -> float | None:
+        return None if self.silent_since is None else time.monotonic() - self.silent_since
 
 
 @dataclass

@@ -1,14 +1,14 @@
 """Which pods were labelled master, by a watch: its events come in the order of the writes."""
 
+import json
 import subprocess
 import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 from tests.cluster.harness import CONTROL_PLANE, NAMESPACE, OURS, ROOT
-
-_COLUMNS = r"N:.metadata.name,R:.metadata.labels.carp-role,S:.metadata.annotations.carpsidecar\.io/since"
 
 
 class LabelWatch:
@@ -25,11 +25,10 @@ class LabelWatch:
         """From each transition to master, by the pod's own annotation, to its label."""
 
     def __enter__(self) -> "LabelWatch":
-        command = ["kubectl", "--kubeconfig", str(ROOT / "admin.kubeconfig"), "get", "pods", "-n", NAMESPACE]
-        options = ["-l", OURS, "--watch", "--output-watch-events", "--no-headers"]
-        options += ["-o", f"custom-columns={_COLUMNS}"]
+        path = f"/api/v1/namespaces/{NAMESPACE}/pods?watch=1&labelSelector={quote(OURS)}"
+        command = ["kubectl", "--kubeconfig", str(ROOT / "admin.kubeconfig"), "get", "--raw", path]
         self._process = subprocess.Popen(
-            ["ip", "netns", "exec", CONTROL_PLANE, *command, *options], stdout=subprocess.PIPE, text=True
+            ["ip", "netns", "exec", CONTROL_PLANE, *command], stdout=subprocess.PIPE, text=True
         )
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -61,7 +60,10 @@ class LabelWatch:
     def _run(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            kind, name, role, since, *_ = [*line.split(), "", "", "", ""]
+            event = json.loads(line)
+            kind, metadata = event["type"], event["object"]["metadata"]
+            name, role = metadata["name"], metadata.get("labels", {}).get("carp-role", "")
+            since = metadata.get("annotations", {}).get("carpsidecar.io/since", "")
             now_s = time.time()
             with self._changed:
                 if role == "master" and self._roles.get(name) != "master" and kind == "MODIFIED":

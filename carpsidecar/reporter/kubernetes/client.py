@@ -210,13 +210,14 @@ class Api:
 
     def _answered(self) -> None:
         with self._lock:
-            back, self._stats.reachable = not self._stats.reachable, True
+            back = not self._stats.reachable
+            self._stats.answered(True)
         self._on_answer(back)
 
     def _failed(self, error: ApiError) -> ApiError:
         with self._lock:
             self._stats.failures[error.failure] += 1
-            self._stats.reachable = error.status > 0 and error.status not in _AWAY
+            self._stats.answered(error.status > 0 and error.status not in _AWAY)
         return error
 
 

@@ -153,6 +153,7 @@ def view(pod: Pod, suffixes: Mapping[str, str]) -> PodView:
         since=pod.annotations.get(f"{ANNOTATIONS}since", ""),
         ready=pod.ready,
         alive=is_alive(pod),
+        addresses=list(pod.host_ips),
     )
 
 

@@ -35,7 +35,8 @@ def test_what_is_printed_is_a_configuration_once_the_secret_is_added(
 
 
 def test_warnings_are_shown(engine: FakeEngine, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["config", "check", "--vip", "192.0.2.5", "--interface", "lo", "--passphrase", "hunter2"]) == 0
+    flags = ["--vip", "192.0.2.5", "--interface", "lo", "--passphrase", "hunter2", "--dead-ratio", "1"]
+    assert main(["config", "check", *flags]) == 0
     shown = capsys.readouterr()
     assert len(shown.err.splitlines()) == 2
     assert all(line.startswith("carpsidecar: warning: ") for line in shown.err.splitlines())
