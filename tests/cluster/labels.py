@@ -6,8 +6,10 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import quote
 
+from carpsidecar.lab.commands import run
 from tests.cluster.harness import CONTROL_PLANE, NAMESPACE, OURS, ROOT
 
 
@@ -17,6 +19,8 @@ class LabelWatch:
     def __init__(self) -> None:
         self._roles: dict[str, str] = {}
         self._changed = threading.Condition()
+        self.problems: list[str] = []
+        """What the watch was told that is no pod."""
         self.most = 0
         """So many were labelled at once."""
         self.changes: list[tuple[float, frozenset[str]]] = []
@@ -25,10 +29,17 @@ class LabelWatch:
         """From each transition to master, by the pod's own annotation, to its label."""
 
     def __enter__(self) -> "LabelWatch":
-        path = f"/api/v1/namespaces/{NAMESPACE}/pods?watch=1&labelSelector={quote(OURS)}"
-        command = ["kubectl", "--kubeconfig", str(ROOT / "admin.kubeconfig"), "get", "--raw", path]
+        path = f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector={quote(OURS)}"
+        raw = ["kubectl", "--kubeconfig", str(ROOT / "admin.kubeconfig"), "get", "--raw"]
+        inside = ["ip", "netns", "exec", CONTROL_PLANE, *raw]
+        listed = json.loads(run([*inside, path]))
+        for pod in listed["items"]:
+            self._take("ADDED", pod["metadata"])
+        version = listed["metadata"]["resourceVersion"]
         self._process = subprocess.Popen(
-            ["ip", "netns", "exec", CONTROL_PLANE, *command], stdout=subprocess.PIPE, text=True
+            [*inside, f"{path}&watch=1&resourceVersion={version}&timeoutSeconds=3600"],
+            stdout=subprocess.PIPE,
+            text=True,
         )
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -47,7 +58,10 @@ class LabelWatch:
     def wait_for_master(self, holds: Callable[[frozenset[str]], bool], within_s: float = 60.0) -> str:
         """The name of the pod, as soon as that holds."""
         with self._changed:
-            assert self._changed.wait_for(lambda: holds(self.masters), within_s), self.changes[-10:]
+            assert self._changed.wait_for(lambda: holds(self.masters), within_s), (
+                self.changes[-10:],
+                self.problems,
+            )
             return next(iter(self.masters))
 
     def longest_without_s(self, since_s: float) -> float:
@@ -61,18 +75,22 @@ class LabelWatch:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             event = json.loads(line)
-            kind, metadata = event["type"], event["object"]["metadata"]
-            name, role = metadata["name"], metadata.get("labels", {}).get("carp-role", "")
-            since = metadata.get("annotations", {}).get("carpsidecar.io/since", "")
-            now_s = time.time()
-            with self._changed:
-                if role == "master" and self._roles.get(name) != "master" and kind == "MODIFIED":
-                    self.late_s.append(now_s - _epoch(since))
-                self._roles[name] = "" if kind == "DELETED" else role
-                self.most = max(self.most, len(self.masters))
-                if not self.changes or self.changes[-1][1] != self.masters:
-                    self.changes.append((now_s, self.masters))
-                self._changed.notify_all()
+            if event["type"] in ("ADDED", "MODIFIED", "DELETED"):
+                self._take(event["type"], event["object"]["metadata"])
+            else:
+                self.problems.append(line)
+
+    def _take(self, kind: str, metadata: dict[str, Any]) -> None:
+        now_s = time.time()
+        name, role = metadata["name"], metadata.get("labels", {}).get("carp-role", "")
+        with self._changed:
+            if role == "master" and self._roles.get(name) != "master" and kind == "MODIFIED":
+                self.late_s.append(now_s - _epoch(metadata["annotations"]["carpsidecar.io/since"]))
+            self._roles[name] = "" if kind == "DELETED" else role
+            self.most = max(self.most, len(self.masters))
+            if not self.changes or self.changes[-1][1] != self.masters:
+                self.changes.append((now_s, self.masters))
+            self._changed.notify_all()
 
 
 def _epoch(text: str) -> float:

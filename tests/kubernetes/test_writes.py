@@ -2,14 +2,16 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from carpsidecar.ipc.messages import GroupGone, Notice, Role
+from carpsidecar.reporter.kubernetes.client import Timing
 from carpsidecar.reporter.kubernetes.transitions import HANDOVER_S
 from tests.kubernetes.admin import Object
-from tests.kubernetes.scene import Scene, annotation_of, condition_of, role_of
+from tests.kubernetes.scene import QUICK, Scene, annotation_of, condition_of, role_of
 from tests.support.waits import wait_until
 
 
@@ -212,3 +214,31 @@ def test_a_claim_by_a_member_that_took_over_at_the_same_moment_is_none(scene: Sc
     scene.wait_event("CarpBackup", "pod carp-1")
     assert {event["reason"] for event in scene.events()} == {"CarpMaster", "CarpBackup"}
     assert {event["type"] for event in scene.events()} == {"Normal"}
+
+
+def test_at_rest_nothing_is_asked_but_to_go_on_watching(scene: Scene) -> None:
+    name = f"{scene.namespace}-n1"
+    scene.node(name)
+    scene.pod("carp-1", node=name)
+    watch_s, rest_s = 2.0, 6.0
+    settings = scene.settings(
+        node_name=name, cordon_demotion=50, check_addresses=True, workload_selector="app=web", absent_demotion=100
+    )
+    running = scene.start(settings, timing=replace(QUICK, watch_s=watch_s))
+    running.snapshot("master")
+    scene.wait_role("carp-1", "master")
+    scene.wait_event("CarpMaster")
+    scene.proxy.wait(lambda seen: any("/services" in one.path for one in seen))
+    # A test of what does not happen takes its time.
+    time.sleep(1.0)
+    before = len(scene.proxy.seen)
+    since = time.monotonic()
+    while time.monotonic() - since < rest_s:
+        running.heartbeat()
+        time.sleep(0.2)
+    seen = scene.proxy.seen[before:]
+    watchers = 3
+    assert all("watch=1" in one.path for one in seen), seen
+    assert len(seen) <= watchers * (rest_s / (0.8 * watch_s) + 1)
+    # With the pods' and the node's watch of the chart's defaults: about one a minute.
+    assert 2 * 60 / (0.9 * Timing().watch_s) < 1.2
