@@ -9,7 +9,7 @@ from msgspec.structs import asdict
 from carpsidecar import __version__
 from carpsidecar.config import schema
 from carpsidecar.config.schema import CHECK_FIELDS, REPORTER_FIELDS, ConfigError, Given, show
-from carpsidecar.ipc.messages import Check, KubernetesSettings, ReporterSettings
+from carpsidecar.ipc.settings import Check, KubernetesSettings, ReporterSettings
 
 CHECKS_MAX = 32
 _WITHOUT_KUBERNETES = ("http", "kubernetes", "pod_name", "pod_namespace", "node_name")

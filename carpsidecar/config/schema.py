@@ -164,6 +164,16 @@ class Engine(Struct, kw_only=True, frozen=True):
         bool,
         setting("run with real-time priority and locked memory; needs CAP_SYS_NICE and CAP_IPC_LOCK"),
     ] = False
+    reporter_socket: Annotated[
+        str | None,
+        setting(
+            "socket for a reporter in a container of its own (`carpsidecar reporter --socket`)",
+            "give a path in a folder that both containers have",
+            fallback="none: the engine starts its reporter",
+            metavar="PATH",
+            min_length=1,
+        ),
+    ] = None
 
 
 class Log(Struct, kw_only=True, frozen=True):

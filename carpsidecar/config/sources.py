@@ -29,7 +29,7 @@ from carpsidecar.config.schema import (
     show,
 )
 from carpsidecar.config.trust import changeable, changeable_commands, readable
-from carpsidecar.ipc.messages import ReporterSettings
+from carpsidecar.ipc.settings import ReporterSettings
 
 ENVIRONMENT_PREFIX = "CARP_"
 CONFIG_VARIABLE = "CARP_CONFIG"
@@ -47,6 +47,8 @@ class Config:
     log_format: schema.LogFormat = schema.Log().log_format
     log_level: schema.LogLevel = schema.Log().log_level
     realtime: bool = schema.Engine().realtime
+    reporter_socket: str | None = None
+    """Where a reporter may connect; None: the engine starts its own."""
     reporter: ReporterSettings | None = None
     """None: none is to be started."""
     document: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from carpsidecar.doctor.findings import Finding, Status
 from carpsidecar.doctor.machine import Machine, Subject
-from carpsidecar.ipc.messages import KubernetesSettings
+from carpsidecar.ipc.settings import KubernetesSettings
 from carpsidecar.reporter.kubernetes.client import Api, ApiError, Request, Timing
 from carpsidecar.reporter.kubernetes.objects import ROLE_LABEL, Pod
 from carpsidecar.reporter.kubernetes.pod_status import suffixes

@@ -7,9 +7,11 @@ from logging import WARNING
 from msgspec.structs import replace
 
 from carpsidecar import drained
+from carpsidecar.engine.drain_files import DrainFiles
 from carpsidecar.engine.group import Group
 from carpsidecar.engine.promotion import promote
 from carpsidecar.ipc.messages import (
+    Drain,
     GroupCommand,
     Promote,
     Result,
@@ -32,21 +34,35 @@ class Refused(Exception):
 
 
 class Commands:
-    """Args: bound_to: finds the groups of a name, those that move with it, or all of them for None."""
+    """
+    Args:
+        bound_to: finds the groups of a name, those that move with it, or all of them for None.
+        files: where drains outlast the engine.
+    """
 
-    def __init__(self, bound_to: Callable[[str | None], Collection[Group]]) -> None:
+    def __init__(self, bound_to: Callable[[str | None], Collection[Group]], files: DrainFiles) -> None:
+        self._files = files
         self._bound_to = bound_to
         self._demotions: dict[tuple[str, str | None], SetDemotion] = {}
         self._withheld: dict[str, Withhold] = {}
         self._advskew: int | None = None
         self._peers: tuple[IPAddress, ...] | None = None
 
-    def handle(self, command: GroupCommand) -> Result:
+    def handle(self, command: GroupCommand, answer: Callable[[Result], object]) -> None:
+        """`answer` is called once; at once, but for what is to be stored."""
         try:
+            if isinstance(command, Drain):
+                self._drain(command, answer)
+                return
             self._follow(command)
         except Refused as refused:
-            return Result(id=command.id, outcome="refused", reason=str(refused))
-        return Result(id=command.id, outcome="done")
+            answer(Result(id=command.id, outcome="refused", reason=str(refused)))
+        else:
+            answer(Result(id=command.id, outcome="done"))
+
+    def demote_as_before(self, demotion: SetDemotion) -> None:
+        """By a drain that the last engine left."""
+        self._follow(demotion)
 
     def apply_to(self, group: Group) -> None:
         """To one that is new, before it takes part."""
@@ -67,10 +83,25 @@ class Commands:
         """
         for command in list(self._demotions.values()):
             if command.cause != drained.CAUSE:
-                self.handle(replace(command, amount=0))
+                self._follow(replace(command, amount=0))
         for withheld in list(self._withheld.values()):
-            self.handle(replace(withheld, text=""))
-        self.handle(SetAdvskew(advskew=None))
+            self._follow(replace(withheld, text=""))
+        self._follow(SetAdvskew(advskew=None))
+
+    def _drain(self, command: Drain, answer: Callable[[Result], object]) -> None:
+        """Raises: Refused."""
+        names = [group.config.name for group in self._groups(command.group)]
+        amount = drained.DEMOTION if command.on else 0
+        self._demote(
+            SetDemotion(
+                cause=drained.CAUSE, amount=amount, group=command.group, bow_out=command.on, text=command.text
+            )
+        )
+        self._files.store(
+            names,
+            command.text if command.on else None,
+            lambda problem: _done(command.id, problem, answer),
+        )
 
     def _follow(self, command: GroupCommand) -> None:
         """Raises: Refused."""
@@ -143,6 +174,10 @@ class Commands:
         problems = [problem for group in self._bound_to(None) if (problem := _use_peers(group, self._peers))]
         if problems:
             raise Refused("; ".join(problems))
+
+
+def _done(command_id: int, problem: str, answer: Callable[[Result], object]) -> None:
+    answer(Result(id=command_id, outcome="done", reason=problem))
 
 
 def _refused(text: str) -> Refused:

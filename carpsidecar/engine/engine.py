@@ -11,6 +11,7 @@ from carpsidecar.config.schema import ConfigError
 from carpsidecar.config.sources import Config
 from carpsidecar.engine.addresses import Renewer
 from carpsidecar.engine.commands import Commands
+from carpsidecar.engine.drain_files import DrainFiles
 from carpsidecar.engine.fencing import Fencing
 from carpsidecar.engine.group import Group
 from carpsidecar.engine.hooks import HookRunner
@@ -70,7 +71,7 @@ class Engine:
         self._locks: dict[str, InstanceLock] = {}
         self._leaving: dict[str, HookRunner] = {}
         """Last commands of groups that are gone, which a group of the same name waits for."""
-        self._commands = Commands(self._bound_to)
+        self._commands = Commands(self._bound_to, DrainFiles(loop))
         self._stopping = False
         loop.add_reader(self._monitor.fileno(), self._kernel_event)
         self._read_links()
@@ -178,7 +179,7 @@ class Engine:
         for group in groups:
             drain = drained_before(group.config.name)
             if drain is not None:
-                self._commands.handle(drain)
+                self._commands.demote_as_before(drain)
         for group in groups:
             self._commands.apply_to(group)
         for group in groups:
@@ -324,9 +325,9 @@ class Engine:
         moving = siblings(group, self._groups.values())
         group.siblings_degraded([other.config.name for other in moving if other.started and other.member.degraded])
 
-    def handle(self, command: GroupCommand) -> Result:
-        """Of the reporter. What it changed has been reported when this returns."""
-        return self._commands.handle(command)
+    def handle(self, command: GroupCommand, answer: Callable[[Result], object]) -> None:
+        """Of the reporter. What it changed has been reported before `answer` is called."""
+        self._commands.handle(command, answer)
 
     def forget_commands(self) -> None:
         """The reporter starts again with other settings."""
@@ -341,8 +342,11 @@ class Engine:
         for interface in self._interfaces.values():
             interface.sample_strangers()
 
-    def heartbeats(self, bad_messages: int) -> list[Heartbeat]:
-        return heartbeats(self._groups, self._interfaces, bad_messages)
+    def heartbeats(self, bad_messages: int, refused_commands: dict[str, int]) -> list[Heartbeat]:
+        return heartbeats(self._groups, self._interfaces, bad_messages, refused_commands)
+
+    def group_names(self) -> list[str]:
+        return list(self._groups)
 
     def snapshots(self) -> list[GroupSnapshot]:
         return [snapshot(group) for group in self._groups.values()]

@@ -96,7 +96,10 @@ def drops(interface: Interface) -> dict[str, int]:
 
 
 def heartbeats(
-    groups: Mapping[str, Group], interfaces: Mapping[str, Interface], bad_messages: int
+    groups: Mapping[str, Group],
+    interfaces: Mapping[str, Interface],
+    bad_messages: int,
+    refused_commands: dict[str, int],
 ) -> list[Heartbeat]:
     """One, or several where there are too many groups for a message."""
     named, links = list(groups.items()), list(interfaces.items())
@@ -107,6 +110,7 @@ def heartbeats(
             counters={name: counters(group) for name, group in named[start : start + _HEARTBEAT_GROUPS]},
             drops={name: drops(interface) for name, interface in links[start : start + _HEARTBEAT_GROUPS]},
             bad_messages=bad_messages,
+            refused_commands=refused_commands,
         )
         for start in range(0, max(len(named), 1), _HEARTBEAT_GROUPS)
     ]

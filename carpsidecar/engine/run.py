@@ -2,31 +2,33 @@
 
 import asyncio
 import gc
+import os
 import signal
 import socket
 import traceback
 from collections.abc import Callable, Mapping
 from logging import ERROR, INFO, WARNING
+from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from carpsidecar.config.schema import ConfigError
 from carpsidecar.config.sources import Config
+from carpsidecar.engine.admission import Admission
+from carpsidecar.engine.control_socket import ControlSocket
 from carpsidecar.engine.engine import Engine
 from carpsidecar.engine.notify import Notifier
 from carpsidecar.engine.report import failed
-from carpsidecar.engine.reporter_process import ReporterProcess, open_channel
+from carpsidecar.engine.reporter import Reporter, open_channel
+from carpsidecar.engine.reporter_process import ReporterProcess
+from carpsidecar.engine.reporter_socket import ReporterSocket
 from carpsidecar.engine.startup import StartError
 from carpsidecar.engine.throttle import Reminder
 from carpsidecar.ipc.channel import Channel
-from carpsidecar.ipc.messages import (
-    GroupGone,
-    GroupSnapshot,
-    Notice,
-    ReporterSettings,
-    Result,
-    SendHeartbeat,
-    ToEngine,
-)
+from carpsidecar.ipc.messages import GroupGone, GroupSnapshot, Notice, Result, SendHeartbeat, ToEngine
+from carpsidecar.ipc.paths import socket_of
+from carpsidecar.ipc.settings import ReporterSettings
 from carpsidecar.linux import realtime
 from carpsidecar.linux.capabilities import keep_only, missing
 from carpsidecar.logs import configure, log
@@ -87,11 +89,18 @@ class _Run:
         self._reload = reload
         self._notifier = Notifier()
         self._engine = Engine(loop, self._report)
-        self._reporter: ReporterProcess | Channel[ToEngine] | None = None
+        self._admission = Admission(loop, config.reporter, self._engine.group_names, self._engine.handle)
+        self._reporter: Reporter | Channel[ToEngine] | None = None
+        self._control: ControlSocket | None = None
         if reporter is not None:
             self._reporter = open_channel(loop, reporter, self._handle)
         elif config.reporter is not None:
-            self._reporter = ReporterProcess(loop, config.reporter, self._handle, self._newest)
+            self._control = ControlSocket(socket_of(os.getpid()))
+            given = loop, replace(config.reporter, pid=os.getpid()), self._handle, self._newest, self._control
+            if config.reporter_socket is None:
+                self._reporter = ReporterProcess(*given)
+            else:
+                self._reporter = ReporterSocket(*given, Path(config.reporter_socket))
         self._heartbeat_requested: tuple[int, Callable[[Result], object]] | None = None
         self._no_heartbeat_before = 0.0
         self._waiting: dict[str, GroupSnapshot] = {}
@@ -105,6 +114,8 @@ class _Run:
             # First, so that whoever stops us while we start is heard when the loop runs.
             self._watch_signals()
             self._start()
+            if isinstance(self._reporter, Reporter):
+                self._reporter.prepare()
             self._take_realtime()
             self._drop_privileges()
             if self._notifier.watchdog_interval_s is not None:
@@ -116,7 +127,7 @@ class _Run:
             gc.collect()
             gc.freeze()
             # Last, so that the election need not wait for it.
-            if isinstance(self._reporter, ReporterProcess):
+            if isinstance(self._reporter, Reporter):
                 self._reporter.start()
             self._heartbeat()
             self._loop.run_forever()
@@ -124,6 +135,8 @@ class _Run:
             self._engine.close()
             if self._reporter is not None:
                 self._reporter.close()
+            if self._control is not None:
+                self._control.close()
         return 0
 
     def _start(self) -> None:
@@ -202,7 +215,7 @@ class _Run:
         self._engine.when_idle(self._stop_reporter)
 
     def _stop_reporter(self) -> None:
-        if isinstance(self._reporter, ReporterProcess):
+        if isinstance(self._reporter, Reporter):
             self._reporter.stop(self._loop.stop)
         else:
             self._loop.stop()
@@ -241,8 +254,9 @@ class _Run:
 
     def _reconfigure_reporter(self, settings: ReporterSettings) -> None:
         self._engine.forget_commands()
-        if isinstance(self._reporter, ReporterProcess):
-            self._reporter.reconfigure(settings)
+        self._admission.configure(settings)
+        if isinstance(self._reporter, Reporter):
+            self._reporter.reconfigure(replace(settings, pid=os.getpid()))
 
     def _report(self, message: GroupSnapshot | GroupGone | Notice) -> None:
         if isinstance(message, GroupSnapshot):
@@ -252,7 +266,7 @@ class _Run:
 
     def _handle(self, command: ToEngine, answer: Callable[[Result], object]) -> None:
         if not isinstance(command, SendHeartbeat):
-            answer(self._engine.handle(command))
+            self._admission.handle(command, answer)
             return
         before, self._heartbeat_requested = self._heartbeat_requested, (command.id, answer)
         if before is not None:
@@ -275,7 +289,7 @@ class _Run:
     def _send_heartbeat(self) -> None:
         begun = self._loop.time()
         if self._reporter is not None:
-            for heartbeat in self._engine.heartbeats(self._reporter.bad_messages):
+            for heartbeat in self._engine.heartbeats(self._reporter.bad_messages, dict(self._admission.refused)):
                 self._reporter.send(heartbeat)
         # With a thousand groups it takes long, and requests without end are not to keep us busy with it.
         ended = self._loop.time()

@@ -12,10 +12,30 @@ from typing import Generic, TypeVar
 
 from carpsidecar.ipc.messages import MESSAGE_SIZE_MAX, BadMessage, Message, encode, subject
 
+_BUDGET_UNIT = 4096
+_REST_UNTIL = 50.0
+"""What is saved in a rest, so that the rests are few."""
 _READ_LIMIT = 32
 """Messages in a row, before others have their turn."""
 
 _In = TypeVar("_In", bound=Message)
+
+
+class Budget:
+    """How much may be read: `burst` at once, and `per_s` for long. A message costs 1 and its length in 4 kB."""
+
+    def __init__(self, burst: float, per_s: float) -> None:
+        self._burst = burst
+        self._per_s = per_s
+        self._left = burst
+        self._at = float("-inf")
+
+    def spend(self, now: float, size: int) -> float:
+        """How long to rest before the next message is read."""
+        self._left = min(self._burst, self._left + (now - self._at) * self._per_s)
+        self._at = now
+        self._left -= 1 + size / _BUDGET_UNIT
+        return max(0.0, (_REST_UNTIL - self._left) / self._per_s) if self._left < 0 else 0.0
 
 
 class Channel(Generic[_In]):
@@ -26,6 +46,7 @@ class Channel(Generic[_In]):
         received: called with each message.
         lost: called once, with the reason, when the other end is gone; the channel is closed then.
         unsent_max: nothing is read while more than this wait to be sent; None: reading does not depend on it.
+        budget: how much may be read; None: all that comes.
     """
 
     def __init__(
@@ -36,6 +57,7 @@ class Channel(Generic[_In]):
         received: Callable[[_In], object],
         lost: Callable[[str], None],
         unsent_max: int | None = None,
+        budget: Budget | None = None,
     ) -> None:
         self.bad_messages = 0
         """That came and could not be read, or were too long to be sent."""
@@ -45,6 +67,8 @@ class Channel(Generic[_In]):
         self._received = received
         self._lost = lost
         self._unsent_max = unsent_max
+        self._budget = budget
+        self._rests = False
         self._unsent: dict[Hashable, tuple[Message, bytes]] = {}
         self._open = True
         self._paused = True
@@ -74,8 +98,8 @@ class Channel(Generic[_In]):
 
     def resume(self) -> None:
         if self._open and self._paused:
-            self._loop.add_reader(self._connection.fileno(), self._readable)
             self._paused = False
+            self._read_if_drained()
 
     def close(self) -> None:
         if self._open:
@@ -112,7 +136,7 @@ class Channel(Generic[_In]):
         self._read_if_drained()
 
     def _read_if_drained(self) -> None:
-        if self._open and not self._paused and not self._congested:
+        if self._open and not self._paused and not self._congested and not self._rests:
             self._loop.add_reader(self._connection.fileno(), self._readable)
 
     @property
@@ -135,14 +159,26 @@ class Channel(Generic[_In]):
             if not data:
                 self._end("it closed its end")
                 return
+            self._spend(len(data))
             try:
                 message = self._decode(data)
             except BadMessage:
                 self.bad_messages += 1
             else:
                 self._received(message)
-                if not self._open or self._paused:
-                    return
+            if not self._open or self._paused or self._rests:
+                return
+
+    def _spend(self, size: int) -> None:
+        rest_s = 0.0 if self._budget is None else self._budget.spend(self._loop.time(), size)
+        if rest_s > 0:
+            self._rests = True
+            self._loop.remove_reader(self._connection.fileno())
+            self._loop.call_later(rest_s, self._rested)
+
+    def _rested(self) -> None:
+        self._rests = False
+        self._read_if_drained()
 
     def _end(self, why: str) -> None:
         self.close()

@@ -13,7 +13,8 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-VERSION = 1
+from carpsidecar.ipc.settings import VERSION, ReporterSettings
+
 MESSAGE_SIZE_MAX = 1 << 17
 PEERS_MAX = 1024
 HEARD_MAX = 16
@@ -137,6 +138,8 @@ class Heartbeat(Struct, tag_field="type", tag="heartbeat", kw_only=True, frozen=
     counters: dict[str, GroupCounters]
     drops: dict[str, dict[str, int]]
     bad_messages: int
+    refused_commands: dict[str, int] = {}
+    """Of the reporter, that the configuration does not allow, by kind."""
 
 
 class GroupGone(Struct, tag_field="type", tag="gone", kw_only=True, frozen=True):
@@ -162,68 +165,6 @@ class Notice(Struct, tag_field="type", tag="notice", kw_only=True, frozen=True):
     """When; seconds since the epoch."""
 
 
-class Check(Struct, kw_only=True, frozen=True):
-    """A health check of the reporter, which demotes while it fails."""
-
-    name: str
-    kind: Literal["http", "tcp", "command"]
-    target: list[str]
-    """A URL; `host:port`; or a command line, split."""
-    interval_s: float
-    timeout_s: float
-    rise: int
-    """Good results in a row that make it healthy again."""
-    fall: int
-    """Bad results in a row that make it unhealthy."""
-    demotion: int
-    group: str | None = None
-    """The group to demote; None: every group."""
-
-
-class KubernetesSettings(Struct, kw_only=True, frozen=True):
-    """Where this pod is, and what is to be followed and written. Empty means off, or found by itself."""
-
-    kubeconfig: str = ""
-    """A file; empty: the pod's service account."""
-    pod_name: str
-    pod_namespace: str
-    container_name: str = "carpsidecar"
-    """Our own container in the pod, whose readiness does not demote."""
-    node_name: str = ""
-    pod_selector: str = ""
-    """Selects the pods of our own kind on all nodes, in our namespace."""
-    workload_selector: str = ""
-    """Selects the pods of this node that carry the label and the condition too."""
-    workload_namespaces: list[str] = []
-    """Where these are looked for; empty: our namespace."""
-    unready_demotion: int = 0
-    """While another container of our pod, or a workload pod of this node, is not ready."""
-    absent_demotion: int = 0
-    """While no workload pod is on this node, and a ready one on another."""
-    cordon_demotion: int = 0
-    """While our node is cordoned."""
-    advskew_label: str = ""
-    """The node label whose value is the advskew."""
-    check_addresses: bool = False
-    """Whether the groups' addresses are those of a node, a pod or a Service."""
-    discover_peers: bool = False
-    """Send to the host addresses of the pods of our own kind instead of the multicast group."""
-
-
-class ReporterSettings(Struct, tag_field="type", tag="settings", kw_only=True, frozen=True):
-    """What the reporter is to do."""
-
-    version: int = VERSION
-    software: str
-    """Our own version."""
-    log_format: str
-    log_level: str
-    http: str = ""
-    """`address:port` of health, metrics and the page; empty: none."""
-    checks: list[Check] = []
-    kubernetes: KubernetesSettings | None = None
-
-
 class Result(Struct, tag_field="type", tag="result", kw_only=True, frozen=True):
     """What became of a command: each gets exactly one."""
 
@@ -233,7 +174,7 @@ class Result(Struct, tag_field="type", tag="result", kw_only=True, frozen=True):
     outcome: Literal["done", "refused", "superseded"]
     """Superseded: a newer command of the same subject came before this one was handled."""
     reason: str = ""
-    """Why it was refused."""
+    """Why it was refused; or what could not be done of it."""
 
 
 class BaseCommand(Struct, kw_only=True, frozen=True):
@@ -270,6 +211,14 @@ class Promote(BaseCommand, tag_field="type", tag="promote", kw_only=True, frozen
     text: Text = ""
 
 
+class Drain(BaseCommand, tag_field="type", tag="drain", kw_only=True, frozen=True):
+    """Demote by as much as there is, every group or one, also after a restart; with `on` off, no longer."""
+
+    group: str | None = None
+    on: bool = True
+    text: Text = ""
+
+
 class SendHeartbeat(BaseCommand, tag_field="type", tag="beat", kw_only=True, frozen=True):
     """Send a heartbeat now, besides those that come by themselves; the engine limits the rate."""
 
@@ -299,7 +248,7 @@ class SetAdvskew(BaseCommand, tag_field="type", tag="advskew", kw_only=True, fro
 
 Report = ReporterSettings | GroupSnapshot | Heartbeat | GroupGone | Notice
 ToReporter = Report | Result
-GroupCommand = SetDemotion | StepDown | Promote | Withhold | SetPeers | SetAdvskew
+GroupCommand = SetDemotion | StepDown | Promote | Drain | Withhold | SetPeers | SetAdvskew
 """What the groups are to do."""
 ToEngine = GroupCommand | SendHeartbeat
 Message = ToReporter | ToEngine
@@ -322,6 +271,8 @@ def subject(message: Message) -> Hashable | None:
             return Withhold, message.group
         case StepDown() | Promote():
             return Promote, message.group
+        case Drain():
+            return Drain, message.group
         case _:
             return type(message)
 

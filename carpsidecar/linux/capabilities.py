@@ -45,6 +45,23 @@ def forbid_core_dumps() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
+def become(uid: int, gid: int) -> None:
+    """Another user, with no capability and no way to get one.
+
+    Raises:
+        OSError: CAP_SETUID or CAP_SETGID is missing.
+    """
+    import os
+
+    effective, _, _ = _read()
+    if effective >> _NUMBERS["CAP_SETPCAP"] & 1:
+        _shrink_bounding_set(0)
+    os.setgroups([])
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
+    keep_only((), bounding=True)
+
+
 def missing(names: Collection[str]) -> list[str]:
     """Which of these capabilities the process lacks."""
     effective, _permitted, _inheritable = _read()

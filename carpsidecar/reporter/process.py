@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING
 
 from carpsidecar import logs
 from carpsidecar.ipc.channel import Channel
-from carpsidecar.ipc.messages import ReporterSettings, Result, ToReporter, decode_for_reporter
+from carpsidecar.ipc.messages import MESSAGE_SIZE_MAX, BadMessage, Result, ToReporter, decode_for_reporter
+from carpsidecar.ipc.settings import ReporterSettings
 from carpsidecar.logs import in_words, log
 from carpsidecar.reporter.control.commands import Commands
 from carpsidecar.reporter.control.server import ControlServer
 from carpsidecar.reporter.control.status import FreshStatus
 from carpsidecar.reporter.engine import Engine
 from carpsidecar.status.builder import StatusBuilder
-from carpsidecar.status.credentials import peer_of
-from carpsidecar.status.paths import socket_of
 from carpsidecar.status.state import State
 from carpsidecar.status.stats import Stats
 
@@ -33,20 +32,24 @@ LISTEN_AGAIN_S = 2.0
 
 def run(connection: socket.socket) -> int:
     """Report until the engine closes the other end."""
-    return asyncio.run(_run(connection))
-
-
-async def _run(connection: socket.socket) -> int:
-    engine_pid, _ = peer_of(connection)  # which made the socket pair
-    link = _Link(asyncio.get_running_loop(), connection)
+    connection.settimeout(SETTINGS_WITHIN_S)
     try:
-        settings = await asyncio.wait_for(link.settings, SETTINGS_WITHIN_S)
-    except TimeoutError:
+        data, descriptors, _, _ = socket.recv_fds(connection, MESSAGE_SIZE_MAX + 1, 1)
+        settings = decode_for_reporter(data)
+    except (OSError, BadMessage):
         return 1
+    if not isinstance(settings, ReporterSettings):
+        return 1
+    control = socket.socket(fileno=descriptors[0]) if descriptors else None
+    return asyncio.run(_run(connection, settings, control))
+
+
+async def _run(connection: socket.socket, settings: ReporterSettings, control: socket.socket | None) -> int:
     writer = logs.start(settings.log_format, settings.log_level)
     log(INFO, "reporter_started", "the reporter runs", pid=os.getpid())
+    link = _Link(asyncio.get_running_loop(), connection)
     try:
-        await _report(link, settings, engine_pid)
+        await _report(link, settings, control)
     finally:
         link.channel.close()
         writer.close()
@@ -54,25 +57,16 @@ async def _run(connection: socket.socket) -> int:
 
 
 class _Link:
-    """Takes the engine's messages: its settings first, and the rest after `start`, when there is who takes it."""
+    """Takes the engine's messages."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, connection: socket.socket) -> None:
         self.channel = Channel(loop, connection, decode_for_reporter, self._received, self._lost)
         self.engine = Engine(loop, self.channel)
         self.state = State()
-        self.settings: asyncio.Future[ReporterSettings] = loop.create_future()
         self.gone: asyncio.Future[None] = loop.create_future()
-        self.channel.resume()
-
-    def start(self) -> None:
-        self.channel.resume()
 
     def _received(self, message: ToReporter) -> None:
-        if not self.settings.done():
-            if isinstance(message, ReporterSettings):
-                self.settings.set_result(message)
-                self.channel.pause()
-        elif isinstance(message, Result):
+        if isinstance(message, Result):
             self.engine.receive(message)
         else:
             self.state.bad_messages_here = self.channel.bad_messages
@@ -80,11 +74,9 @@ class _Link:
 
     def _lost(self, why: str) -> None:
         self.gone.set_result(None)
-        if not self.settings.done():
-            self.settings.set_exception(TimeoutError(why))
 
 
-async def _report(link: _Link, settings: ReporterSettings, engine_pid: int) -> None:
+async def _report(link: _Link, settings: ReporterSettings, control: socket.socket | None) -> None:
     state, stats, send = link.state, Stats(), link.engine.post
     node = settings.kubernetes.node_name if settings.kubernetes else ""
     async with contextlib.AsyncExitStack() as parts:
@@ -102,7 +94,7 @@ async def _report(link: _Link, settings: ReporterSettings, engine_pid: int) -> N
             parts.push_async_callback(checks.close)
             checks.start()
         cluster = kubernetes.cluster if kubernetes else None
-        builder = StatusBuilder(state, stats, engine_pid, node or socket.gethostname(), cluster)
+        builder = StatusBuilder(state, stats, settings.pid, node or socket.gethostname(), cluster)
         if settings.http:
             from carpsidecar.reporter.http.server import HttpServer
 
@@ -110,11 +102,12 @@ async def _report(link: _Link, settings: ReporterSettings, engine_pid: int) -> N
             parts.push_async_callback(server.close)
             listening = asyncio.create_task(_listen(server, settings.http))
             parts.callback(listening.cancel)
-        status = FreshStatus(state, link.engine, builder)
-        control = ControlServer(socket_of(engine_pid), state, status, Commands(state, link.engine))
-        parts.push_async_callback(control.close)
-        await control.start()
-        link.start()
+        if control is not None:
+            status = FreshStatus(state, link.engine, builder)
+            serving = ControlServer(control, state, status, Commands(state, link.engine))
+            parts.push_async_callback(serving.close)
+            await serving.start()
+        link.channel.resume()
         await link.gone
         if state.successor is None:
             state.engine_gone(time.time())

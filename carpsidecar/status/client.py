@@ -7,8 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from carpsidecar.status import paths
-from carpsidecar.status.credentials import peer_of
+from carpsidecar.ipc import paths
+from carpsidecar.ipc.credentials import peer_of
 from carpsidecar.status.model import Unreachable
 from carpsidecar.status.requests import ANSWER_SIZE_MAX, Answer, Request
 

@@ -8,15 +8,8 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from carpsidecar.ipc.messages import (
-    GroupCounters,
-    GroupGone,
-    GroupSnapshot,
-    Heartbeat,
-    Notice,
-    Report,
-    ReporterSettings,
-)
+from carpsidecar.ipc.messages import GroupCounters, GroupGone, GroupSnapshot, Heartbeat, Notice, Report
+from carpsidecar.ipc.settings import ReporterSettings
 
 ENGINE_SILENT_AFTER_S = 3.0
 _TRANSITIONS_KEPT = 200
@@ -38,6 +31,8 @@ class State:
         self.bad_messages = 0
         """That either side could not read."""
         self.bad_messages_here = 0
+        self.refused_commands: dict[str, int] = {}
+        """By the engine, by kind."""
         self._clock = clock
         self._heard_at: float | None = None
         self._counted_at: dict[str, float] = {}
@@ -95,6 +90,7 @@ class State:
             self._counted_at.update(dict.fromkeys(message.counters, self._heard_at))
             self.drops.update(message.drops)
             self.bad_messages = message.bad_messages + self.bad_messages_here
+            self.refused_commands = message.refused_commands
         elif isinstance(message, ReporterSettings):
             self.successor = message
         elif isinstance(message, Notice):

@@ -1,6 +1,7 @@
 """The page on security: its commands are run, and its tables are those of the code and of the chart."""
 
 import re
+from importlib import import_module
 
 import pytest
 
@@ -16,6 +17,7 @@ from tests.support.manual.tables import names, rows
 __all__ = ["rendered"]  # a fixture
 
 PAGE = "security.md"
+MODULE = "tests.network.process.test_reporter_stranger"
 BLOCKS = claim(f"docs/{PAGE}")
 
 
@@ -54,3 +56,38 @@ def test_every_place_of_the_passphrase_is_listed() -> None:
         for name in names(row["where it is"])
     }
     assert listed == {*PASSPHRASE_FIELDS, "CARP_PASSPHRASE"}
+
+
+PROVEN = {
+    "move the address without end": (MODULE, "test_it_moves_the_address_a_few_times_and_then_once_in_two_seconds"),
+    "fill the log of the engine": (
+        MODULE,
+        "test_however_much_it_sends_the_master_keeps_its_rhythm_and_its_log_short",
+    ),
+    "choose the peers, or the advskew": (MODULE, "test_peers_advskew_and_causes_are_not_its_to_set"),
+    "demote for a cause, or by an amount, or a group that is not configured": (
+        "tests.unit.engine.test_admission",
+        "test_what_is_not_is_refused_with_a_reason",
+    ),
+    "starve the engine, so that it loses its lease": (
+        MODULE,
+        "test_however_much_it_sends_the_master_keeps_its_rhythm_and_its_log_short",
+    ),
+    "read the passphrase, the configuration, the drained groups": (
+        MODULE,
+        "test_it_opens_neither_passphrase_nor_configuration_nor_hook_nor_the_engines_memory",
+    ),
+    "change a command (`on_master` and so on), or what is drained": (
+        MODULE,
+        "test_it_opens_neither_passphrase_nor_configuration_nor_hook_nor_the_engines_memory",
+    ),
+    "stop, kill or trace the engine": (MODULE, "test_it_is_a_user_of_its_own_without_capabilities"),
+}
+"""What a stranger in the reporter can not do, and the test that tries it."""
+
+
+def test_every_no_is_tried_by_a_test() -> None:
+    table = rows(PAGE, "he wants to", "can he?")
+    assert {row["he wants to"] for row in table if row["can he?"] == "no"} == PROVEN.keys()
+    for module, name in PROVEN.values():
+        assert callable(getattr(import_module(module), name))

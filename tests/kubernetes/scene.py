@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from carpsidecar.ipc.messages import GroupSnapshot, Heartbeat, KubernetesSettings, Role, ToEngine
+from carpsidecar.ipc.messages import GroupSnapshot, Heartbeat, Role, ToEngine
+from carpsidecar.ipc.settings import KubernetesSettings
 from carpsidecar.logs import logger
 from carpsidecar.reporter.kubernetes import KubernetesReporter
 from carpsidecar.reporter.kubernetes.client import Timing

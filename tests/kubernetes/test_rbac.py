@@ -4,7 +4,8 @@ from contextlib import suppress
 
 import pytest
 
-from carpsidecar.ipc.messages import KubernetesSettings, SetDemotion
+from carpsidecar.ipc.messages import SetDemotion
+from carpsidecar.ipc.settings import KubernetesSettings
 from carpsidecar.reporter.kubernetes.rbac import Rule, rules, workload_namespaces
 from tests.kubernetes.scene import WORKLOAD, Running, Scene
 from tests.support.waits import wait_until

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from carpsidecar.ipc.messages import KubernetesSettings, ReporterSettings, SetDemotion
+from carpsidecar.ipc.messages import SetDemotion
+from carpsidecar.ipc.settings import KubernetesSettings, ReporterSettings
 from tests.kubernetes.admin import Object
 from tests.kubernetes.scene import WORKLOAD, Running, Scene, annotation_of, condition_of, role_of
 from tests.support.waits import wait_until

@@ -150,8 +150,16 @@ def privileges_of(pid: int) -> dict[str, int]:
 
 
 def reporter_of(engine: Process) -> int:
-    """The process id of the engine's one child."""
-    [child] = Path(f"/proc/{engine.pid}/task/{engine.pid}/children").read_text().split()
+    """The process id of the one child of the reporters' starter."""
+    return child_of(starter_of(engine))
+
+
+def starter_of(engine: Process) -> int:
+    return child_of(engine.pid)
+
+
+def child_of(pid: int) -> int:
+    [child] = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return int(child)
 
 

@@ -1,12 +1,9 @@
 """An operator's commands: sent to the engine, and answered with what became of them in each group."""
 
 import asyncio
-from collections.abc import Callable
-from logging import WARNING
 
 from carpsidecar import drained
-from carpsidecar.ipc.messages import GroupCommand, Promote, SetDemotion, StepDown
-from carpsidecar.logs import in_words, log
+from carpsidecar.ipc.messages import Drain, GroupCommand, Promote, StepDown
 from carpsidecar.reporter.engine import Engine
 from carpsidecar.status.requests import Done, GroupResult, Refused, Request
 from carpsidecar.status.state import State
@@ -66,31 +63,30 @@ class Commands:
         return self._result(name, False, f"is not master: it is {self._role(name)} again")
 
     async def _drain(self, name: str, reason: str) -> GroupResult:
-        # First on the disk: an engine that starts anew at this moment is to find it there.
-        lasting = await self._store(name, "drains until the engine's end only", drained.write, reason)
         was_master = self._role(name) == "master"
         try:
-            await self._request(name, self._demotion(name, drained.DEMOTION, reason))
+            problem = await self._request(name, Drain(group=name, text=reason))
         except NotDone as error:
-            return self._result(name, False, f"{error}{lasting}")
+            return self._result(name, False, str(error))
+        lasting = f"; {problem}" if problem else ""
         if not was_master:
             return self._result(name, True, f"is drained; it is {self._role(name)}{lasting}")
         return self._result(name, True, f"is drained; {await self._successor(name)}{lasting}")
 
     async def _undrain(self, name: str, reason: str) -> GroupResult:
         was_drained = drained.CAUSE in self._state.groups[name].demotions
-        lasting = await self._store(name, "is drained again at the engine's next start", drained.remove)
         try:
-            await self._request(name, self._demotion(name, 0, reason))
+            problem = await self._request(name, Drain(group=name, on=False, text=reason))
         except NotDone as error:
-            return self._result(name, False, f"{error}{lasting}")
+            return self._result(name, False, str(error))
         text = "is not drained any more" if was_drained else "was not drained"
-        return self._result(name, not lasting, text + lasting)
+        return self._result(name, not problem, f"{text}; {problem}" if problem else text)
 
     # What they have in common.
 
-    async def _request(self, name: str, command: GroupCommand) -> None:
-        """
+    async def _request(self, name: str, command: GroupCommand) -> str:
+        """What could not be done of it; empty where all was.
+
         Raises:
             NotDone: it was refused, or there was no result in time.
         """
@@ -102,22 +98,7 @@ class Commands:
             raise NotDone("a newer command came before this one was followed")
         if result.outcome == "refused":
             raise NotDone(result.reason.removeprefix(f"{name} "))
-
-    @staticmethod
-    def _demotion(name: str, amount: int, reason: str) -> SetDemotion:
-        return SetDemotion(cause=drained.CAUSE, amount=amount, group=name, bow_out=amount > 0, text=reason)
-
-    async def _store(self, name: str, otherwise: str, change: Callable[..., None], *arguments: str) -> str:
-        """Change its file, and those of the groups that move with it. What failed; empty where nothing did."""
-        try:
-            for bound in self._bound_to(name):
-                # The disk may hang, and nothing else is to wait for it.
-                await asyncio.to_thread(change, bound, *arguments)
-        except OSError as error:
-            text = f"{drained.folder()} can't be written ({in_words(error)}): it {otherwise}"
-            log(WARNING, "drain_not_kept", text, group=name)
-            return f"; {text}"
-        return ""
+        return result.reason
 
     async def _successor(self, name: str) -> str:
         """Who is master now, where that is heard soon."""
@@ -126,11 +107,6 @@ class Commands:
             return "no other node took over: it is master again"
         master = self._master(name)
         return f"{master} is" if master else "no other master is heard yet"
-
-    def _bound_to(self, name: str) -> list[str]:
-        groups = self._state.groups
-        sync_group = groups[name].sync_group if name in groups else None
-        return [name] if sync_group is None else [g.group for g in groups.values() if g.sync_group == sync_group]
 
     def _role(self, name: str) -> str:
         return self._state.groups[name].role if name in self._state.groups else "gone"

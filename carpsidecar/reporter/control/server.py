@@ -6,19 +6,18 @@ peer's credentials, which the kernel notes at connect(), are only read for the l
 """
 
 import asyncio
-import contextlib
-import os
 import pwd
 import socket
-from logging import ERROR, INFO, WARNING
-from pathlib import Path
+import sys
+from logging import ERROR, INFO
+from typing import Any
 
 import msgspec
 
-from carpsidecar.logs import in_words, log
+from carpsidecar.ipc.credentials import peer_of
+from carpsidecar.logs import log
 from carpsidecar.reporter.control.commands import Commands
 from carpsidecar.reporter.control.status import FreshStatus
-from carpsidecar.status.credentials import peer_of
 from carpsidecar.status.requests import REQUEST_SIZE_MAX, Answer, Refused, Request
 from carpsidecar.status.state import State
 
@@ -26,18 +25,17 @@ CONNECTIONS_MAX = 16
 REQUEST_TIME_S = 2.0
 ANSWER_TIME_S = 5.0
 """For the client to take it."""
-_BACKLOG = 64
-_UMASK = 0o117
-"""Leaves 0660 of a socket."""
+_KEEP_THE_SOCKET: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+"""It is the engine's, for the next reporter too."""
 
 _requests = msgspec.json.Decoder(Request)
 
 
 class ControlServer:
-    """Listens on `path`, in the running loop."""
+    """Serves on a socket that listens, in the running loop."""
 
-    def __init__(self, path: Path, state: State, status: FreshStatus, commands: Commands) -> None:
-        self._path = path
+    def __init__(self, listening: socket.socket, state: State, status: FreshStatus, commands: Commands) -> None:
+        self._listening = listening
         self._groups = state.groups
         self._status = status
         self._commands = commands
@@ -45,45 +43,18 @@ class ControlServer:
         self._serving: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Listen; where that can't be, log it and do without."""
-        try:
-            listening = self._listen()
-        except OSError as error:
-            why = in_words(error)
-            text = f"no control socket at {self._path} ({why}): carpsidecar status and step-down won't work"
-            log(WARNING, "control_failed", text, socket=str(self._path))
-            return
         self._server = await asyncio.start_unix_server(
-            self._connected, sock=listening, limit=REQUEST_SIZE_MAX, backlog=_BACKLOG
+            self._connected, sock=self._listening, limit=REQUEST_SIZE_MAX, **_KEEP_THE_SOCKET
         )
 
     async def close(self) -> None:
         if self._server is None:
             return
         self._server.close()
-        self._path.unlink(missing_ok=True)
         for task in self._serving:
             task.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)
         await self._server.wait_closed()
-
-    def _listen(self) -> socket.socket:
-        """Raises: OSError."""
-        folder = self._path.parent
-        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-        remove_left_over(folder)
-        # One of our name is that of a reporter before us, or of an engine that had our engine's process id.
-        self._path.unlink(missing_ok=True)
-        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
-        before = os.umask(_UMASK)
-        try:
-            listening.bind(str(self._path))
-        except OSError:
-            listening.close()
-            raise
-        finally:
-            os.umask(before)
-        return listening
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -147,42 +118,6 @@ class ControlServer:
                     text = f"{request.type}: {result.text}"
                     log(INFO, "command_failed", text, command=request.type, group=result.group, uid=uid)
         return answer
-
-
-def remove_left_over(folder: Path) -> None:
-    """Remove the sockets of engines that are gone.
-
-    Only where no such process is there and nobody listens: one that is there may just be starting its reporter, and
-    one that listens may be in another process namespace.
-
-    Raises:
-        OSError: the folder can't be read.
-    """
-    for path in folder.glob("*.sock"):
-        if path.stem.isdecimal() and not _is_process(int(path.stem)) and not _listens(path):
-            with contextlib.suppress(OSError):
-                path.unlink()
-
-
-def _is_process(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _listens(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as client:
-        try:
-            client.connect(str(path))
-        except ConnectionRefusedError:
-            return False
-        except OSError:
-            return True
-        return True
 
 
 async def _send(writer: asyncio.StreamWriter, answer: Answer) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import h11
 
 from carpsidecar import __version__
-from carpsidecar.ipc.messages import Check
+from carpsidecar.ipc.settings import Check
 from carpsidecar.reporter.health.command import Command
 from carpsidecar.reporter.health.lookup import Lookup
 

@@ -9,7 +9,8 @@ import random
 from collections.abc import Callable, Sequence
 from logging import DEBUG, ERROR, INFO, WARNING
 
-from carpsidecar.ipc.messages import Check, SetDemotion, ToEngine
+from carpsidecar.ipc.messages import SetDemotion, ToEngine
+from carpsidecar.ipc.settings import Check
 from carpsidecar.logs import log
 from carpsidecar.reporter.health.attempt import Attempt, attempt_for
 from carpsidecar.status.stats import CheckStats

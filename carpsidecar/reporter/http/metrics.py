@@ -13,12 +13,13 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
 from carpsidecar import __version__
-from carpsidecar.ipc.messages import GroupCounters, Role
+from carpsidecar.ipc.messages import GroupCommand, GroupCounters, Role
 from carpsidecar.status.state import State
 from carpsidecar.status.stats import ApiFailure, ApiResource, ApiStats, CheckOutcome, CheckStats, Stats
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
+_COMMANDS = tuple(str(command.__struct_config__.tag) for command in get_args(GroupCommand))
 _HOOK_RESULTS = ("ok", "failed", "timeout", "skipped")
 
 _Values = Iterable[tuple[tuple[str, ...], float]]
@@ -85,6 +86,12 @@ class Metrics(Collector):
             "Messages between engine and reporter that could not be read.",
             (),
             [((), self._state.bad_messages)],
+        )
+        yield _counter(
+            "carp_refused_commands",
+            "Commands of the reporter that the configuration does not allow, by kind.",
+            ("command",),
+            [((kind,), self._state.refused_commands.get(kind, 0)) for kind in _COMMANDS],
         )
 
     def _groups(self) -> Iterator[Metric]:

@@ -8,10 +8,13 @@ from importlib.resources import files
 
 from carpsidecar.reporter.http.answer import HTML, Answer
 
+_HTML = (files(__package__) / "page.html").read_bytes()
+"""Read while this process still may: its user may not be let into the folder."""
+
 
 def page() -> Answer:
     """Its content policy names the file's own script and style by their digests, and lets in nothing else."""
-    html = (files(__package__) / "page.html").read_bytes()
+    html = _HTML
     policy = "; ".join(
         (
             "default-src 'none'",

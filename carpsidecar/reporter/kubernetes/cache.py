@@ -6,7 +6,8 @@ Whoever reads or changes it holds its lock, and nobody holds that while he waits
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from carpsidecar.ipc.messages import GroupSnapshot, KubernetesSettings, ReporterSettings
+from carpsidecar.ipc.messages import GroupSnapshot
+from carpsidecar.ipc.settings import KubernetesSettings, ReporterSettings
 from carpsidecar.reporter.kubernetes.objects import ROLE_LABEL, Node, Pod
 from carpsidecar.reporter.kubernetes.pod_status import suffixes
 

@@ -10,16 +10,8 @@ from logging import INFO, WARNING
 from pathlib import Path
 from typing import Any
 
-from carpsidecar.ipc.messages import (
-    GroupGone,
-    GroupSnapshot,
-    Heartbeat,
-    KubernetesSettings,
-    Notice,
-    ReporterSettings,
-    ToEngine,
-    ToReporter,
-)
+from carpsidecar.ipc.messages import GroupGone, GroupSnapshot, Heartbeat, Notice, ToEngine, ToReporter
+from carpsidecar.ipc.settings import KubernetesSettings, ReporterSettings
 from carpsidecar.logs import log
 from carpsidecar.reporter.kubernetes import informers, rbac
 from carpsidecar.reporter.kubernetes.address_check import AddressCheck

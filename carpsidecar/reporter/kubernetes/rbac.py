@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from carpsidecar.ipc.messages import KubernetesSettings
+from carpsidecar.ipc.settings import KubernetesSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable
 from logging import INFO, WARNING
 
-from carpsidecar.ipc.messages import GroupSnapshot, KubernetesSettings
+from carpsidecar.ipc.messages import GroupSnapshot
+from carpsidecar.ipc.settings import KubernetesSettings
 from carpsidecar.logs import log
 from carpsidecar.reporter.kubernetes.cache import Cache, Key, PodStore
 from carpsidecar.reporter.kubernetes.client import Api, ApiError, Timing

@@ -170,7 +170,7 @@ def test_the_next_start_cleans_up_after_one_that_was_killed(node: Node, tmp_path
     engine.kill()
     ended = ask(node, "status")
     assert ended.returncode == 1
-    assert "nobody listens there any more" in ended.stderr
+    assert "no process listens there any more" in ended.stderr
     another = start_master(node, Configuration(tmp_path, group()))
     wait_until_told(node, lambda group: group["role"] == "master")
     sockets = Path(node.environment["RUNTIME_DIRECTORY"]).iterdir()

@@ -22,6 +22,10 @@ from carpsidecar.lab.node import Node
 from tests.support.daemon import Configuration, piped
 from tests.support.waits import SOON_S
 
+POD = ("--kubernetes", "--pod-name", "carp-1", "--pod-namespace", "carp", "--pod-selector", "app=carp")
+DEMOTES = (*POD, "--node-name", "n1", "--unready-demotion", "240", "--cordon-demotion", "240")
+"""What lets a reporter demote for the causes drain, terminating, unready and cordon."""
+
 _Message = TypeVar("_Message", bound=ToReporter)
 
 

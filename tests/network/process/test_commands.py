@@ -8,18 +8,18 @@ import pytest
 
 from carpsidecar.ipc.messages import GroupSnapshot, Notice, SetAdvskew, SetDemotion, SetPeers
 from carpsidecar.lab.node import Node
-from tests.network.process.consumer import consume
+from tests.network.process.consumer import POD, consume
 from tests.support.daemon import GROUP, Configuration, group, start, start_master
 from tests.support.tap import Tap, advertises
 from tests.support.waits import SOON_S
 
 pytestmark = pytest.mark.network
 
-POD = ("--kubernetes", "--pod-name", "carp-1", "--pod-namespace", "carp", "--pod-selector", "app=carp")
+LABEL = ("--node-name", "n1", "--advskew-label", "carp/advskew")
 
 
 def test_an_advskew_that_is_asked_for_replaces_the_configured_one(node: Node, tap: Tap, tmp_path: Path) -> None:
-    with consume(node, Configuration(tmp_path, group(advskew=30))) as consumer:
+    with consume(node, Configuration(tmp_path, group(advskew=30)), *POD, *LABEL) as consumer:
         consumer.wait_for_role("master")
         before = tap.mark()
         consumer.ask(SetAdvskew(advskew=20))
@@ -43,7 +43,8 @@ def test_peers_that_are_given_are_sent_to_alone(node: Node, peer: Node, tap: Tap
         return socket.inet_ntoa(frame[30:34])
 
     configuration = Configuration(tmp_path, group())
-    with consume(node, configuration) as consumer:
+    with consume(node, configuration, *POD, "--discover-peers") as consumer:
+        consumer.ask(SetPeers(peers=[]))
         consumer.wait_for_role("master")
         assert destination(tap.wait_for_more(1, 100, SOON_S)[0].data) == "224.0.0.18"
         before = tap.mark()
@@ -92,7 +93,8 @@ def test_who_uses_another_passphrase_and_who_claims_the_address_is_reported(
 
 
 def test_what_a_reporter_with_other_settings_asked_for_is_forgotten(node: Node, tmp_path: Path) -> None:
-    configuration = Configuration(tmp_path, group())
+    web = {"name": "web", "tcp": "127.0.0.1:80", "demotion": 100}
+    configuration = Configuration(tmp_path, group(), beside={"checks": [web]})
     with consume(node, configuration) as consumer:
         consumer.ask(SetDemotion(cause="check:web", amount=100))
         consumer.wait_for(GroupSnapshot, lambda snapshot: bool(snapshot.demotions))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from carpsidecar.ipc.messages import GroupSnapshot, SetDemotion
+from carpsidecar.ipc.messages import Drain, GroupSnapshot, SetDemotion
 from carpsidecar.lab.holders import HolderWatch
 from carpsidecar.lab.node import Node
 from tests.network.process.consumer import consume
@@ -16,7 +16,7 @@ from tests.support.waits import SOON_S
 pytestmark = pytest.mark.network
 
 PREFERRED = {"advskew": 20, "preempt": True}
-UNDRAIN = SetDemotion(cause="operator", amount=0)
+UNDRAIN = Drain(on=False)
 
 
 @pytest.fixture
@@ -32,8 +32,8 @@ def drained_file(node: Node, name: str = GROUP) -> Path:
     return folder / name
 
 
-def drain(text: str) -> SetDemotion:
-    return SetDemotion(cause="operator", amount=240, bow_out=True, text=text)
+def drain(text: str) -> Drain:
+    return Drain(text=text)
 
 
 def test_a_drained_node_that_starts_again_never_holds_the_address(
@@ -49,7 +49,7 @@ def test_a_drained_node_that_starts_again_never_holds_the_address(
         assert (backup.reason, backup.demotion_texts) == ("demoted: kernel update", {"operator": "kernel update"})
         watch.wait_until(lambda holders: holders == {"peer"}, SOON_S, "peer alone")
         assert consumer.stop() == 0
-    drained_file(node).write_text("kernel update\n")
+    assert drained_file(node).read_text() == "kernel update\n"
     changes = len(watch.changes)
     for end in (signal.SIGTERM, signal.SIGKILL):
         with consume(node, preferred) as consumer:
@@ -88,12 +88,12 @@ def test_where_nobody_else_lives_a_drained_node_serves(node: Node, tmp_path: Pat
 
 
 def test_a_reload_takes_no_drain_back_and_finds_those_of_new_groups(node: Node, tmp_path: Path) -> None:
-    configuration = Configuration(tmp_path, group())
+    web = {"name": "web", "tcp": "127.0.0.1:80", "demotion": 1}
+    configuration = Configuration(tmp_path, group(), beside={"checks": [web]})
     with consume(node, configuration) as consumer:
         consumer.ask(drain("one"))
         consumer.ask(SetDemotion(cause="check:web", amount=1))
         consumer.wait_for(GroupSnapshot, lambda snapshot: len(snapshot.demotions) == 2)
-        consumer.ask(SetDemotion(cause="operator", amount=0, group="vhid-101"))
         drained_file(node, "vhid-101").write_text("two\n")
         configuration.beside["http"] = "127.0.0.1:9112"
         configuration.groups.append(group(101))

@@ -20,7 +20,7 @@ from carpsidecar.ipc.messages import (
     encode,
 )
 from carpsidecar.lab.node import Node
-from tests.network.process.consumer import consume
+from tests.network.process.consumer import DEMOTES, consume
 from tests.support.daemon import (
     GROUP,
     LATE_S,
@@ -104,16 +104,16 @@ def test_each_second_a_heartbeat_counts_what_was_done(node: Node, tap: Tap, tmp_
 
 
 def test_a_demotion_is_advertised_and_taken_back(node: Node, tap: Tap, tmp_path: Path) -> None:
-    with consume(node, Configuration(tmp_path, group())) as consumer:
+    with consume(node, Configuration(tmp_path, group()), *DEMOTES) as consumer:
         consumer.wait_for_role("master")
         consumer.ask(SetDemotion(cause="drain", amount=10))
-        consumer.ask(SetDemotion(cause="load", amount=20, group=GROUP))
-        consumer.ask(SetDemotion(cause="load", amount=99, group="another one"))
+        consumer.ask(SetDemotion(cause="unready", amount=20, group=GROUP))
+        consumer.ask(SetDemotion(cause="unready", amount=99, group="another one"))
         demoted = consumer.wait_for(GroupSnapshot, lambda snapshot: len(snapshot.demotions) == 2)
-        assert demoted.demotions == {"drain": 10, "load": 20}
+        assert demoted.demotions == {"drain": 10, "unready": 20}
         assert (demoted.role, demoted.advskew, demoted.advskew_advertised) == ("master", 16, 46)
         heard = tap.wait_for(advertises(advskew=46), SOON_S)
-        for cause in ("drain", "load"):
+        for cause in ("drain", "unready"):
             consumer.ask(SetDemotion(cause=cause, amount=0))
         consumer.wait_for(GroupSnapshot, lambda snapshot: snapshot.advskew_advertised == 16)
         tap.wait_for(advertises(advskew=16), SOON_S, heard.number)
@@ -121,7 +121,7 @@ def test_a_demotion_is_advertised_and_taken_back(node: Node, tap: Tap, tmp_path:
 
 def test_a_demotion_holds_over_a_reload_and_for_groups_that_come_later(node: Node, tmp_path: Path) -> None:
     configuration = Configuration(tmp_path, group())
-    with consume(node, configuration) as consumer:
+    with consume(node, configuration, *DEMOTES) as consumer:
         consumer.ask(SetDemotion(cause="drain", amount=10))
         consumer.wait_for(GroupSnapshot, lambda snapshot: snapshot.demotions == {"drain": 10})
         configuration.groups = [group(101)]
@@ -132,7 +132,7 @@ def test_a_demotion_holds_over_a_reload_and_for_groups_that_come_later(node: Nod
 
 
 def test_a_demotion_with_bow_out_and_a_step_down_hand_over_at_once(node: Node, peer: Node, tmp_path: Path) -> None:
-    with consume(node, Configuration(tmp_path, group(preempt=True))) as consumer:
+    with consume(node, Configuration(tmp_path, group(preempt=True)), *DEMOTES) as consumer:
         consumer.wait_for_role("master")
         other = start(peer, Configuration(tmp_path, group(advskew=60)))
         other.wait_for("became backup", SOON_S)
@@ -190,7 +190,7 @@ def test_a_heartbeat_tells_who_is_heard(node: Node, peer: Node, tmp_path: Path) 
 
 
 def test_a_bad_message_is_dropped_and_counted(node: Node, tap: Tap, tmp_path: Path) -> None:
-    command = json.loads(encode(SetDemotion(cause="x", amount=1)))
+    command = json.loads(encode(SetDemotion(cause="drain", amount=1)))
     bad = [
         b"garbage",
         b"\xff" * 100,
@@ -219,18 +219,18 @@ def test_a_reporter_that_stops_reading_costs_nothing_and_gets_the_newest_afterwa
     node: Node, tap: Tap, tmp_path: Path
 ) -> None:
     vhids = range(100, 105)
-    with consume(node, Configuration(tmp_path, *(group(vhid) for vhid in vhids))) as consumer:
+    with consume(node, Configuration(tmp_path, *(group(vhid) for vhid in vhids)), *DEMOTES) as consumer:
         for vhid in vhids:
             consumer.wait_for_role("master", f"vhid-{vhid}")
         delay = Delay(consumer.engine)
         for number in range(1, 1501):
-            consumer.ask(SetDemotion(cause="x", amount=1 + number % 7))
-        consumer.ask(SetDemotion(cause="x", amount=99, group=None))
+            consumer.ask(SetDemotion(cause="drain", amount=1 + number % 7))
+        consumer.ask(SetDemotion(cause="drain", amount=99, group=None))
         tap.wait_for(advertises(advskew=115), SOON_S)
         tap.wait_for_more(3, 104, SOON_S)
         expect_no_gap(tap, delay, 104, late_s=2 * LATE_S)
         newest: dict[str, GroupSnapshot] = {}
-        while len(newest) < 5 or any(s.demotions != {"x": 99} for s in newest.values()):
+        while len(newest) < 5 or any(s.demotions != {"drain": 99} for s in newest.values()):
             message = consumer.receive()
             if isinstance(message, GroupSnapshot):
                 newest[message.group] = message
@@ -246,7 +246,7 @@ def test_a_reporter_that_goes_does_not_disturb_the_engine(node: Node, tap: Tap, 
             consumer.connection.shutdown(socket.SHUT_RDWR)
         else:
             if end == "closed with words unread":
-                consumer.ask(SetDemotion(cause="x", amount=1))
+                consumer.ask(SetDemotion(cause="drain", amount=1))
             consumer.connection.close()
         tap.wait_for_more(10, 100, SOON_S)
         assert holds(node)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from carpsidecar.ipc.messages import GroupSnapshot, Heartbeat, Promote, Result, SetDemotion, StepDown
+from carpsidecar.ipc.messages import Drain, GroupSnapshot, Heartbeat, Promote, Result, StepDown
 from carpsidecar.lab.holders import HolderWatch
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
@@ -140,11 +140,11 @@ def test_what_can_not_be_promoted_is_refused_and_moves_nothing(node: Node, peer:
     with consume(node, Configuration(tmp_path, group(advskew=90))) as consumer:
         consumer.wait_for(GroupSnapshot, lambda snapshot: snapshot.master == str(peer.address))
         seen = other.log_size
-        consumer.ask(SetDemotion(cause="operator", amount=240, text="kernel update"))
+        consumer.ask(Drain(text="kernel update"))
         consumer.ask(Promote())
         refused = consumer.wait_for(Result, lambda result: result.outcome == "refused")
         assert refused.reason == f"{GROUP} can't be promoted: it is demoted by operator: take that back first"
-        consumer.ask(SetDemotion(cause="operator", amount=0))
+        consumer.ask(Drain(on=False))
         node.pull_cable()
         consumer.wait_for_role("fault")
         consumer.ask(Promote())
@@ -170,8 +170,9 @@ def test_groups_that_are_bound_together_are_promoted_together(node: Node, peer: 
     faster = Configuration(tmp_path, *({**one, "advskew": 40} for one in groups))
     start_master(peer, faster)
     with consume(node, Configuration(tmp_path, *({**one, "advskew": 90} for one in groups))) as consumer:
-        for name in ("vhid-100", "vhid-101"):
-            consumer.wait_for(GroupSnapshot, lambda s, name=name: s.group == name and s.master is not None)  # type: ignore[misc]
+        following: set[str] = set()
+        while following < {"vhid-100", "vhid-101"}:
+            following.add(consumer.wait_for(GroupSnapshot, lambda snapshot: snapshot.master is not None).group)
         consumer.ask(Promote(group="vhid-101", text="test"))
         masters: set[str] = set()
         while masters < {"vhid-100", "vhid-101"}:

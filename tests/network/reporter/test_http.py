@@ -13,6 +13,7 @@ from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
 from tests.support.daemon import Configuration, expect_no_gap, group, start, start_master
 from tests.support.tap import Tap
+from tests.support.unprivileged import open_to_others
 from tests.support.waits import SOON_S, Delay, wait_until
 from tests.unit.reporter.http.serving import Client, Reply
 
@@ -129,6 +130,7 @@ def test_a_check_that_fails_moves_the_address_and_one_that_passes_lets_it_back(
 ) -> None:
     service = tmp_path / "service"
     service.touch()
+    open_to_others(tmp_path)  # the reporter is a user of its own
     check = {"name": "service", "command": ["test", "-e", str(service)], "interval_s": 0.1, "fall": 2, "rise": 1}
     ours = Configuration(tmp_path, group(preempt=True), beside={"checks": [check]})
     engine = start_master(node, ours)

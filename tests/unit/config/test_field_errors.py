@@ -51,6 +51,7 @@ MISFITS = {
 TAKES_ANY_TEXT = {
     "passphrase",
     "kubeconfig",
+    "reporter_socket",
     "pod_name",
     "pod_namespace",
     "node_name",

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from carpsidecar.config.sources import Config, load
-from carpsidecar.ipc.messages import Check, KubernetesSettings
+from carpsidecar.ipc.settings import Check, KubernetesSettings
 from tests.unit.config.conftest import Refusal, WriteFile
 
 LEAST = {"vip": "192.0.2.100", "vhid": "42", "passphrase": "secret"}

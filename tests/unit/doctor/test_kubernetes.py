@@ -17,7 +17,7 @@ from carpsidecar.config.sources import load
 from carpsidecar.doctor.findings import Finding
 from carpsidecar.doctor.kubernetes import cluster
 from carpsidecar.doctor.machine import Daemon, Machine, Subject
-from carpsidecar.ipc.messages import KubernetesSettings
+from carpsidecar.ipc.settings import KubernetesSettings
 from carpsidecar.linux.netlink import Netlink
 from carpsidecar.reporter.kubernetes.rbac import rules
 

@@ -1,14 +1,15 @@
 """What the reporter commands: a demotion for each of its causes, and for no more of them than are sound."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import cast
 
 import pytest
 
 from carpsidecar.engine import commands as module
 from carpsidecar.engine.commands import Commands
+from carpsidecar.engine.drain_files import DrainFiles
 from carpsidecar.engine.group import Group
-from carpsidecar.ipc.messages import Promote, Result, SetDemotion, StepDown, Withhold
+from carpsidecar.ipc.messages import Drain, GroupCommand, Promote, Result, SetDemotion, StepDown, Withhold
 from tests.support.logs import Logged
 from tests.unit.engine.loops import group_config
 
@@ -32,16 +33,35 @@ class FakeGroup:
         """No matter here."""
 
 
+class FakeFiles:
+    """Where drains are stored."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, str | None] = {}
+
+    def store(self, groups: Collection[str], text: str | None, done: Callable[[str], None]) -> None:
+        self.stored.update(dict.fromkeys(groups, text))
+        done("the disk is full" if text == "full" else "")
+
+
+def handle(commands: Commands, command: GroupCommand) -> Result:
+    """Its one result."""
+    results: list[Result] = []
+    commands.handle(command, results.append)
+    [result] = results
+    return result
+
+
 class CommandsBench:
     def __init__(self) -> None:
         self.group = FakeGroup()
-        self.commands = Commands(self._bound_to)
+        self.commands = Commands(self._bound_to, cast(DrainFiles, FakeFiles()))
 
     def _bound_to(self, name: str | None) -> Collection[Group]:
         return [cast(Group, self.group)]
 
     def demote(self, cause: object, amount: int = 1) -> None:
-        self.commands.handle(SetDemotion(cause=str(cause), amount=amount))
+        handle(self.commands, SetDemotion(cause=str(cause), amount=amount))
 
     @property
     def of_a_new_group(self) -> dict[str, int]:
@@ -60,7 +80,7 @@ def bench() -> CommandsBench:
 
 
 def test_one_cause_more_than_can_be_kept_is_refused_with_the_reason(bench: CommandsBench, logged: Logged) -> None:
-    result = bench.commands.handle(SetDemotion(id=7, cause="one more", amount=1))
+    result = handle(bench.commands, SetDemotion(id=7, cause="one more", amount=1))
     assert result == Result(id=7, outcome="refused", reason=logged.lines[0])
     assert "one more" not in bench.group.demotions
     assert len(bench.of_a_new_group) == module._CAUSES_MAX
@@ -73,7 +93,7 @@ def test_of_several_commands_for_one_cause_the_newest_counts_whichever_group_it_
     def bound_to(name: str | None) -> Collection[Group]:
         return [cast(Group, group) for group in groups if name in (None, group.config.name)]
 
-    commands = Commands(bound_to)
+    commands = Commands(bound_to, cast(DrainFiles, FakeFiles()))
 
     def of_new_groups() -> list[dict[str, int]]:
         groups[:] = [FakeGroup("web"), FakeGroup("lan")]
@@ -81,20 +101,20 @@ def test_of_several_commands_for_one_cause_the_newest_counts_whichever_group_it_
             commands.apply_to(cast(Group, group))
         return [{cause: amount for cause, amount in group.demotions.items() if amount} for group in groups]
 
-    commands.handle(SetDemotion(cause="operator", amount=240))
-    commands.handle(SetDemotion(cause="operator", amount=0, group="web"))
+    handle(commands, SetDemotion(cause="operator", amount=240))
+    handle(commands, SetDemotion(cause="operator", amount=0, group="web"))
     assert of_new_groups() == [{}, {"operator": 240}]
-    commands.handle(SetDemotion(cause="operator", amount=0))
+    handle(commands, SetDemotion(cause="operator", amount=0))
     assert of_new_groups() == [{}, {}]
-    commands.handle(SetDemotion(cause="operator", amount=240, group="web"))
+    handle(commands, SetDemotion(cause="operator", amount=240, group="web"))
     assert of_new_groups() == [{"operator": 240}, {}]
-    commands.handle(SetDemotion(cause="operator", amount=0))
+    handle(commands, SetDemotion(cause="operator", amount=0))
     assert of_new_groups() == [{}, {}]
 
 
 def test_what_an_operator_asked_for_outlasts_the_reporter_that_passed_it_on(bench: CommandsBench) -> None:
     bench.demote(7, amount=0)
-    bench.demote("operator", amount=240)
+    handle(bench.commands, Drain(text="kernel update"))
     bench.commands.forget()
     assert {cause for cause, amount in bench.group.demotions.items() if amount} == {"operator"}
     assert bench.of_a_new_group == {"operator": 240}
@@ -102,9 +122,9 @@ def test_what_an_operator_asked_for_outlasts_the_reporter_that_passed_it_on(benc
 
 def test_a_group_of_its_own_has_room_for_its_own_causes(bench: CommandsBench, logged: Logged) -> None:
     for number in range(module._CAUSES_MAX):
-        bench.commands.handle(SetDemotion(cause=f"of web {number}", amount=1, group="web"))
+        handle(bench.commands, SetDemotion(cause=f"of web {number}", amount=1, group="web"))
     assert len(bench.of_a_new_group) == 2 * module._CAUSES_MAX
-    bench.commands.handle(SetDemotion(cause="one more", amount=1, group="web"))
+    handle(bench.commands, SetDemotion(cause="one more", amount=1, group="web"))
     assert len(logged.lines) == 1
 
 
@@ -119,19 +139,31 @@ def test_those_that_are_kept_can_still_change_and_end(bench: CommandsBench, logg
 
 
 def test_a_command_to_a_group_that_there_is_not_is_refused() -> None:
-    commands = Commands(lambda name: [])
+    commands = Commands(lambda name: [], cast(DrainFiles, FakeFiles()))
     for command in (StepDown(id=7, group="nope"), Promote(id=7, group="nope")):
-        result = commands.handle(command)
+        result = handle(commands, command)
         assert result == Result(id=7, outcome="refused", reason="there is no such group here")
 
 
 def test_a_command_that_is_followed_is_done() -> None:
-    assert CommandsBench().commands.handle(SetDemotion(id=5, cause="x", amount=1)) == Result(id=5, outcome="done")
+    assert handle(CommandsBench().commands, SetDemotion(id=5, cause="x", amount=1)) == Result(id=5, outcome="done")
+
+
+def test_a_drain_demotes_and_is_stored_for_all_that_move_with_the_group() -> None:
+    groups = [FakeGroup("web"), FakeGroup("lan")]
+    files = FakeFiles()
+    commands = Commands(lambda name: [cast(Group, group) for group in groups], cast(DrainFiles, files))
+    assert handle(commands, Drain(id=3, group="web", text="cable")) == Result(id=3, outcome="done")
+    assert [group.demotions for group in groups] == [{"operator": 240}] * 2
+    assert files.stored == {"web": "cable", "lan": "cable"}
+    assert handle(commands, Drain(group="web", text="full")).reason == "the disk is full"
+    handle(commands, Drain(group="web", on=False))
+    assert (files.stored, groups[1].demotions) == ({"web": None, "lan": None}, {"operator": 0})
 
 
 def test_a_group_is_withheld_also_when_it_comes_later_and_until_another_reporter_comes() -> None:
     bench = CommandsBench()
-    assert bench.commands.handle(Withhold(id=1, group="web", role="backup", text="for a test")).outcome == "done"
+    assert handle(bench.commands, Withhold(id=1, group="web", role="backup", text="for a test")).outcome == "done"
     assert bench.group.withheld == [("backup", "for a test")]
     bench.group = FakeGroup()
     bench.commands.apply_to(cast(Group, bench.group))
@@ -143,6 +175,6 @@ def test_a_group_is_withheld_also_when_it_comes_later_and_until_another_reporter
 def test_a_master_is_not_withheld() -> None:
     bench = CommandsBench()
     bench.group.is_master = True
-    result = bench.commands.handle(Withhold(id=1, group="web", text="for a test"))
+    result = handle(bench.commands, Withhold(id=1, group="web", text="for a test"))
     assert result == Result(id=1, outcome="refused", reason="it is master, and goes on")
     assert bench.group.withheld == []

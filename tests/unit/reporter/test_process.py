@@ -1,6 +1,5 @@
 """The reporter's process, with a Kubernetes reporter that only notes what it finds at its end."""
 
-import asyncio
 import socket
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,8 @@ from typing import Any
 import pytest
 
 from carpsidecar import logs
-from carpsidecar.ipc.messages import KubernetesSettings, ReporterSettings, encode
+from carpsidecar.ipc.messages import encode
+from carpsidecar.ipc.settings import KubernetesSettings, ReporterSettings
 from carpsidecar.reporter import process
 from carpsidecar.status.model import PodView
 from carpsidecar.status.state import State
@@ -53,7 +53,7 @@ def role_at_the_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
         with ours:
             for message in (SETTINGS, *messages):
                 ours.send(encode(message))
-        assert asyncio.run(process._run(theirs)) == 0
+        assert process.run(theirs) == 0
         return ended
 
     return run

@@ -10,14 +10,15 @@ from typing import Any, cast
 
 from msgspec.structs import replace
 
+from carpsidecar.engine.control_socket import ControlSocket
 from carpsidecar.ipc.messages import (
+    Drain,
     GroupSnapshot,
     Heartbeat,
     PeerHeard,
     Promote,
     Result,
     SendHeartbeat,
-    SetDemotion,
     StepDown,
     ToEngine,
 )
@@ -47,13 +48,15 @@ def backup(name: str = "web", **fields: Any) -> GroupSnapshot:
 
 
 class FakeEngine:
-    """Does at once what it is asked. `deaf`: it does nothing; `refuses`: why it does not promote."""
+    """Does at once what it is asked. `deaf`: it does nothing; `refuses`: why it does not promote;
+    `not_stored`: why a drain is not."""
 
     def __init__(self, state: State) -> None:
         self.state = state
         self.asked: list[ToEngine] = []
         self.deaf = False
         self.refuses = ""
+        self.not_stored = ""
         self.lease_left_s: float | None = None
         self.peers: dict[str, PeerHeard] = {}
 
@@ -85,11 +88,12 @@ class FakeEngine:
                 if self.refuses:
                     return Result(id=command.id, outcome="refused", reason=self.refuses)
                 self._change(command.group, role="master", master=OURS, reason=f"promoted: {command.text}")
-            case SetDemotion():
-                demotions = {command.cause: command.amount} if command.amount else {}
-                self._change(command.group, demotions=demotions, demotion_texts={command.cause: command.text})
-                if command.bow_out and self._of(command.group).role == "master":
+            case Drain():
+                demotions = {"operator": 240} if command.on else {}
+                self._change(command.group, demotions=demotions, demotion_texts={"operator": command.text})
+                if command.on and self._of(command.group).role == "master":
                     self._change(command.group, role="backup", master=OTHER)
+                return Result(id=command.id, outcome="done", reason=self.not_stored)
         return Result(id=command.id, outcome="done")
 
     def _of(self, group: str | None) -> GroupSnapshot:
@@ -135,9 +139,12 @@ async def served(folder: Path, *groups: GroupSnapshot) -> AsyncIterator[Served]:
     path = folder / "run" / f"{PID}.sock"
     as_engine = cast(Engine, engine)
     status = FreshStatus(state, as_engine, StatusBuilder(state, Stats(), PID, "n1"))
-    server = ControlServer(path, state, status, Commands(state, as_engine))
+    control = ControlSocket(path)
+    assert control.listening is not None
+    server = ControlServer(control.listening, state, status, Commands(state, as_engine))
     await server.start()
     try:
         yield Served(path, server, engine)
     finally:
         await server.close()
+        control.close()

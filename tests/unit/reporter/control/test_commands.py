@@ -5,10 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
-from carpsidecar import drained
-from carpsidecar.ipc.messages import Promote, SetDemotion, StepDown
+from carpsidecar.ipc.messages import Drain, Promote, StepDown
 from carpsidecar.reporter.control import commands
 from tests.unit.reporter.control.fake_engine import OTHER, OURS, Served, backup, served
 
@@ -67,65 +65,36 @@ def test_a_promotion_that_is_refused_says_why(tmp_path: Path) -> None:
     ]
 
 
-def test_a_drain_is_on_the_disk_and_undrain_takes_it_off(tmp_path: Path) -> None:
+def test_a_drain_and_its_end(tmp_path: Path) -> None:
     async def run() -> None:
         async with served(tmp_path, MASTER) as control:
             answer = await control.ask(type="drain", group="web", reason="kernel update")
             assert answer["results"] == [{"group": "web", "done": True, "text": f"is drained; {OTHER} is"}]
-            assert drained.reason("web") == "kernel update"
-            [asked] = control.engine.asked
-            assert asked == SetDemotion(
-                cause="operator", amount=240, group="web", bow_out=True, text="kernel update"
-            )
+            assert control.engine.asked == [Drain(group="web", text="kernel update")]
             answer = await control.ask(type="undrain", group="web")
             assert answer["results"] == [{"group": "web", "done": True, "text": "is not drained any more"}]
-            assert drained.reason("web") is None
             answer = await control.ask(type="undrain", group="web")
             assert answer["results"] == [{"group": "web", "done": True, "text": "was not drained"}]
 
     asyncio.run(run())
 
 
-def test_groups_that_move_together_are_drained_together_on_the_disk_too(tmp_path: Path) -> None:
-    bound, apart = (
-        replace(MASTER, group="lan", sync_group="pair"),
-        replace(MASTER, group="other", sync_group="else"),
-    )
-
-    async def run() -> None:
-        async with served(tmp_path, replace(MASTER, sync_group="pair"), bound, apart) as control:
-            await control.ask(type="drain", group="web", reason="kernel update")
-            assert [drained.reason(group) for group in ("web", "lan", "other")] == ["kernel update"] * 2 + [None]
-            await control.ask(type="undrain", group="lan")
-            assert [drained.reason(group) for group in ("web", "lan")] == [None, None]
-
-    asyncio.run(run())
-
-
-def test_a_drain_that_can_not_be_kept_is_done_and_says_so(tmp_path: Path, state_directory: Path) -> None:
-    state_directory.write_text("in the way of a folder")
-    answer, _ = follow(tmp_path, type="drain")
-    [result] = answer["results"]
-    assert result["done"] is True
-    assert result["text"] == (
-        f"is drained; it is backup; {state_directory}/drained can't be written (Not a directory):"
-        " it drains until the engine's end only"
-    )
-
-
-def test_a_drain_that_can_not_be_taken_off_the_disk_is_a_failure(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("type_", "done", "text"),
+    [
+        ("drain", True, "is drained; it is backup; the disk is full"),
+        ("undrain", False, "was not drained; the disk is full"),
+    ],
+)
+def test_a_drain_that_can_not_be_stored_is_done_and_one_that_stays_is_a_failure(
+    tmp_path: Path, type_: str, done: bool, text: str
 ) -> None:
-    def refuse(group: str) -> None:
-        raise OSError(30, "Read-only file system")
+    async def run() -> dict[str, Any]:
+        async with served(tmp_path) as control:
+            control.engine.not_stored = "the disk is full"
+            return await control.ask(type=type_)
 
-    monkeypatch.setattr(drained, "remove", refuse)
-    answer, _ = follow(tmp_path, type="undrain")
-    [result] = answer["results"]
-    assert result["done"] is False
-    assert (
-        "can't be written (Read-only file system): it is drained again at the engine's next start" in result["text"]
-    )
+    assert asyncio.run(run())["results"] == [{"group": "web", "done": done, "text": text}]
 
 
 def test_without_a_name_all_groups_are_meant(tmp_path: Path) -> None:

@@ -2,21 +2,15 @@
 
 import asyncio
 import os
-import socket
-import stat
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from carpsidecar.reporter.control import server
-from carpsidecar.reporter.control.server import remove_left_over
 from carpsidecar.status.requests import REQUEST_SIZE_MAX
-from tests.support.unprivileged import UNPRIVILEGED, WHY_NOT, can_be_unprivileged, open_to_others
 from tests.support.waits import SOON_S
-from tests.unit.reporter.control.fake_engine import PID, served
+from tests.unit.reporter.control.fake_engine import served
 
 
 def answer_to(tmp_path: Path, data: bytes, *, end: bool = False) -> str:
@@ -127,96 +121,3 @@ def test_a_command_is_logged_with_who_asked(tmp_path: Path, logged: list[dict[st
         "uid": os.geteuid(),
         "pid": os.getpid(),
     }
-
-
-def test_it_is_for_its_owner_and_group_alone(tmp_path: Path) -> None:
-    async def run() -> tuple[int, int]:
-        async with served(tmp_path) as control:
-            return control.path.stat().st_mode, control.path.parent.stat().st_mode
-
-    before = os.umask(0)
-    try:
-        file, folder = asyncio.run(run())
-    finally:
-        os.umask(before)
-    assert stat.S_ISSOCK(file)
-    assert (stat.S_IMODE(file), stat.S_IMODE(folder)) == (0o660, 0o750)
-
-
-@pytest.mark.skipif(not can_be_unprivileged(), reason=WHY_NOT)
-def test_another_user_is_refused_by_the_sockets_mode(tmp_path: Path) -> None:
-    program = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
-
-    async def run() -> bytes:
-        async with served(tmp_path) as control:
-            open_to_others(control.path.parent)
-            command = [*UNPRIVILEGED, "--inh-caps=-all", sys.executable, "-c", program, str(control.path)]
-            asking = await asyncio.create_subprocess_exec(*command, stderr=subprocess.PIPE)
-            return (await asking.communicate())[1]
-
-    assert b"PermissionError" in asyncio.run(run())
-
-
-def test_its_socket_goes_with_it(tmp_path: Path) -> None:
-    async def run() -> Path:
-        async with served(tmp_path) as control:
-            return control.path
-
-    assert not asyncio.run(run()).exists()
-
-
-def test_one_of_a_killed_reporter_is_replaced(tmp_path: Path) -> None:
-    left = tmp_path / "run" / f"{PID}.sock"
-    left.parent.mkdir()
-    _left_over(left)
-
-    async def run() -> str:
-        async with served(tmp_path) as control:
-            return str((await control.ask(type="status"))["type"])
-
-    assert asyncio.run(run()) == "status"
-
-
-@pytest.mark.parametrize("in_the_way", ["a file", "a folder in place of the socket", "a long name"])
-def test_where_it_can_not_listen_a_warning_says_so_and_all_else_goes_on(
-    tmp_path: Path, in_the_way: str, logged: list[dict[str, Any]]
-) -> None:
-    folder = tmp_path
-    if in_the_way == "a file":
-        (tmp_path / "run").touch()
-    elif in_the_way == "a long name":
-        folder = tmp_path / ("x" * 100)
-    else:
-        (tmp_path / "run" / f"{PID}.sock").mkdir(parents=True)
-
-    async def run() -> None:
-        async with served(folder):
-            pass
-
-    asyncio.run(run())
-    [line] = logged
-    assert line["event"] == "control_failed"
-    assert line["message"].startswith(f"no control socket at {folder}/run/{PID}.sock (")
-
-
-def test_what_is_left_over_of_engines_that_are_gone_is_removed_and_nothing_else(tmp_path: Path) -> None:
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    listening = socket.socket(socket.AF_UNIX)
-    try:
-        listening.bind(str(tmp_path / f"{gone.pid}.sock"))
-        listening.listen()
-        remove_left_over(tmp_path)
-        assert (tmp_path / f"{gone.pid}.sock").exists(), "it may be in another process namespace"
-    finally:
-        listening.close()
-    _left_over(tmp_path / f"{os.getpid()}.sock")
-    _left_over(tmp_path / "mine.sock")
-    _left_over(tmp_path / f"{1 << 70}.sock")
-    remove_left_over(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {f"{os.getpid()}.sock", "mine.sock"}
-
-
-def _left_over(path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as former:
-        former.bind(str(path))

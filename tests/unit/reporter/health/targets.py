@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Literal
 
-from carpsidecar.ipc.messages import Check
+from carpsidecar.ipc.settings import Check
 from carpsidecar.reporter.health.attempt import attempt_for
 from tests.support.waits import SOON_S
 

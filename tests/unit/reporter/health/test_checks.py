@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from carpsidecar.ipc.messages import Check, SetDemotion, ToEngine
+from carpsidecar.ipc.messages import SetDemotion, ToEngine
+from carpsidecar.ipc.settings import Check
 from carpsidecar.reporter.health import checks as module
 from carpsidecar.reporter.health.checks import HealthChecks
 from carpsidecar.status.stats import CheckStats

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any, cast
 
-from carpsidecar.ipc.messages import KubernetesSettings
+from carpsidecar.ipc.settings import KubernetesSettings
 from carpsidecar.reporter.kubernetes.client import Api
 from carpsidecar.reporter.kubernetes.objects import Pod
 
