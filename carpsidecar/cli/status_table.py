@@ -92,7 +92,10 @@ class Table:
         yield from self._row("interval", _interval(group))
         yield from self._rows("demotions", list(_demotions(group)), YELLOW)
         yield from self._row("master", self._master(group, engine.now_s))
-        yield from self._rows("peers", list(self._peers(group, engine.now_s)))
+        if group.members:
+            yield from self._rows("members", list(self._members(group, engine.now_s)))
+        else:
+            yield from self._rows("peers", list(self._peers(group, engine.now_s)))
         drops = engine.drops.get(group.interface, {})
         counters = [f"{name} {count}" for name, count in group.counters.items()]
         counters += [f"dropped_{name} {count}" for name, count in drops.items()]
@@ -124,6 +127,20 @@ class Table:
             text = f"{address:<{size}}  {what} {ago(peer.heard_s, now_s)}"
             if not peer.authentic:
                 text += self._in(RED, ", digest does not fit: see carpsidecar doctor")
+            yield text
+
+    def _members(self, group: GroupStatus, now_s: float) -> Iterator[str]:
+        names = [f"{', '.join(member.sources)} {plain(member.name)}".rstrip() for member in group.members]
+        size = max(map(len, names))
+        for name, member in zip(names, group.members, strict=True):
+            since = span(max(0.0, now_s - member.since_s))
+            text = f"{name:<{size}}  {plain(member.role)} for {since}, advskew {member.advskew}"
+            text += f", version {plain(member.version)}, heard {ago(member.heard_s, now_s)}"
+            if member.key > 1:
+                text += self._in(YELLOW, f", signs with passphrase {member.key}")
+            if not member.agrees:
+                theirs = ", ".join(member.addresses) or "not known yet"
+                text += self._in(YELLOW, f", other addresses: {theirs}")
             yield text
 
     # How it is written.

@@ -7,6 +7,7 @@ import signal
 import socket
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from logging import ERROR, INFO, WARNING
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ HEARTBEAT_GAP_MIN_S = 0.05
 HEARTBEAT_REST = 10
 """After a heartbeat comes a rest that is so many times as long as it took."""
 LAST_HOOKS_MAX_S = 10.0
+PASSPHRASES_EVERY_S = 5.0
 TRY_AGAIN_S = 2.0
 
 
@@ -200,6 +202,7 @@ class _Run:
         self._loop.add_signal_handler(signal.SIGUSR2, self._step_down)
         if self._reload is not None:
             self._loop.add_signal_handler(signal.SIGHUP, self._reconfigure, self._reload)
+            self._watch_passphrases(self._reload, None)
         else:
             self._loop.add_signal_handler(signal.SIGHUP, self._stop, signal.SIGHUP)
 
@@ -227,6 +230,15 @@ class _Run:
     def _step_down(self) -> None:
         log(INFO, "asked", "asked to step down (SIGUSR2)")
         self._engine.step_down()
+
+    def _watch_passphrases(self, reload: Callable[[], Config], before: dict[str, tuple[int, int]] | None) -> None:
+        """A Secret that changes is another file in the same place before long, and nobody sends HUP for it."""
+        now = _identities(self._config)
+        if before is not None and now != before:
+            log(INFO, "passphrase_changed", "a passphrase file is another one: reads the configuration again")
+            self._reconfigure(reload)
+            now = _identities(self._config)
+        self._loop.call_later(PASSPHRASES_EVERY_S, self._watch_passphrases, reload, now)
 
     def _reconfigure(self, reload: Callable[[], Config]) -> None:
         if self._stopping:
@@ -309,3 +321,13 @@ def _log_bug(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     error = context.get("exception")
     where = "".join(traceback.format_exception(error)[-2:]) if error else context.get("message")
     log(ERROR, "bug", f"unexpected, please report it: {where}")
+
+
+def _identities(config: Config) -> dict[str, tuple[int, int]]:
+    """Of the passphrase files: what is another number when somebody has written or replaced one."""
+    found = {}
+    for file in {group.passphrase.file for group in config.groups} - {None}:
+        with suppress(OSError):
+            status = os.stat(file)  # type: ignore[arg-type] # noqa: PTH116 (its path may not be text)
+            found[str(file)] = (status.st_ino, status.st_mtime_ns)
+    return found

@@ -4,6 +4,7 @@ Everything is there from the start with zero where its labels are known, so that
 """
 
 import platform
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import get_args
 
@@ -138,6 +139,22 @@ class Metrics(Collector):
             "What demotes, by cause.",
             ("group", "cause"),
             [((group.group, cause), amount) for group in groups for cause, amount in group.demotions.items()],
+        )
+        yield _gauge(
+            "carp_members",
+            "Other members of a hardened group, by the passphrase that they sign with: 1 signs ours too.",
+            ("group", "key"),
+            [
+                ((group.group, str(key)), count)
+                for group in groups
+                for key, count in sorted(Counter(member.key for member in group.members).items())
+            ],
+        )
+        yield _gauge(
+            "carp_config_differs",
+            "Members of a hardened group that have other addresses than this node.",
+            ("group",),
+            [((group.group,), sum(not member.agrees for member in group.members)) for group in groups],
         )
 
 

@@ -57,6 +57,8 @@ class Transitions:
             self._enqueue()
         elif notice.kind == "bad_digest":
             self._record_notice("CarpBadDigest", notice)
+        elif notice.kind == "config_differs":
+            self._record_notice("CarpConfigDiffers", notice)
 
     def reconcile(self, _: tuple[str, ...]) -> float | None:
         """Record the conflicts that no hand-over explains, such as two members at once, of which one yields."""
