@@ -88,6 +88,8 @@ class _Run:
     ) -> None:
         self._loop = loop
         self._config = config
+        self._passphrases = _identities(config)
+        """The files that the passphrases were read from, as they were then."""
         self._reload = reload
         self._notifier = Notifier()
         self._engine = Engine(loop, self._report)
@@ -202,7 +204,7 @@ class _Run:
         self._loop.add_signal_handler(signal.SIGUSR2, self._step_down)
         if self._reload is not None:
             self._loop.add_signal_handler(signal.SIGHUP, self._reconfigure, self._reload)
-            self._watch_passphrases(self._reload, None)
+            self._watch_passphrases(self._reload)
         else:
             self._loop.add_signal_handler(signal.SIGHUP, self._stop, signal.SIGHUP)
 
@@ -231,19 +233,18 @@ class _Run:
         log(INFO, "asked", "asked to step down (SIGUSR2)")
         self._engine.step_down()
 
-    def _watch_passphrases(self, reload: Callable[[], Config], before: dict[str, tuple[int, int]] | None) -> None:
+    def _watch_passphrases(self, reload: Callable[[], Config]) -> None:
         """A Secret that changes is another file in the same place before long, and nobody sends HUP for it."""
-        now = _identities(self._config)
-        if before is not None and now != before:
+        if _identities(self._config) != self._passphrases:
             log(INFO, "passphrase_changed", "a passphrase file is another one: reads the configuration again")
             self._reconfigure(reload)
-            now = _identities(self._config)
-        self._loop.call_later(PASSPHRASES_EVERY_S, self._watch_passphrases, reload, now)
+        self._loop.call_later(PASSPHRASES_EVERY_S, self._watch_passphrases, reload)
 
     def _reconfigure(self, reload: Callable[[], Config]) -> None:
         if self._stopping:
             return
         self._notifier.reloading()
+        self._passphrases = _identities(self._config)
         try:
             config = reload()
             self._engine.reload(config, waits=False)
@@ -257,6 +258,7 @@ class _Run:
             if config.reporter is not None and config.reporter != self._config.reporter:
                 self._reconfigure_reporter(config.reporter)
             self._config = config
+            self._passphrases = _identities(config)
             self._wait({})
             configure(config.log_format, config.log_level)
             for warning in config.warnings:

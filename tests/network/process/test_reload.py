@@ -307,3 +307,14 @@ def test_a_reload_while_the_engine_stops_starts_nothing(node: Node, tap: Tap, tm
     assert "vhid-101: became" not in engine.log
     assert not holds(node, "10.99.0.101")
     assert {heard.vhid for heard in tap.advertisements} == {100}
+
+
+def test_a_passphrase_file_that_is_replaced_is_read_without_being_asked_to(node: Node, tmp_path: Path) -> None:
+    """As kubelet replaces a Secret's."""
+    engine = start_master(node, Configuration(tmp_path, group(auth="hardened")))
+    after = engine.log_size
+    (tmp_path / "new").write_text(f"{PASSPHRASE}\nnew")
+    (tmp_path / "new").replace(tmp_path / "passphrase")
+    engine.wait_for("a passphrase file is another one", SOON_S, after)
+    engine.wait_for("the configuration was read again", SOON_S, after)
+    assert "became" not in engine.log[after:]
