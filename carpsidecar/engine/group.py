@@ -210,6 +210,11 @@ class Group(Shell):
         """Refresh advertisements are to lie so far apart at least."""
         self.member.election.refresh_gap_min_s = gap_min_s
 
+    def flooded(self, now: float) -> None:
+        """More arrives at this interface than can be read."""
+        self.member.election.flooded(now)
+        self._advance()
+
     def siblings_degraded(self, names: Collection[str]) -> None:
         """Of the groups that move with this one, these can't serve."""
         self.member.siblings_degraded(self._loop.time(), names)

@@ -68,6 +68,7 @@ class Listener(Protocol):
     def heard_unauthentic(self, advbase: int, advskew: int, source: IPAddress) -> None: ...
     def claimed(self, address: IPAddress, mac: bytes) -> None: ...
     def share_refreshes(self, gap_min_s: float) -> None: ...
+    def flooded(self, now: float) -> None: ...
 
 
 class Interface:
@@ -91,6 +92,7 @@ class Interface:
         self._taken: dict[int, int] = {}
         self._announcer: Announcer | None = None
         self._narrows_soon = False
+        self._missed_at = float("-inf")
         self._beside: list[HeldAddress] | None = None
         self._throttle = Throttle(_DROP_LOG_EVERY_S, _DROP_LOG_BURST)
         self._vrrp_speakers: set[IPAddress] = set()
@@ -229,6 +231,9 @@ class Interface:
                 carp.prefer([ip for ip in members if ip.version == family])
                 overrun = carp.unread()
                 self.overrun += overrun
+                if overrun:
+                    for group in self.groups.values():
+                        group.flooded(self._loop.time())
                 before, self._taken[family] = self._taken.get(family, 0), carp.taken
                 packets, unread = sock.sample(_SAMPLE_LIMIT)
                 judged = self.receiver.drops.copy()
@@ -238,6 +243,13 @@ class Interface:
                 strangers = max(0, unread - overrun - (carp.taken - before))
                 self._share_out(strangers, self.receiver.drops - judged)
         self.claims.count_unread()
+
+    def missed_since(self, at: float) -> bool:
+        """Whether an advertisement of a member may have found no room since then."""
+        missed = [sock.missed() for sock in self._sockets.values()]
+        if any(missed):
+            self._missed_at = self._loop.time()
+        return self._missed_at > at
 
     def _share_out(self, unread: int, sample: Counter[Drop]) -> None:
         """Count packets that nobody looked at as if they were composed like the sample."""

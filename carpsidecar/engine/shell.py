@@ -121,7 +121,9 @@ class Shell:
             self._host.degraded(self.config.name)
 
     def _timer_expired(self) -> None:
-        self.member.timer_expired(self._loop.time())
+        now = self._loop.time()
+        missed = self.interface.missed_since(now - self.member.election.master_down_s)
+        self.member.timer_expired(now, missed)
         self._advance()
 
     def _perform(self, action: Action) -> None:

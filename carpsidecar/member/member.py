@@ -202,8 +202,10 @@ class Member:
             self._heard_master = source
         self._apply(now, self.election.advertisement_received(now, advbase, advskew, demotion, source))
 
-    def timer_expired(self, now: float) -> None:
-        """Harmless when it comes early."""
+    def timer_expired(self, now: float, missed: bool = False) -> None:
+        """Harmless when it comes early. `missed`: more has arrived than could be read."""
+        if missed:
+            self._apply(now, self.election.advertisements_missed(now))
         check_at = self._stall_check_at
         if check_at is None:
             self._apply(now, self.election.timer_expired(now))

@@ -54,6 +54,7 @@ from carpsidecar.protocol.timing import (
 )
 
 TAKEOVER_WAIT_PER_ADVSKEW_S = 100e-6
+MISSED_MAX = 3
 
 
 class Election:
@@ -80,6 +81,8 @@ class Election:
         self._term = Timetable(0.0, REFRESH_GAP_MIN_S)
         """Empty where this is no master."""
         self._master_down_at = NEVER
+        self._missed = 0
+        """How often the master was given time because of what could not be read, since it was heard."""
         self._takeover_reason = Reason.MASTER_SILENT
         self._followed: dict[int, IPAddress] = {}
         self._followed_ticks: int | None = None
@@ -205,6 +208,22 @@ class Election:
             self._master_down_at = max(self._master_down_at, now + self.interval_s)
         return ()
 
+    def advertisements_missed(self, now: float) -> Effects:
+        """As stalled, but a few times at most: who floods this node is not to keep the address from ever moving."""
+        if (
+            self.state is State.BACKUP
+            and self._missed < MISSED_MAX
+            and now + self.interval_s > self._master_down_at
+        ):
+            self._missed += 1
+            return self.stalled(now)
+        return ()
+
+    def flooded(self, now: float) -> None:
+        """More arrives than can be read: a master says more often that it is there."""
+        if self.state is State.MASTER:
+            self._term.flooded(now)
+
     def lease_missed(self, now: float) -> Effects:
         """The kernel may have dropped our addresses, or a backup may have lost its patience with us."""
         if self.state is not State.MASTER:
@@ -309,7 +328,7 @@ class Election:
         said = self._advertisement(now)
         self._lease(now)
         if refreshes:
-            self._term.refresh(now)
+            self._term.refresh(now, after_silence=True)
         return (
             said,
             Addresses.TAKE,
@@ -326,6 +345,7 @@ class Election:
         self._followed_ticks = self._promoted_advskew = None
 
     def _arm_master_down(self, now: float) -> None:
+        self._missed = 0
         self._master_down_at = now + self.master_down_s
         self._takeover_reason = Reason.MASTER_SILENT
 

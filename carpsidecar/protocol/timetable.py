@@ -6,6 +6,7 @@ Times are seconds of the election's clock, lengths of time too.
 from carpsidecar.protocol.timing import TICKS_PER_S
 
 NEVER = float("inf")
+NEVER_YET = float("-inf")
 
 RENEWAL_AGE_MIN = 0.25
 """The part of its lifetime for which a lease is left alone: many advertisements need not mean many renewals."""
@@ -26,6 +27,11 @@ back any moment and hold the addresses too, until it hears of us. A gap is 1/400
 little and ends by itself."""
 
 
+FLOODED_FOR_S = 3.0
+FLOODED_REFRESHES = 4
+"""While the segment is flooded, backups may fail to read an advertisement: so many come in an interval then."""
+
+
 class Timetable:
     """One term as master; as it is made, nothing is due, and nothing sure.
 
@@ -40,8 +46,10 @@ class Timetable:
         """Of the backups."""
         self._begun_at = self._announced_at = begun_at
         self._refresh_gap_min_s = refresh_gap_min_s
-        self._advertised_at = float("-inf")
+        self._advertised_at = NEVER_YET
         self._interval_s = 0.0
+        self._flooded_until = NEVER_YET
+        self._after_silence = False
         self._lease_end = self._renew_from = self._renew_by = 0.0
 
     @property
@@ -62,10 +70,20 @@ class Timetable:
         if self.refresh_at != NEVER:
             self.refresh(now)
 
-    def refresh(self, now: float) -> None:
+    def refresh(self, now: float, after_silence: bool = False) -> None:
         """Advertise again soon, and do so for a while."""
-        gap_s = max(self._refresh_gap_min_s, (now - self._begun_at) / REFRESH_AGE_PER_GAP)
+        self._after_silence |= after_silence
+        gap_s = (now - self._begun_at) / REFRESH_AGE_PER_GAP if self._after_silence else NEVER
+        if now < self._flooded_until:
+            gap_s = min(gap_s, self._interval_s / FLOODED_REFRESHES)
+        gap_s = max(gap_s, self._refresh_gap_min_s)
         self.refresh_at = now + gap_s if gap_s < self._interval_s else NEVER
+
+    def flooded(self, now: float) -> None:
+        """More arrives here than can be read, and so it may at the backups."""
+        self._flooded_until = now + FLOODED_FOR_S
+        if self.refresh_at == NEVER:
+            self.refresh(now)
 
     def leased(self, now: float, lifetime_s: int) -> None:
         """After an advertisement, or between two: from now on for a lifetime."""

@@ -113,7 +113,10 @@ class GroupAlone:
             monkeypatch.setattr(module, part, lambda *_: self.machine)
         link = Link(index=7, name="eth7", up=True, mac=b"", loopback=False)
         claims = SimpleNamespace(watch_soon=lambda: None)
-        interface = SimpleNamespace(name="eth7", link=link, up=True, claims=claims, open_missing=lambda: None)
+        read_all: Any = lambda since: False  # noqa: E731
+        interface = SimpleNamespace(
+            name="eth7", link=link, up=True, claims=claims, open_missing=lambda: None, missed_since=read_all
+        )
         loop, nothing = cast(asyncio.AbstractEventLoop, self.clock), cast(Any, None)
         ignored: Any = lambda *_: None  # noqa: E731
         host = Host(loop, nothing, nothing, nothing, lambda: (), ignored, ignored, ignored)

@@ -32,7 +32,8 @@ class FakeSocket:
 
     def __init__(self, name: str, index: int, family: int) -> None:
         self.packets: list[Received] = []
-        self.missed = 0
+        self.dropped = 0
+        self.overflows = False
         self.taken = 0
         self.joined: list[str] = []
         self.rejoined = 0
@@ -59,14 +60,18 @@ class FakeSocket:
         return taken, self.unread()
 
     def unread(self) -> int:
-        missed, self.missed = self.missed, 0
-        return missed
+        dropped, self.dropped = self.dropped, 0
+        return dropped
 
     def prefer(self, members: Collection[IPAddress]) -> None:
         self.preferred = set(members)
 
     def narrow_to(self, vhids: Collection[int]) -> None:
         self.vhids = set(vhids)
+
+    def missed(self) -> bool:
+        missed, self.overflows = self.overflows, False
+        return missed
 
     def join(self, group: IPAddress) -> None:
         self.joined.append(str(group))
@@ -90,6 +95,7 @@ class FakeGroup:
         self.sources: list[IPAddress] = [OURS]
         self.ips: list[IPAddress] = []
         self.members: list[IPAddress] = []
+        self.floods = 0
         self.refresh_gap_min_s = 0.0
         self.taken: list[tuple[Advertisement, IPAddress]] = []
         self.doubtful: list[tuple[int, int, IPAddress]] = []
@@ -104,6 +110,9 @@ class FakeGroup:
         self.doubtful.append((advbase, advskew, source))
 
     def claimed(self, address: IPAddress, mac: bytes) -> None: ...
+
+    def flooded(self, now: float) -> None:
+        self.floods += 1
 
     def share_refreshes(self, gap_min_s: float) -> None:
         self.refresh_gap_min_s = gap_min_s
@@ -154,6 +163,22 @@ def test_the_kernel_is_told_which_vhids_are_served_and_whom_to_prefer(bench: Int
     bench.group.members = [PEER, ip_address("fd00::2")]
     bench.interface.sample_strangers()
     assert bench.socket.preferred == {PEER}
+
+
+def test_a_flood_is_known_to_the_groups_and_for_how_long_something_may_have_been_missed(
+    bench: InterfaceBench,
+) -> None:
+    begun = bench.loop.asyncio.time()
+    assert not bench.interface.missed_since(0.0)
+    bench.socket.overflows = True
+    assert bench.interface.missed_since(begun)
+    assert bench.interface.missed_since(begun), "for the next group that asks as well"
+    assert not bench.interface.missed_since(bench.loop.asyncio.time() + 1)
+    bench.interface.sample_strangers()
+    assert bench.group.floods == 0
+    bench.socket.dropped = 1
+    bench.interface.sample_strangers()
+    assert bench.group.floods == 1
 
 
 def test_another_interface_of_the_name_opens_everything_anew_and_asks_to_announce(bench: InterfaceBench) -> None:
@@ -231,7 +256,7 @@ def test_strangers_too_many_to_be_judged_are_counted_by_what_a_sample_of_them_wa
 ) -> None:
     vrrp = Received(bytes([0x21, 42, 100, 1, 0, 1]) + bytes(14), 255, PEER)
     bench.strangers.packets = [Received(b"\x21", 255, PEER), Received(b"", 255, PEER), vrrp]
-    bench.strangers.missed, bench.socket.missed = 1007, 7
+    bench.strangers.dropped, bench.socket.dropped = 1007, 7
     bench.interface.sample_strangers()
     # The kernel asks the filter only afterwards, so that each socket's count has the other's packets in it.
     assert bench.interface.receiver.drops == {Drop.LENGTH: 2 + 666, Drop.VRRP: 1 + 334}
@@ -240,7 +265,7 @@ def test_strangers_too_many_to_be_judged_are_counted_by_what_a_sample_of_them_wa
 
 
 def test_strangers_of_whom_there_is_no_sample_are_counted_all_the_same(bench: InterfaceBench) -> None:
-    bench.strangers.missed = 1000
+    bench.strangers.dropped = 1000
     bench.interface.sample_strangers()
     assert not bench.interface.receiver.drops
     assert bench.interface.unread == 1000

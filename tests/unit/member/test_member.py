@@ -1,5 +1,7 @@
 """A member, event by event: the table of the design's section 4, and the lease of its section 5."""
 
+from itertools import pairwise
+
 import pytest
 
 from carpsidecar.member.actions import (
@@ -325,3 +327,26 @@ def test_what_keeps_it_out_at_the_start_is_no_fault(backup: Driven) -> None:
     assert (never.member.role, never.member.reason, never.member.degraded) == ("init", NO_LINK, True)
     backup.feed(backup.member.link_changed, NO_LINK)
     assert backup.member.role == "fault"
+
+
+def test_backup_that_could_not_read_all_gives_the_master_three_intervals_and_no_more(backup: Driven) -> None:
+    for until in (6.0, 16.0):
+        while not backup.member.is_master:
+            assert backup.member.deadline is not None
+            backup.feed(backup.member.timer_expired, True, at=max(backup.now, backup.member.deadline))
+        assert backup.now == until
+        backup.feed(backup.member.step_down)
+        backup.hear(1, 0, at=10.0)
+
+
+def test_master_that_is_flooded_advertises_more_often_while_it_lasts(master: Driven) -> None:
+    begun = master.now
+    master.feed(master.member.election.flooded)
+    times = []
+    while master.now < begun + 8:
+        if "advertise 1/0" in words(master.timer()):
+            times.append(master.now - begun)
+        while master.renewals:
+            master.answer()
+    assert sum(at <= 3.0 for at in times) == 12
+    assert {later - earlier for earlier, later in pairwise(times) if earlier > 3.25} == {1.0}
