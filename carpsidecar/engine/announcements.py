@@ -2,7 +2,7 @@
 claims one of them."""
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from logging import WARNING
 
 from carpsidecar.engine.group_log import GroupLog
@@ -23,6 +23,8 @@ REFRESHING_REST = 1000
 ANNOUNCING_REST = 10
 """After an announcement comes a rest that is so many times as long as it took. Somebody who plays recorded
 advertisements again makes a master announce, and with hundreds of addresses each time is hundreds of frames."""
+
+CONTINUE_AFTER_S = 0.05
 
 DEFENCE_GAP_MIN_S = 0.1
 """A foreign claim is answered at once, but a flood of them not more often than this."""
@@ -50,6 +52,9 @@ class Announcements:
         self._again: list[asyncio.TimerHandle] = []
         self._answering: asyncio.TimerHandle | None = None
         self._defending: asyncio.TimerHandle | None = None
+        self._continuing: asyncio.TimerHandle | None = None
+        self._waiting: Sequence[IPAddress] = []
+        """What could not be announced yet, because it would have been too much."""
         self._defended_at = float("-inf")
         self._rests_until = float("-inf")
 
@@ -59,17 +64,23 @@ class Announcements:
 
     def announce(self) -> None:
         """At once, or after the rest, and again at growing intervals and then now and then."""
+        first = not self._again
         self._stop_announcing()
         now = self._loop.time()
         self._again = [self._loop.call_at(now + after_s, self._announce) for after_s in ANNOUNCE_AGAIN_AFTER_S]
         self._again.append(self._loop.call_at(now + REFRESH_AFTER_S, self._refresh))
-        self._announce()
+        if first:
+            self._announce_once()
+        else:
+            self._announce()
 
     def stop(self) -> None:
         self._stop_announcing()
-        if self._answering is not None:
-            self._answering.cancel()
-            self._answering = None
+        for timer in (self._answering, self._continuing):
+            if timer is not None:
+                timer.cancel()
+        self._answering = self._continuing = None
+        self._waiting = []
 
     def claimed(self, address: IPAddress, mac: bytes, is_master: bool) -> None:
         """Another machine says by ARP or NDP that it has one of our addresses."""
@@ -105,9 +116,25 @@ class Announcements:
 
     def _announce(self) -> None:
         if self._loop.time() >= self._rests_until:
-            self._announce_once()
+            self._announce_within_limit()
         else:
             self._again.append(self._loop.call_at(self._rests_until, self._announce))
+
+    def _announce_within_limit(self) -> None:
+        """All but the first time and the refreshes may be because of what another machine sends. What has to wait
+        goes first next time."""
+        waiting = set(self._waiting)
+        self._waiting = self._try(
+            self._interface.answer, [*self._waiting, *(ip for ip in self._ips if ip not in waiting)]
+        )
+        if self._waiting and self._continuing is None:
+            self._continuing = self._loop.call_later(CONTINUE_AFTER_S, self._continue)
+
+    def _continue(self) -> None:
+        self._continuing = None
+        self._waiting = self._try(self._interface.answer, self._waiting)
+        if self._waiting:
+            self._continuing = self._loop.call_later(CONTINUE_AFTER_S, self._continue)
 
     def _refresh(self) -> None:
         begun = self._loop.time()
@@ -118,14 +145,20 @@ class Announcements:
     def _defend(self) -> None:
         self._defending = None
         self._defended_at = self._loop.time()
-        self._announce_once()
+        self._announce_within_limit()
 
     def _announce_once(self) -> None:
-        begun = self._loop.time()
+        self._try(self._interface.announce, self._ips)
+
+    def _try(
+        self, announce: Callable[[list[IPAddress]], Sequence[IPAddress] | None], ips: Sequence[IPAddress]
+    ) -> Sequence[IPAddress]:
+        begun, rest = self._loop.time(), None
         try:
-            self._interface.announce(self._ips)
+            rest = announce(list(ips))
         except OSError as error:
             text = f"the addresses could not be announced: {in_words(error)}"
             self._log.log_sometimes(WARNING, "announce_failed", text)
         ended = self._loop.time()
         self._rests_until = ended + ANNOUNCING_REST * (ended - begun)
+        return rest or []

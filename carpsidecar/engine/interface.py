@@ -7,7 +7,7 @@ groups are told whether they can take part.
 import asyncio
 import errno
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from logging import INFO, WARNING
 from typing import Protocol
@@ -201,6 +201,14 @@ class Interface:
         """Raises: OSError."""
         if self._announcer is not None:
             self._announcer.announce(addresses)
+
+    def answer(self, addresses: Sequence[IPAddress]) -> Sequence[IPAddress]:
+        """Announce because of what another machine sent; returns what has to wait.
+
+        Raises:
+            OSError: something could not be sent.
+        """
+        return [] if self._announcer is None else self._announcer.answer(addresses, self._loop.time())
 
     def sources_changed(self) -> None:
         """A group sends from another address now."""

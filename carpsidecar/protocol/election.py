@@ -210,11 +210,7 @@ class Election:
 
     def advertisements_missed(self, now: float) -> Effects:
         """As stalled, but a few times at most: who floods this node is not to keep the address from ever moving."""
-        if (
-            self.state is State.BACKUP
-            and self._missed < MISSED_MAX
-            and now + self.interval_s > self._master_down_at
-        ):
+        if self._missed < MISSED_MAX and now + self.interval_s > self._master_down_at:
             self._missed += 1
             return self.stalled(now)
         return ()

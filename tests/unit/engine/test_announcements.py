@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from ipaddress import ip_address
 from typing import cast
 
@@ -25,12 +25,22 @@ class FakeInterface:
     def __init__(self) -> None:
         self.announced: list[float] = []
         self.failure: OSError | None = None
+        self.at_most: int | None = None
+        """So many can be answered at once."""
+        self.answered: list[list[IPAddress]] = []
         self.now: Callable[[], float] = time.monotonic
 
     def announce(self, addresses: list[IPAddress]) -> None:
         if self.failure:
             raise self.failure
         self.announced.append(self.now())
+
+    def answer(self, addresses: Sequence[IPAddress]) -> Sequence[IPAddress]:
+        if self.at_most is None:
+            self.announce(list(addresses))
+            return []
+        self.answered.append(list(addresses[: self.at_most]))
+        return addresses[self.at_most :]
 
 
 class AnnouncementsBench:
@@ -179,3 +189,18 @@ def test_the_repeats_keep_the_rest_too(bench: AnnouncementsBench, monkeypatch: p
     times = bench.kernel.announced
     assert len(times) >= 3
     assert all(later - earlier >= module.ANNOUNCING_REST * took_s for earlier, later in itertools.pairwise(times))
+
+
+def test_what_was_too_much_to_answer_follows_and_goes_first_when_it_is_answered_again(
+    loop: Loop, logged: Logged
+) -> None:
+    bench = AnnouncementsBench(loop)
+    many: list[IPAddress] = [ip_address(f"192.0.2.{n}") for n in range(6)]
+    bench.announcements._ips = many
+    bench.kernel.at_most = 2
+    bench.announcements.defend(loop.asyncio.time())
+    bench.announcements._defend()
+    loop.until(lambda: len(bench.kernel.answered) >= 4)
+    bench.announcements.stop()
+    loop.a_while()
+    assert bench.kernel.answered == [many[:2], many[2:4], many[4:], many[:2]]
