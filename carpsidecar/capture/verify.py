@@ -1,6 +1,6 @@
 """Whether a packet is signed with the passphrases and the addresses that we were given."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 
 from carpsidecar.capture.datagram import Datagram
@@ -43,7 +43,18 @@ class Verifier:
         return DigestStatus.OK if good else DigestStatus.BAD
 
 
-def digest_status(packet: Packet, verifier: Verifier | None) -> DigestStatus:
+class GroupsVerifier:
+    """Checks each packet with what the group of its vhid has; UNVERIFIED where there is no such group."""
+
+    def __init__(self, verifiers: Mapping[int, Verifier]) -> None:
+        self._verifiers = verifiers
+
+    def check(self, message: Advertisement | HardenedPacket, datagram: Datagram) -> DigestStatus:
+        verifier = self._verifiers.get(message.vhid)
+        return verifier.check(message, datagram) if verifier is not None else DigestStatus.UNVERIFIED
+
+
+def digest_status(packet: Packet, verifier: Verifier | GroupsVerifier | None) -> DigestStatus:
     """Of any packet; UNVERIFIED where there is no verifier, or no digest."""
     if verifier is None or packet.message is None or isinstance(packet.message, Vrrp):
         return DigestStatus.UNVERIFIED

@@ -14,17 +14,19 @@ from typing import TYPE_CHECKING, Any
 from carpsidecar.cli.errors import FAILED, complain
 from carpsidecar.cli.parser import Parser
 from carpsidecar.config.schema import ConfigError, Given
+from carpsidecar.config.sources import load
+from carpsidecar.linux.capabilities import forbid_core_dumps
 
 if TYPE_CHECKING:
     from carpsidecar.capture.live import LiveSource
     from carpsidecar.capture.pcap import PcapReader, PcapWriter
     from carpsidecar.capture.tally import Tally
-    from carpsidecar.capture.verify import Verifier
+    from carpsidecar.capture.verify import GroupsVerifier, Verifier
 
 _PROGRAM = "carpsidecar capture"
 _DESCRIPTION = """\
 Show CARP and VRRP as it is on the wire, before any firewall: a line a packet, with what is wrong with it, until
-Ctrl-C. It sends nothing, and needs no running daemon and no configuration.
+Ctrl-C. It sends nothing. Where an engine runs on this machine, digests are verified with its configuration.
 """
 _EPILOG = """\
 exit status:
@@ -78,7 +80,12 @@ def main(argv: Sequence[str]) -> int:
         arguments.error("--read and --write: the same file: give another one to write")
     if bool(given["passphrase_file"]) != bool(given["vip"]):
         arguments.error("--passphrase-file and --vip: a digest covers both, so give both")
-    verifier = _verifier(given)
+    forbid_core_dumps()
+    verifier: Verifier | GroupsVerifier | None
+    if given["passphrase_file"] is None and given["read"] is None:
+        verifier = _use_running(given)
+    else:
+        verifier = _verifier(given)
     with ExitStack() as stack:
         try:
             return _capture(given, verifier, stack)
@@ -100,9 +107,7 @@ def _verifier(given: dict[str, Any]) -> "Verifier | None":
         return None
     from carpsidecar.capture.verify import Verifier
     from carpsidecar.config.passphrase import read_passphrase
-    from carpsidecar.linux.capabilities import forbid_core_dumps
 
-    forbid_core_dumps()
     addresses = []
     for text in given["vip"]:
         try:
@@ -118,7 +123,31 @@ def _verifier(given: dict[str, Any]) -> "Verifier | None":
     return Verifier(passphrase.secrets, addresses)
 
 
-def _capture(given: dict[str, Any], verifier: "Verifier | None", stack: ExitStack) -> int:
+def _use_running(given: dict[str, Any]) -> "GroupsVerifier | None":
+    """Verify with what the engine here has, and listen where it does; None where none reports what it has."""
+    from carpsidecar.capture.verify import GroupsVerifier, Verifier
+    from carpsidecar.cli.running import running_document
+
+    try:
+        config = load({}, {}, None, running_document())
+    except ConfigError:
+        return None
+    for warning in config.warnings:
+        if warning.startswith("passphrase"):
+            complain(f"warning: {warning}", _PROGRAM)
+    interfaces = {group.interface for group in config.groups}
+    if given["interface"] is None and len(interfaces) == 1:
+        [given["interface"]] = interfaces
+    return GroupsVerifier(
+        {
+            group.vhid: Verifier(group.passphrase.secrets, [address.ip for address in group.addresses])
+            for group in config.groups
+            if group.passphrase.secret
+        }
+    )
+
+
+def _capture(given: dict[str, Any], verifier: "Verifier | GroupsVerifier | None", stack: ExitStack) -> int:
     """Raises: CaptureError."""
     from carpsidecar.capture.tally import Tally
     from carpsidecar.linux.capabilities import keep_only
@@ -143,7 +172,7 @@ def _capture(given: dict[str, Any], verifier: "Verifier | None", stack: ExitStac
 def _follow(
     source: "LiveSource | PcapReader",
     writer: "PcapWriter | None",
-    verifier: "Verifier | None",
+    verifier: "Verifier | GroupsVerifier | None",
     tally: "Tally",
     given: dict[str, Any],
 ) -> None:

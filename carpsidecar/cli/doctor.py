@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from carpsidecar.cli.errors import FAILED, complain
 from carpsidecar.cli.flags import PRECEDENCE, add_settings, source_of
 from carpsidecar.cli.parser import Parser
+from carpsidecar.cli.running import load_given_or_running
 from carpsidecar.cli.terminal import takes_colour, width
-from carpsidecar.config.sources import load
 from carpsidecar.linux.capabilities import forbid_core_dumps
 
 _PROGRAM = "carpsidecar doctor"
 LISTEN_MAX_S = 3600.0
 _DESCRIPTION = """\
 Look for what keeps the group from working: rights, interface, kernel settings, firewall, commands, peers, digests,
-numbers, and who holds the address. Give it the settings of `carpsidecar run`. It works before, during and without a
-running daemon, and does not disturb one: it sends no advertisement and claims no address.
+numbers, and who holds the address. Where an engine runs on this machine, it takes that one's configuration; else
+give it the settings of `carpsidecar run`. It disturbs nobody: it sends no advertisement and claims no address.
 """
 _EPILOG = f"""\
 {PRECEDENCE}  0    no problem, though perhaps warnings
@@ -25,6 +25,7 @@ _EPILOG = f"""\
   2    the command line or the configuration can't be used
 
 examples:
+  carpsidecar doctor
   carpsidecar doctor --config /etc/carpsidecar.yaml
   carpsidecar doctor --vip 192.0.2.100 --passphrase-file /etc/carp.pass --listen 10 --json
 """
@@ -47,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
     given = parser().read(argv)
     forbid_core_dumps()
     as_json, listen_s = given.pop("json"), given.pop("listen")
-    config = load(*source_of(given))
+    config = load_given_or_running(*source_of(given))
     # Late, so that a configuration that can't be used is reported at once.
     from carpsidecar.doctor.findings import document, exit_status, table
     from carpsidecar.doctor.run import default_listen_s, run_checks

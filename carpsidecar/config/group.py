@@ -21,6 +21,7 @@ ADDRESSES_MAX = 1024
 VHID_COMPATIBLE_MAX = 255
 _ALSO_ACCEPT_MAX = 3
 """Each list costs a digest a packet."""
+HOOKS = ("on_master", "on_backup", "on_fault")
 _DEFAULTS = schema.Group()
 
 
@@ -90,13 +91,16 @@ class GroupConfig:
         return tuple(family for family in (4, 6) if any(ip.version == family for ip in targets))
 
     def document(self) -> dict[str, Any]:
-        """As a file could say it."""
+        """As a file could say it, without the passphrase itself."""
         given = {name: value for name, value in asdict(self.given).items() if value is not None}
         return {"name": self.name, **given}
 
 
-def resolve_group(given: Mapping[str, Given]) -> tuple[GroupConfig, list[str]]:
+def resolve_group(given: Mapping[str, Given], *, needs_passphrase: bool = True) -> tuple[GroupConfig, list[str]]:
     """Make a group of what was given, and list what deserves a warning.
+
+    Args:
+        needs_passphrase: if not, one that can't be had is a warning, and left empty.
 
     Raises:
         ConfigError: a value is missing or can't be used.
@@ -117,14 +121,21 @@ def resolve_group(given: Mapping[str, Given]) -> tuple[GroupConfig, list[str]]:
             raise ConfigError(f"vhid: {addresses[0].ip} ends in 0, which is no vhid: give one from 1 to 255")
     if values.auth == "carp" and vhid > VHID_COMPATIBLE_MAX:
         raise GROUP_FIELDS["vhid"].error(given["vhid"], f"is more than {VHID_COMPATIBLE_MAX}, which is CARP's last")
-    passphrase = read_passphrase(given, values.auth)
+    try:
+        passphrase = read_passphrase(given, values.auth)
+    except ConfigError as error:
+        if needs_passphrase:
+            raise
+        is_given = any(name in given for name in PASSPHRASE_FIELDS)
+        why = str(error) if is_given else "it is in no file here: give --passphrase-file"
+        passphrase = Passphrase(b"", (f"passphrase: digests are not checked: {why}",))
     warnings += passphrase.warnings
     if values.dead_ratio == 1:
         warnings.append(
             f"{given['dead_ratio'].origin}: with 1, one late advertisement moves the address: give 2 or more"
         )
     hooks = _hooks(given, values)
-    for name in ("on_master", "on_backup", "on_fault"):
+    for name in HOOKS:
         if name in given:
             warnings += [f"{given[name].origin}: {text}" for text in changeable_commands(getattr(hooks, name))]
     sources = _one_a_family("source", given, values)

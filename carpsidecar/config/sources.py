@@ -13,7 +13,7 @@ from typing import Any
 from msgspec.structs import asdict
 
 from carpsidecar.config import schema
-from carpsidecar.config.group import GroupConfig, check_together, resolve_group
+from carpsidecar.config.group import HOOKS, GroupConfig, check_together, resolve_group
 from carpsidecar.config.passphrase import PASSPHRASE_FIELDS
 from carpsidecar.config.reporter import reporter_document, resolve_reporter
 from carpsidecar.config.schema import (
@@ -60,18 +60,28 @@ def flag_name(name: str) -> str:
     return "--" + name.removesuffix("_s").replace("_", "-")
 
 
-def load(flags: Mapping[str, Any], environ: Mapping[str, str], file: str | None = None) -> Config:
+def load(
+    flags: Mapping[str, Any],
+    environ: Mapping[str, str],
+    file: str | None = None,
+    running: Mapping[str, Any] | None = None,
+) -> Config:
     """Read and check everything.
 
     Args:
         flags: what the command line gave, by field; None means not given.
         file: the configuration file; the environment's CARP_CONFIG where it is None.
+        running: instead of a file, what an engine runs with; then a passphrase that can't be had is a warning.
 
     Raises:
         ConfigError: something can't be used; one line that says what, where, and what to do.
     """
     path = file or environ.get(CONFIG_VARIABLE)
-    beside, listed, structures = _read_file(Path(path)) if path else ({}, [{}], {})
+    if running is not None:
+        path = None
+        beside, listed, structures = _layers(dict(running), "the engine's configuration")
+    else:
+        beside, listed, structures = _read_file(Path(path)) if path else ({}, [{}], {})
     above = _override(_environment(environ), _flags(flags))
     if len(listed) > 1:
         for name in _ONE_GROUP_ONLY:
@@ -82,7 +92,8 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], file: str | None 
     groups, warnings = [], _warnings_of_file(path, [beside, *listed]) if path else []
     for layer in listed:
         given = {**_override(_override(beside, layer), above), **for_all, **_advskew_of_this_node(layer, process)}
-        group, more = resolve_group({name: value for name, value in given.items() if name in GROUP_FIELDS})
+        own = {name: value for name, value in given.items() if name in GROUP_FIELDS}
+        group, more = resolve_group(own, needs_passphrase=running is None)
         groups.append(group)
         warnings += [line for line in more if line not in warnings]
     check_together(groups)
@@ -113,6 +124,16 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], file: str | None 
         **asdict(engine),
         **asdict(log),
     )
+
+
+def reported(config: Config) -> dict[str, Any]:
+    """What the configuration comes to, for the reporter: without defaults, and the arguments of commands."""
+    groups = []
+    for group, document in zip(config.groups, config.document.get("groups", ()), strict=True):
+        own = {name: value for name, value in document.items() if value != GROUP_FIELDS[name].default}
+        programs = {name: list(getattr(group.hooks, name)[:1]) for name in HOOKS if name in own}
+        groups.append(own | programs)
+    return {**config.document, "groups": groups}
 
 
 def _warnings_of_file(path: str, layers: list[Layer]) -> list[str]:
@@ -165,10 +186,13 @@ def _environment(environ: Mapping[str, str]) -> Layer:
 
 
 def _read_file(path: Path) -> tuple[Layer, list[Layer], Layer]:
-    """What stands beside the groups, each group (one empty one where the file has no list), and the structures."""
     from carpsidecar.config.yaml_file import read_mapping
 
-    content = read_mapping(path)
+    return _layers(read_mapping(path), path)
+
+
+def _layers(content: dict[Any, Any], path: Path | str) -> tuple[Layer, list[Layer], Layer]:
+    """What stands beside the groups, each group (one empty one where the file has no list), and the structures."""
     structures = {
         name: Given(value, f"{path}: {name}")
         for name in FILE_ONLY

@@ -5,16 +5,15 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from carpsidecar.config.group import HOOKS
 from carpsidecar.doctor.findings import Finding, Status
 from carpsidecar.doctor.machine import Subject
-
-_HOOKS = ("on_master", "on_backup", "on_fault")
 
 
 def hooks(subject: Subject) -> Iterator[Finding]:
     fine: dict[str, None] = {}
     reported = set()
-    for name in _HOOKS:
+    for name in HOOKS:
         command = getattr(subject.config.hooks, name)
         if not command:
             continue

@@ -76,6 +76,11 @@ def peers(subject: Subject, observed: Observed) -> Iterator[Finding]:
 
 @needs_observed("digest")
 def digests(subject: Subject, observed: Observed) -> Iterator[Finding]:
+    if not subject.config.passphrase.secret:
+        yield Finding(
+            "digest", Status.SKIPPED, "the passphrase is not known here: see configuration", about=subject.name
+        )
+        return
     vhid = subject.config.vhid
     senders = [sender for own in (True, False) for sender in observed.carp(vhid, outgoing=own)]
     masters = {sender.source for sender in senders}
@@ -174,8 +179,10 @@ def _is_ours(subject: Subject, sender: Sender) -> bool:
 
 
 def _is_signed(subject: Subject, sender: Sender) -> bool:
-    """With our passphrase and addresses, in whichever mode it is."""
-    return fits(_message(sender), sender.last.datagram, subject.passphrases, subject.addresses)
+    """With our passphrase and addresses, in whichever mode it is; or where we do not know the passphrase."""
+    return not subject.config.passphrase.secret or fits(
+        _message(sender), sender.last.datagram, subject.passphrases, subject.addresses
+    )
 
 
 def _mismatch(subject: Subject, observed: Observed, sender: Sender) -> Finding:

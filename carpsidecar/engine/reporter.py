@@ -8,7 +8,7 @@ from logging import WARNING
 
 from carpsidecar.engine.control_socket import ControlSocket
 from carpsidecar.ipc.channel import Budget, Channel
-from carpsidecar.ipc.messages import GroupSnapshot, Result, ToEngine, ToReporter, decode_for_engine, encode
+from carpsidecar.ipc.messages import Result, ToEngine, ToReporter, decode_for_engine, encode
 from carpsidecar.ipc.settings import ReporterSettings
 from carpsidecar.logs import log
 
@@ -44,7 +44,7 @@ class Reporter(ABC):
     """
     Args:
         handle: called with each command.
-        newest: the snapshots of all groups, for a reporter that is new.
+        newest: all that a reporter that is new must know.
         control: the control socket, which it serves.
     """
 
@@ -53,7 +53,7 @@ class Reporter(ABC):
         loop: asyncio.AbstractEventLoop,
         settings: ReporterSettings,
         handle: Handle,
-        newest: Callable[[], Iterable[GroupSnapshot]],
+        newest: Callable[[], Iterable[ToReporter]],
         control: ControlSocket,
     ) -> None:
         self._loop = loop
@@ -100,8 +100,8 @@ class Reporter(ABC):
         descriptors = [] if listening is None else [listening.fileno()]
         socket.send_fds(connection, [encode(self._settings)], descriptors)
         self._channel = open_channel(self._loop, connection, self._handle)
-        for snapshot in self._newest():
-            self._channel.send(snapshot)
+        for message in self._newest():
+            self._channel.send(message)
 
     def _disconnect(self) -> None:
         if self._channel is not None:

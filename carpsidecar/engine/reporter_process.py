@@ -13,7 +13,7 @@ from logging import ERROR, INFO
 from carpsidecar.engine.control_socket import ControlSocket
 from carpsidecar.engine.reporter import Handle, Reporter
 from carpsidecar.engine.starter import Starter
-from carpsidecar.ipc.messages import GroupSnapshot
+from carpsidecar.ipc.messages import ToReporter
 from carpsidecar.ipc.settings import ReporterSettings
 from carpsidecar.logs import in_words, log
 
@@ -33,7 +33,7 @@ class ReporterProcess(Reporter):
         loop: asyncio.AbstractEventLoop,
         settings: ReporterSettings,
         handle: Handle,
-        newest: Callable[[], Iterable[GroupSnapshot]],
+        newest: Callable[[], Iterable[ToReporter]],
         control: ControlSocket,
     ) -> None:
         super().__init__(loop, settings, handle, newest, control)

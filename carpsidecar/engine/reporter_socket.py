@@ -16,7 +16,7 @@ from carpsidecar.engine.control_socket import ControlSocket
 from carpsidecar.engine.reporter import Handle, Reporter
 from carpsidecar.engine.throttle import Throttle
 from carpsidecar.ipc.credentials import peer_of, reporter_ids
-from carpsidecar.ipc.messages import GroupSnapshot
+from carpsidecar.ipc.messages import ToReporter
 from carpsidecar.ipc.settings import ReporterSettings
 from carpsidecar.logs import in_words, log
 
@@ -35,7 +35,7 @@ class ReporterSocket(Reporter):
         loop: asyncio.AbstractEventLoop,
         settings: ReporterSettings,
         handle: Handle,
-        newest: Callable[[], Iterable[GroupSnapshot]],
+        newest: Callable[[], Iterable[ToReporter]],
         control: ControlSocket,
         path: Path,
     ) -> None:

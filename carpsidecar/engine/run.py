@@ -15,7 +15,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from carpsidecar.config.schema import ConfigError
-from carpsidecar.config.sources import Config
+from carpsidecar.config.sources import Config, reported
 from carpsidecar.engine.admission import Admission
 from carpsidecar.engine.control_socket import ControlSocket
 from carpsidecar.engine.engine import Engine
@@ -27,9 +27,19 @@ from carpsidecar.engine.reporter_socket import ReporterSocket
 from carpsidecar.engine.startup import StartError
 from carpsidecar.engine.throttle import Reminder
 from carpsidecar.ipc.channel import Channel
-from carpsidecar.ipc.messages import GroupGone, GroupSnapshot, Notice, Result, SendHeartbeat, ToEngine
+from carpsidecar.ipc.messages import (
+    MESSAGE_SIZE_MAX,
+    GroupGone,
+    GroupSnapshot,
+    Notice,
+    Result,
+    SendHeartbeat,
+    ToEngine,
+    ToReporter,
+    encode,
+)
 from carpsidecar.ipc.paths import socket_of
-from carpsidecar.ipc.settings import ReporterSettings
+from carpsidecar.ipc.settings import Configuration, ReporterSettings
 from carpsidecar.linux import realtime
 from carpsidecar.linux.capabilities import keep_only, missing
 from carpsidecar.logs import configure, log
@@ -179,8 +189,13 @@ class _Run:
         if self._waiting and not self._stopping:
             self._start()
 
-    def _newest(self) -> list[GroupSnapshot]:
-        return [*self._engine.snapshots(), *self._waiting.values()]
+    def _newest(self) -> list[ToReporter]:
+        return [*self._configuration(), *self._engine.snapshots(), *self._waiting.values()]
+
+    def _configuration(self) -> list[Configuration]:
+        """One, or none where there are too many groups for a message."""
+        message = Configuration(document=reported(self._config))
+        return [message] if len(encode(message)) <= MESSAGE_SIZE_MAX else []
 
     def _take_realtime(self) -> None:
         if not self._config.realtime:
@@ -259,6 +274,8 @@ class _Run:
                 self._reconfigure_reporter(config.reporter)
             self._config = config
             self._passphrases = _identities(config)
+            for configuration in self._configuration():
+                self._report(configuration)
             self._wait({})
             configure(config.log_format, config.log_level)
             for warning in config.warnings:
@@ -272,7 +289,7 @@ class _Run:
         if isinstance(self._reporter, Reporter):
             self._reporter.reconfigure(replace(settings, pid=os.getpid()))
 
-    def _report(self, message: GroupSnapshot | GroupGone | Notice) -> None:
+    def _report(self, message: Configuration | GroupSnapshot | GroupGone | Notice) -> None:
         if isinstance(message, GroupSnapshot):
             self._notifier.status(f"{message.group}: {message.role} ({message.reason})")
         if self._reporter is not None:

@@ -13,7 +13,7 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from carpsidecar.ipc.settings import VERSION, ReporterSettings
+from carpsidecar.ipc.settings import VERSION, Configuration, ReporterSettings
 
 MESSAGE_SIZE_MAX = 1 << 17
 PEERS_MAX = 1024
@@ -246,7 +246,7 @@ class SetAdvskew(BaseCommand, tag_field="type", tag="advskew", kw_only=True, fro
     advskew: Annotated[int, Meta(ge=0, le=254)] | None
 
 
-Report = ReporterSettings | GroupSnapshot | Heartbeat | GroupGone | Notice
+Report = ReporterSettings | Configuration | GroupSnapshot | Heartbeat | GroupGone | Notice
 ToReporter = Report | Result
 GroupCommand = SetDemotion | StepDown | Promote | Drain | Withhold | SetPeers | SetAdvskew
 """What the groups are to do."""

@@ -1,6 +1,6 @@
 """What the engine tells its reporter first: what it is to do."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -70,3 +70,10 @@ class ReporterSettings(Struct, tag_field="type", tag="settings", kw_only=True, f
     """`address:port` of health, metrics and the page; empty: none."""
     checks: list[Check] = []
     kubernetes: KubernetesSettings | None = None
+
+
+class Configuration(Struct, tag_field="type", tag="configuration", kw_only=True, frozen=True):
+    """What the engine runs with, as a file could say it: without passphrases and the arguments of commands."""
+
+    version: int = VERSION
+    document: dict[str, Any]

@@ -53,7 +53,7 @@ def send(request: Request, control: Path | None) -> Replies:
         NoEngine: there is none, or none may be spoken to, or none answers.
     """
     replies = Replies()
-    timeout_s = STATUS_TIME_S if request.type == "status" else COMMAND_TIME_S
+    timeout_s = STATUS_TIME_S if request.type in ("status", "configuration") else COMMAND_TIME_S
     for path in _sockets(control):
         try:
             replies.replies.append(_send(path, request, timeout_s))

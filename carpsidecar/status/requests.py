@@ -1,6 +1,6 @@
 """What goes over a control socket: a request a connection, one JSON line, and one JSON line back."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -14,7 +14,7 @@ CommandName = Literal["step-down", "promote", "drain", "undrain"]
 
 
 class Request(Struct, kw_only=True, frozen=True):
-    type: Literal["status"] | CommandName
+    type: Literal["status", "configuration"] | CommandName
     group: str | None = None
     """None: all of them."""
     reason: Text = ""
@@ -32,6 +32,12 @@ class Done(Struct, tag_field="type", tag="done", kw_only=True, frozen=True):
     results: list[GroupResult]
 
 
+class Configured(Struct, tag_field="type", tag="configuration", kw_only=True, frozen=True):
+    """What the engine runs with, as `ipc.messages.Configuration` has it."""
+
+    document: dict[str, Any]
+
+
 class Refused(Struct, tag_field="type", tag="error", kw_only=True, frozen=True):
     """The request can't be read, or is about what is not there."""
 
@@ -40,4 +46,4 @@ class Refused(Struct, tag_field="type", tag="error", kw_only=True, frozen=True):
     """Those that are there, where an unknown one was given."""
 
 
-Answer = NodeStatus | Done | Refused
+Answer = NodeStatus | Configured | Done | Refused

@@ -5,11 +5,12 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from msgspec.structs import replace
 
 from carpsidecar.ipc.messages import GroupCounters, GroupGone, GroupSnapshot, Heartbeat, Notice, Report
-from carpsidecar.ipc.settings import ReporterSettings
+from carpsidecar.ipc.settings import Configuration, ReporterSettings
 
 ENGINE_SILENT_AFTER_S = 3.0
 _TRANSITIONS_KEPT = 200
@@ -28,6 +29,8 @@ class State:
         self.notices: deque[Notice] = deque(maxlen=_TRANSITIONS_KEPT)
         self.successor: ReporterSettings | None = None
         """What the next reporter is changed, where the engine only replaces this one."""
+        self.configuration: dict[str, Any] = {}
+        """What the engine runs with, as a file could say it; empty where it did not report that."""
         self.bad_messages = 0
         """That either side could not read."""
         self.bad_messages_here = 0
@@ -91,6 +94,8 @@ class State:
             self.drops.update(message.drops)
             self.bad_messages = message.bad_messages + self.bad_messages_here
             self.refused_commands = message.refused_commands
+        elif isinstance(message, Configuration):
+            self.configuration = message.document
         elif isinstance(message, ReporterSettings):
             self.successor = message
         elif isinstance(message, Notice):

@@ -18,7 +18,7 @@ from carpsidecar.ipc.credentials import peer_of
 from carpsidecar.logs import log
 from carpsidecar.reporter.control.commands import Commands
 from carpsidecar.reporter.control.status import FreshStatus
-from carpsidecar.status.requests import REQUEST_SIZE_MAX, Answer, Refused, Request
+from carpsidecar.status.requests import REQUEST_SIZE_MAX, Answer, Configured, Refused, Request
 from carpsidecar.status.state import State
 
 CONNECTIONS_MAX = 16
@@ -36,6 +36,7 @@ class ControlServer:
 
     def __init__(self, listening: socket.socket, state: State, status: FreshStatus, commands: Commands) -> None:
         self._listening = listening
+        self._state = state
         self._groups = state.groups
         self._status = status
         self._commands = commands
@@ -88,13 +89,15 @@ class ControlServer:
                 return Refused(text=f"no group is called {request.group!r}", groups=list(self._groups))
             if request.type == "status":
                 return await self._status.make(request.group)
+            if request.type == "configuration":
+                return Configured(document=self._state.configuration)
             return await self._command(request, writer)
         except Exception as error:
             log(ERROR, "bug", f"unexpected, please report it: control {request.type}: {error!r}")
             return Refused(text="unexpected: see the log")
 
     async def _command(self, request: Request, writer: asyncio.StreamWriter) -> Answer:
-        assert request.type != "status"
+        assert request.type not in ("status", "configuration")
         pid, uid = peer_of(writer.get_extra_info("socket"))
         user = _name_of(uid)
         why = f": {request.reason}" if request.reason else ""
