@@ -6,6 +6,9 @@ import pytest
 from xdist.scheduler.loadscope import LoadScopeScheduling
 
 from tests.support.signals import unignore
+from tests.support.unprivileged import open_folder
+
+__all__ = ["open_folder"]
 
 _LONGEST_FIRST = (
     "soak",

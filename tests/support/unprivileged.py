@@ -5,7 +5,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 UNPRIVILEGED = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
 WITH_TWO_CAPABILITIES = (
@@ -16,12 +19,13 @@ WITH_TWO_CAPABILITIES = (
 WHY_NOT = "needs root, setpriv, and a checkout and an interpreter that every user may read"
 
 
-def open_to_others(folder: Path) -> None:
-    """To a folder of pytest's, which is root's alone."""
-    for own in (folder, *folder.parents):
-        if own == Path(tempfile.gettempdir()) or own == own.parent:
-            break
-        own.chmod(0o755)
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """One that every user may read. pytest's own are root's alone, and each run that starts sees to that anew."""
+    with tempfile.TemporaryDirectory(prefix="carp-open-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
 
 
 def can_be_unprivileged() -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import carpsidecar
-from tests.support.unprivileged import UNPRIVILEGED, open_to_others
+from tests.support.unprivileged import UNPRIVILEGED
 
 pytestmark = pytest.mark.network
 
@@ -29,16 +29,14 @@ with Lab() as lab:
 
 
 @pytest.fixture
-def program(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+def program(open_folder: Path) -> list[str]:
     """The program for a Python and in a folder that another user can read, which root's own need not be."""
     python = shutil.which("python3", path="/usr/bin")
     if python is None or subprocess.run([python, "-c", "import typing; typing.Self"], check=False).returncode:
         pytest.skip("no Python 3.11 that other users can run")
-    folder = tmp_path_factory.mktemp("plain")
-    open_to_others(folder)
     source = Path(carpsidecar.__file__).parent
-    shutil.copytree(source, folder / "carpsidecar", ignore=shutil.ignore_patterns("__pycache__"))
-    return ["env", f"PYTHONPATH={folder}", "PATH=/usr/bin:/bin", python, "-c", PROGRAM]
+    shutil.copytree(source, open_folder / "carpsidecar", ignore=shutil.ignore_patterns("__pycache__"))
+    return ["env", f"PYTHONPATH={open_folder}", "PATH=/usr/bin:/bin", python, "-c", PROGRAM]
 
 
 def run(argv: list[str]) -> subprocess.CompletedProcess[str]:

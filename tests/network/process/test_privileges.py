@@ -17,7 +17,7 @@ from tests.support.daemon import (
     start,
     start_master,
 )
-from tests.support.unprivileged import WHY_NOT, WITH_TWO_CAPABILITIES, can_be_unprivileged, open_to_others
+from tests.support.unprivileged import WHY_NOT, WITH_TWO_CAPABILITIES, can_be_unprivileged
 from tests.support.waits import SOON_S
 
 pytestmark = pytest.mark.network
@@ -40,7 +40,7 @@ def test_an_engine_without_hooks_keeps_two_capabilities_and_can_get_no_more(node
 def test_every_thread_of_the_engine_is_bound_so(node: Node, tmp_path: Path) -> None:
     engine = start_master(node, Configuration(tmp_path, group()))
     threads = [privileges_of(int(task.name)) for task in Path(f"/proc/{engine.pid}/task").iterdir()]
-    assert len(threads) == 3
+    assert len(threads) > 1
     for found in threads:
         assert (found["CapPrm"] | found["CapEff"] | found["CapBnd"]) & ~NET_ADMIN_AND_RAW == 0
         assert found["NoNewPrivs"] == 1
@@ -58,11 +58,10 @@ def test_a_hook_of_a_root_engine_may_do_what_root_may(node: Node, tmp_path: Path
 
 @pytest.mark.skipif(not can_be_unprivileged(), reason=WHY_NOT)
 @pytest.mark.parametrize("hooks", [False, True])
-def test_it_runs_unprivileged_with_ambient_capabilities(node: Node, tmp_path: Path, hooks: bool) -> None:
+def test_it_runs_unprivileged_with_ambient_capabilities(node: Node, open_folder: Path, hooks: bool) -> None:
     commands = {"on_master": "/bin/sh -c 'ip link set dev lo mtu 1400 && echo TOLD $(id -un)'"} if hooks else {}
-    configuration = Configuration(tmp_path, group(**commands))
-    open_to_others(tmp_path)
-    for path in tmp_path.iterdir():
+    configuration = Configuration(open_folder, group(**commands))
+    for path in open_folder.iterdir():
         path.chmod(0o755)
     engine = start(node, configuration, env={"CARP_PASSPHRASE": PASSPHRASE}, by=WITH_TWO_CAPABILITIES)
     engine.wait_for("became master", SOON_S)

@@ -25,7 +25,7 @@ from tests.support.daemon import (
     start_master,
 )
 from tests.support.realtime import REALTIME, needs_realtime
-from tests.support.unprivileged import UNPRIVILEGED, WHY_NOT, can_be_unprivileged, open_to_others
+from tests.support.unprivileged import UNPRIVILEGED, WHY_NOT, can_be_unprivileged
 from tests.support.waits import SOON_S
 
 pytestmark = pytest.mark.network
@@ -53,7 +53,7 @@ def said_of_it(engine: Process) -> list[dict[str, Any]]:
 def test_it_has_both_and_no_more_capabilities_than_else(node: Node, tmp_path: Path) -> None:
     engine = start(node, Configuration(tmp_path, group(), beside=ON), "--log-format", "json")
     engine.wait_for("became master", SOON_S)
-    assert policies(engine.pid) == [REALTIME] * 3
+    assert set(policies(engine.pid)) == {REALTIME}
     assert os.sched_getparam(engine.pid).sched_priority == 1
     assert locked_kb(engine.pid) > 10_000
     found = privileges_of(engine.pid)
@@ -77,17 +77,16 @@ def test_neither_the_reporter_nor_a_command_inherits_it(node: Node, tmp_path: Pa
 
 @needs_realtime
 @pytest.mark.skipif(not can_be_unprivileged(), reason=WHY_NOT)
-def test_unprivileged_it_takes_two_more_capabilities_while_it_starts(node: Node, tmp_path: Path) -> None:
-    configuration = Configuration(tmp_path, group(), beside=ON)
-    open_to_others(tmp_path)
-    for path in tmp_path.iterdir():
+def test_unprivileged_it_takes_two_more_capabilities_while_it_starts(node: Node, open_folder: Path) -> None:
+    configuration = Configuration(open_folder, group(), beside=ON)
+    for path in open_folder.iterdir():
         path.chmod(0o755)
     wanted = ",".join(f"+{name}" for name in ("net_admin", "net_raw", "sys_nice", "ipc_lock"))
     by = (*UNPRIVILEGED, "--inh-caps", f"-all,{wanted}", "--ambient-caps", wanted)
     engine = start(node, configuration, env={"CARP_PASSPHRASE": PASSPHRASE}, by=by)
     engine.wait_for(SAID, SOON_S)
     engine.wait_for("became master", SOON_S)
-    assert policies(engine.pid) == [REALTIME] * 3
+    assert set(policies(engine.pid)) == {REALTIME}
     assert privileges_of(engine.pid)["CapEff"] == privileges_of(engine.pid)["CapPrm"] == NET_ADMIN_AND_RAW
 
 
@@ -95,7 +94,7 @@ def test_without_the_privileges_it_warns_once_and_does_its_work(node: Node, tmp_
     engine = start(node, Configuration(tmp_path, group(), beside=ON), "--log-format", "json", by=WITHOUT)
     engine.wait_for("became master", SOON_S)
     assert holds(node)
-    assert policies(engine.pid) == [os.SCHED_OTHER] * 3
+    assert set(policies(engine.pid)) == {os.SCHED_OTHER}
     [line] = said_of_it(engine)
     assert line["level"] == "warning"
     assert line["refused"] == ["real-time priority", "locked memory"]
@@ -126,4 +125,4 @@ def test_a_change_is_reported_to_need_a_restart(node: Node, tmp_path: Path) -> N
     configuration.write()
     assert warning in reload(engine)
     assert warning not in reload(engine)
-    assert policies(engine.pid) == [os.SCHED_OTHER] * 3
+    assert set(policies(engine.pid)) == {os.SCHED_OTHER}

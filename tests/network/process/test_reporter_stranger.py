@@ -39,7 +39,6 @@ from tests.support.daemon import (
     starter_of,
 )
 from tests.support.tap import Tap
-from tests.support.unprivileged import open_to_others
 from tests.support.waits import SOON_S, Delay, wait_until
 
 pytestmark = pytest.mark.network
@@ -60,25 +59,24 @@ mv {out}.new {out}
 
 
 @pytest.fixture
-def stolen(node: Node, tmp_path: Path) -> Iterator[tuple[Process, str]]:
+def stolen(node: Node, open_folder: Path) -> Iterator[tuple[Process, str]]:
     """An engine of root's with a passphrase in its environment, and what a health check of it found."""
-    hook = tmp_path / "hook"
+    hook = open_folder / "hook"
     hook.write_text("#!/bin/sh\n")
     hook.chmod(0o755)
-    (tmp_path / "open").mkdir()
-    (tmp_path / "open").chmod(0o777)
-    out, check = tmp_path / "open" / "out", tmp_path / "check"
+    (open_folder / "open").mkdir()
+    (open_folder / "open").chmod(0o777)
+    out, check = open_folder / "open" / "out", open_folder / "check"
     check.touch(0o755)
-    configuration = Configuration(tmp_path, group(on_backup=str(hook)))
+    configuration = Configuration(open_folder, group(on_backup=str(hook)))
     configuration.beside["checks"] = [{"name": "thief", "command": str(check), "interval_s": 0.2, "demotion": 0}]
-    open_to_others(tmp_path)
     configuration.write()
     configuration.path.chmod(0o600)
     engine = start_master(node, configuration)
     state = node.environment["STATE_DIRECTORY"]
     thief = THIEF.format(
         out=out,
-        passphrase=tmp_path / "passphrase",
+        passphrase=open_folder / "passphrase",
         configuration=configuration.path,
         state=state,
         hook=hook,
@@ -224,11 +222,10 @@ def test_however_much_it_sends_the_master_keeps_its_rhythm_and_its_log_short(
 
 
 def test_a_socket_for_a_reporter_in_a_container_of_its_own_is_for_its_user_alone(
-    node: Node, tap: Tap, tmp_path: Path
+    node: Node, tap: Tap, open_folder: Path
 ) -> None:
-    path = tmp_path / "reporter.sock"
-    open_to_others(tmp_path)
-    engine = start_engine(node, Configuration(tmp_path, group()), path)
+    path = open_folder / "reporter.sock"
+    engine = start_engine(node, Configuration(open_folder, group()), path)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as stranger:
         stranger.settimeout(SOON_S)
         stranger.connect(str(path))
@@ -249,7 +246,7 @@ def test_a_socket_for_a_reporter_in_a_container_of_its_own_is_for_its_user_alone
         assert engine.log.count("became") == 2
         expect_no_gap(tap, delay)
         assert engine.stop() == 0
-        engine = start_engine(node, Configuration(tmp_path, group()), path)
+        engine = start_engine(node, Configuration(open_folder, group()), path)
         engine.wait_for("a reporter has connected", SOON_S)
         wait_until_told(node, lambda told: told["role"] == "master")
         assert node.run(["stat", "-c", "%a", str(path)]).strip() == "666"
@@ -260,9 +257,8 @@ def test_a_socket_for_a_reporter_in_a_container_of_its_own_is_for_its_user_alone
         reporter.kill()
 
 
-def test_a_reporter_connects_to_no_other_users_socket(node: Node, tmp_path: Path) -> None:
-    path = tmp_path / "reporter.sock"
-    open_to_others(tmp_path)
+def test_a_reporter_connects_to_no_other_users_socket(node: Node, open_folder: Path) -> None:
+    path = open_folder / "reporter.sock"
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as pretender:
         pretender.bind(str(path))
         path.chmod(0o666)

@@ -14,7 +14,6 @@ from tests.support.unprivileged import (
     WHY_NOT,
     WITH_TWO_CAPABILITIES,
     can_be_unprivileged,
-    open_to_others,
 )
 from tests.support.waits import SOON_S, wait_until
 
@@ -44,10 +43,9 @@ def test_the_engine_is_not_dumped_and_its_hooks_may_be(node: Node, tmp_path: Pat
 
 
 @pytest.mark.skipif(not can_be_unprivileged(), reason=WHY_NOT)
-def test_no_other_process_of_its_user_can_read_its_memory(node: Node, tmp_path: Path) -> None:
-    open_to_others(tmp_path)
-    configuration = Configuration(tmp_path, group())
-    for path in (configuration.path, tmp_path / "passphrase"):
+def test_no_other_process_of_its_user_can_read_its_memory(node: Node, open_folder: Path) -> None:
+    configuration = Configuration(open_folder, group())
+    for path in (configuration.path, open_folder / "passphrase"):
         shutil.chown(path, "nobody")
     engine = start(node, configuration, by=WITH_TWO_CAPABILITIES)
     engine.wait_for("became master", SOON_S)

@@ -13,7 +13,6 @@ from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
 from tests.support.daemon import Configuration, expect_no_gap, group, start, start_master
 from tests.support.tap import Tap
-from tests.support.unprivileged import open_to_others
 from tests.support.waits import SOON_S, Delay, wait_until
 from tests.unit.reporter.http.serving import Client, Reply
 
@@ -126,15 +125,14 @@ def test_health_follows_the_link_and_the_engine(node: Node, tmp_path: Path) -> N
 
 
 def test_a_check_that_fails_moves_the_address_and_one_that_passes_lets_it_back(
-    node: Node, peer: Node, tmp_path: Path
+    node: Node, peer: Node, open_folder: Path
 ) -> None:
-    service = tmp_path / "service"
+    service = open_folder / "service"
     service.touch()
-    open_to_others(tmp_path)  # the reporter is a user of its own
     check = {"name": "service", "command": ["test", "-e", str(service)], "interval_s": 0.1, "fall": 2, "rise": 1}
-    ours = Configuration(tmp_path, group(preempt=True), beside={"checks": [check]})
+    ours = Configuration(open_folder, group(preempt=True), beside={"checks": [check]})
     engine = start_master(node, ours)
-    other = start(peer, Configuration(tmp_path, group(advskew=90)))
+    other = start(peer, Configuration(open_folder, group(advskew=90)))
     other.wait_for("became backup", SOON_S)
     service.unlink()
     engine.wait_for("check service: unhealthy: exit status 1", SOON_S)

@@ -11,7 +11,7 @@ import pytest
 
 from carpsidecar.engine.control_socket import ControlSocket, remove_left_over
 from tests.support.logs import Logged
-from tests.support.unprivileged import UNPRIVILEGED, WHY_NOT, can_be_unprivileged, open_to_others
+from tests.support.unprivileged import UNPRIVILEGED, WHY_NOT, can_be_unprivileged
 
 NAME = "4711.sock"
 
@@ -29,11 +29,10 @@ def test_it_is_for_its_owner_and_group_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not can_be_unprivileged(), reason=WHY_NOT)
-def test_another_user_is_refused_by_the_sockets_mode(tmp_path: Path) -> None:
+def test_another_user_is_refused_by_the_sockets_mode(open_folder: Path) -> None:
     program = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
-    control = ControlSocket(tmp_path / NAME)
-    open_to_others(tmp_path)
-    command = [*UNPRIVILEGED, "--inh-caps=-all", sys.executable, "-c", program, str(tmp_path / NAME)]
+    control = ControlSocket(open_folder / NAME)
+    command = [*UNPRIVILEGED, "--inh-caps=-all", sys.executable, "-c", program, str(open_folder / NAME)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     control.close()
     assert "PermissionError" in ended.stderr
