@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from carpsidecar import logs
 from carpsidecar.cli.flags import PRECEDENCE, add_settings, source_of
 from carpsidecar.cli.parser import Parser
-from carpsidecar.config.sources import load
+from carpsidecar.config.sources import CONFIG_VARIABLE, load
 from carpsidecar.linux.capabilities import forbid_core_dumps
 
 _DESCRIPTION = """\
@@ -49,6 +49,7 @@ def main(argv: Sequence[str]) -> int:
 
         for warning in config.warnings:
             logs.log(logging.WARNING, "config", warning)
-        return run(config, reload=lambda: load(*source))
+        file = source[2] or source[1].get(CONFIG_VARIABLE)
+        return run(config, reload=lambda: load(*source), files=[file] if file else [])
     finally:
         writer.close()

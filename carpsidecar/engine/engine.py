@@ -149,9 +149,17 @@ class Engine:
         moved = group.configured.sync_group != config.sync_group
         group.reconfigure(config)
         log(INFO, "reconfigured", "new settings, same state", group=config.name)
+        self._changed(config.name)
         if moved:
             for one in self._groups.values():
                 self._settle_degraded(one)
+
+    def set_drift(self, text: str) -> None:
+        """What the configuration on disk has that can't be put into force; empty: nothing."""
+        for group in self._groups.values():
+            if group.drift != text:
+                group.drift = text
+                self._changed(group.config.name)
 
     def stop(self) -> None:
         """Bow out and release; the last commands may still run."""

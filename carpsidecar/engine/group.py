@@ -37,6 +37,8 @@ class Group(Shell):
         super().__init__(host, interface, config, hooks)
         self.configured = config
         self.peers = PeersHeard()
+        self.drift = ""
+        """What the configuration on disk has that can't be put into force."""
         self.started = False
         self._advskew: int | None = None
         """What is used instead of the configured one."""

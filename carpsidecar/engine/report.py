@@ -41,6 +41,7 @@ def snapshot(group: Group) -> GroupSnapshot:
         sync_group=group.config.sync_group,
         master=str(member.master) if member.master else None,
         members=group.membership.views if group.membership is not None else [],
+        drift=group.drift,
         agreement=agreement(group.configured) if group.configured.shows_agreement else "",
     )
 

@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from logging import ERROR, INFO, WARNING
 from pathlib import Path
@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from carpsidecar.config.schema import ConfigError
 from carpsidecar.config.sources import Config, reported
 from carpsidecar.engine.admission import Admission
+from carpsidecar.engine.config_watch import ConfigWatch
 from carpsidecar.engine.control_socket import ControlSocket
 from carpsidecar.engine.engine import Engine
 from carpsidecar.engine.notify import Notifier
@@ -60,6 +61,7 @@ def run(
     config: Config,
     *,
     reload: Callable[[], Config] | None = None,
+    files: Sequence[str] = (),
     listening: Callable[[], None] | None = None,
     reporter: socket.socket | None = None,
 ) -> int:
@@ -67,6 +69,7 @@ def run(
 
     Args:
         reload: reads the configuration again, on HUP.
+        files: what it is read from; in Kubernetes it is read again when they change.
         listening: called once, when all sockets are open.
         reporter: our end of the channel to a reporter that somebody else started; else one is started where the
             configuration has settings for it.
@@ -81,7 +84,7 @@ def run(
     loop = asyncio.new_event_loop()
     loop.set_exception_handler(_log_bug)
     try:
-        return _Run(loop, config, reload, reporter).run(listening)
+        return _Run(loop, config, reload, reporter, files).run(listening)
     finally:
         loop.close()
 
@@ -95,7 +98,9 @@ class _Run:
         config: Config,
         reload: Callable[[], Config] | None,
         reporter: socket.socket | None,
+        files: Sequence[str],
     ) -> None:
+        self._files = files
         self._loop = loop
         self._config = config
         self._passphrases = _identities(config)
@@ -144,6 +149,7 @@ class _Run:
             if isinstance(self._reporter, Reporter):
                 self._reporter.start()
             self._heartbeat()
+            self._watch_files()
             self._loop.run_forever()
         finally:
             self._engine.close()
@@ -219,9 +225,29 @@ class _Run:
         self._loop.add_signal_handler(signal.SIGUSR2, self._step_down)
         if self._reload is not None:
             self._loop.add_signal_handler(signal.SIGHUP, self._reconfigure, self._reload)
-            self._watch_passphrases(self._reload)
+            if not self._in_kubernetes:
+                self._watch_passphrases(self._reload)
         else:
             self._loop.add_signal_handler(signal.SIGHUP, self._stop, signal.SIGHUP)
+
+    @property
+    def _in_kubernetes(self) -> bool:
+        return self._config.reporter is not None and self._config.reporter.kubernetes is not None
+
+    def _watch_files(self) -> None:
+        config, reload = self._config, self._reload
+        if reload is None or not self._in_kubernetes:
+            return
+        passphrases = [group.passphrase.file for group in config.groups if group.passphrase.file]
+        ConfigWatch(
+            self._loop,
+            [*self._files, *passphrases],
+            reload,
+            lambda: self._config,
+            lambda: self._reconfigure(reload),
+            lambda: any(snapshot.role == "master" for snapshot in self._engine.snapshots()),
+            self._engine.set_drift,
+        )
 
     def _stop(self, number: signal.Signals) -> None:
         if self._stopping:

@@ -88,6 +88,8 @@ class GroupState(Struct, kw_only=True, frozen=True):
     """The address that the master advertises from; our own where we are master, None where none is heard."""
     members: list[MemberView] = []
     """In the hardened mode: the other nodes, backups too; the last heard first."""
+    drift: str = ""
+    """What the configuration on disk has that can't be put into force while it runs."""
     agreement: str = ""
     """A keyed hash of what all members must agree upon; empty where nobody compares it."""
 

@@ -88,6 +88,7 @@ class StatusBuilder:
             peers=dict(sorted(peers.items(), key=lambda peer: -peer[1].heard_s)),
             counters=_counters(count) if count else {},
             split_brain=snapshot.group in self._stats.api.split_brain,
+            problems=[f"{snapshot.drift}: replace the pod for it"] if snapshot.drift else [],
         )
 
 

@@ -135,6 +135,12 @@ class Metrics(Collector):
             [((group.group,), group.advskew_advertised) for group in groups],
         )
         yield _gauge(
+            "carp_config_drift",
+            "Whether the configuration on disk can't be put into force without a restart.",
+            ("group",),
+            [((group.group,), bool(group.drift)) for group in groups],
+        )
+        yield _gauge(
             "carp_demotion",
             "What demotes, by cause.",
             ("group", "cause"),

@@ -26,11 +26,15 @@ class Transitions:
         self._conflicts: list[tuple[float, Notice]] = []
         """Not recorded yet, by when they were noticed."""
         self._last: dict[str, tuple[str, float]] = {}
+        self._drifts: dict[str, str] = {}
         self._first: list[GroupSnapshot] = []
         """The first snapshot of each group, until our pod shows whether it is new."""
 
     def group_changed(self, group: GroupSnapshot) -> None:
         """Called with the lock held, after the cache has it."""
+        if group.drift and self._drifts.get(group.group) != group.drift:
+            self._recorder.event("CarpConfigDiffers", f"{group.group}: {group.drift}: replace the pods for it")
+        self._drifts[group.group] = group.drift
         before = self._last.get(group.group)
         self._last[group.group] = (group.role, group.since_s)
         if before is None and not any(first.group == group.group for first in self._first):
