@@ -28,6 +28,7 @@ from carpsidecar.protocol.timetable import REFRESH_GAP_MIN_S
 
 _RECEIVE_LIMIT = 64
 _SAMPLE_LIMIT = 256
+_HELD_SENDERS_INTERVALS = 1.5
 _DROP_LOG_EVERY_S = 60.0
 _DROP_LOG_BURST = 20
 
@@ -91,7 +92,6 @@ class Interface:
         self._strangers: dict[int, StrangerSocket] = {}
         self._taken: dict[int, int] = {}
         self._announcer: Announcer | None = None
-        self._narrows_soon = False
         self._missed_at = float("-inf")
         self._beside: list[HeldAddress] | None = None
         self._throttle = Throttle(_DROP_LOG_EVERY_S, _DROP_LOG_BURST)
@@ -107,14 +107,15 @@ class Interface:
         self.groups[group.config.vhid] = group
         self._share_refreshes()
         self.open_missing()
-        self._narrow_soon()
+        for family, sock in self._sockets.items():
+            sock.narrow_to(None)
+            self._strangers[family].narrow_to(None)
 
     def remove(self, group: Listener) -> None:
         self.receiver.remove(group.config.vhid)
         del self.groups[group.config.vhid]
         self._share_refreshes()
         self.claims.watch_soon()
-        self._narrow_soon()
 
     def _share_refreshes(self) -> None:
         """All groups of an interface together refresh no more often than one alone would."""
@@ -149,8 +150,6 @@ class Interface:
             self._open(link)
             if link.up and not (before and before.up):
                 self._rejoin()
-            if moved:
-                self._narrow_soon()
         return moved
 
     def addresses_changed(self) -> None:
@@ -214,29 +213,20 @@ class Interface:
         """A group sends from another address now."""
         self._own = {ip for group in self.groups.values() for ip in group.sources}
 
-    def _narrow_soon(self) -> None:
-        """Tell the kernel which vhids there are, once for many."""
-        if not self._narrows_soon:
-            self._narrows_soon = True
-            self._loop.call_soon(self._narrow)
-
-    def _narrow(self) -> None:
-        self._narrows_soon = False
-        with suppress(OSError):
-            for family, sock in self._sockets.items():
-                sock.narrow_to(self.groups.keys())
-                self._strangers[family].narrow_to(self.groups.keys())
-
     def sample_strangers(self) -> None:
         """Count what was protocol 112 but not CARP since the last time; once a second is enough.
 
         The kernel counts them all, but only together: how many were what is estimated from those that it kept.
         """
         members = {ip for group in self.groups.values() for ip in group.members}
+        held = {ip for group in self.groups.values() if group.is_master for ip in group.ips}
         for family, sock in self._strangers.items():
             carp = self._sockets[family]
             with suppress(OSError):
                 carp.prefer([ip for ip in members if ip.version == family])
+                carp.narrow_to(self.groups.keys())
+                sock.narrow_to(self.groups.keys())
+                carp.hear_from(held, self._loop.time(), _HELD_SENDERS_INTERVALS * self._longest_interval_s)
                 overrun = carp.unread()
                 self.overrun += overrun
                 if overrun:
@@ -251,6 +241,10 @@ class Interface:
                 strangers = max(0, unread - overrun - (carp.taken - before))
                 self._share_out(strangers, self.receiver.drops - judged)
         self.claims.count_unread()
+
+    @property
+    def _longest_interval_s(self) -> float:
+        return max((group.config.settings.advbase + 1.0 for group in self.groups.values()), default=1.0)
 
     def missed_since(self, at: float) -> bool:
         """Whether an advertisement of a member may have found no room since then."""

@@ -146,11 +146,15 @@ class StrangerSocket(Receiver):
     def __init__(self, interface: str, index: int, family: Literal[4, 6], vhids: Vhids = None) -> None:
         self._index = index
         self._family: Literal[4, 6] = family
+        self._vhids = None if vhids is None else frozenset(vhids)
         super().__init__(interface, family, strangers_only(family, vhids), _STRANGER_BUFFER_BYTES)
 
     def narrow_to(self, vhids: Vhids) -> None:
         """What is left over by a CarpSocket that is narrowed to these."""
-        self.narrow(strangers_only(self._family, vhids))
+        vhids = None if vhids is None else frozenset(vhids)
+        if vhids != self._vhids:
+            self._vhids = vhids
+            self.narrow(strangers_only(self._family, vhids))
 
     def sample(self, limit: int) -> tuple[list[Received], int]:
         """What was there, `limit` packets at most, and how many found no room since last time."""

@@ -32,6 +32,7 @@ _CACHED_MAX = 4096
 # does not run for 30 ms, and no advertisement is lost. More would only make old news of what waits at the end.
 _BUFFER_BYTES = 2 << 20
 _NEWCOMERS_BUFFER_BYTES = 256 << 10
+_HEAR_FROM_HELD_EVERY_S = 10.0
 _NEWCOMERS_SHARE = 4
 """Of what is read in one go, a newcomer's part is at most one in so many."""
 _LEVEL = {4: socket.IPPROTO_IP, 6: socket.IPPROTO_IPV6}
@@ -52,9 +53,12 @@ class CarpSocket:
         self._interface = interface
         self._index = index
         self._family: Literal[4, 6] = family
-        self._vhids = vhids
+        self._vhids = None if vhids is None else frozenset(vhids)
         self._known: frozenset[IPAddress] = frozenset()
         self._held: frozenset[IPv4Address] = frozenset()
+        """Whose senders are heard at the moment."""
+        self._held_now: frozenset[IPv4Address] = frozenset()
+        self._hears_at = self._hears_until = 0.0
         self._members = Receiver(interface, family, carp_only(family, vhids), _BUFFER_BYTES)
         self._newcomers: Receiver | None = None
         self._from_held: HeldSourceSocket | None = None
@@ -109,8 +113,10 @@ class CarpSocket:
 
     def narrow_to(self, vhids: Vhids) -> None:
         """From now on, what has one of these vhids."""
-        self._vhids = vhids
-        self._narrow()
+        vhids = None if vhids is None else frozenset(vhids)
+        if vhids != self._vhids:
+            self._vhids = vhids
+            self._narrow()
 
     def prefer(self, members: Collection[IPAddress]) -> None:
         """Give these senders a socket of their own. None: all share one."""
@@ -119,9 +125,19 @@ class CarpSocket:
             self._known = known
             self._narrow()
 
-    def hear_from(self, held: Collection[IPAddress]) -> None:
-        """This machine holds these addresses now: who sends from them is heard all the same."""
+    def hear_from(self, held: Collection[IPAddress], now: float, for_s: float) -> None:
+        """This machine holds these addresses now: who sends from them is heard all the same.
+
+        That costs each IPv4 packet that arrives a quarter of a microsecond, and such a sender is rare. So they are
+        heard when the addresses have changed, and from then on for so long in each ten seconds. To be called every
+        second.
+        """
         v4 = frozenset(address for address in held if isinstance(address, IPv4Address))
+        if v4 != self._held_now:
+            self._held_now, self._hears_at = v4, now
+        if now >= self._hears_at:
+            self._hears_until, self._hears_at = now + for_s, now + _HEAR_FROM_HELD_EVERY_S
+        v4 = v4 if now < self._hears_until else frozenset()
         if self._family == 4 and v4 != self._held:
             self._held = v4
             self._narrow()

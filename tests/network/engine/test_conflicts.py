@@ -7,10 +7,10 @@ import pytest
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.probe import Probe
 from carpsidecar.lab.process import Process
-from tests.support.cluster import FAST, VIP, VIP6, Cluster, client_of, cluster_of, holds, mac_of, neighbour
-from tests.support.frames import gratuitous_arp, neighbour_advertisement
-from tests.support.tap import Tap, announces
-from tests.support.waits import SOON_S, Delay
+from tests.support.cluster import FAST, VHID, VIP, VIP6, Cluster, client_of, cluster_of, holds, mac_of, neighbour
+from tests.support.frames import altered, gratuitous_arp, ipv4, neighbour_advertisement
+from tests.support.tap import Tap, advertises, announces
+from tests.support.waits import SOON_S, Delay, wait_until
 
 pytestmark = pytest.mark.network
 
@@ -97,3 +97,19 @@ def test_a_claim_while_somebody_else_is_master_is_none_of_our_business(scene: Sc
             client.wait_for(announces(scene.ip, mine), 0.5)
     assert "claims" not in backup.log
     backup.stop()
+
+
+def test_a_better_rival_that_advertises_from_the_virtual_address_itself_is_heard() -> None:
+    """A BSD without another address on that interface. This kernel holds the address too, and drops its packets as
+    martians before a raw socket sees them."""
+    with cluster_of("a") as cluster:
+        process = cluster.start("a", *FAST, "--advskew", "40")
+        process.wait_for("became master", SOON_S)
+        with Tap(cluster.lab.node("bsd")) as tap:
+            better = altered(tap.wait_for(advertises(vhid=VHID), SOON_S).payload, b2=20)
+
+            def yielded() -> bool:
+                tap.send(ipv4(tap.mac, VIP, better))
+                return f"became backup: a better master advertises ({VIP})" in process.log
+
+            wait_until(yielded)

@@ -215,10 +215,13 @@ def test_broadcast_looks_like_that_of_ucarp(nodes: tuple[Node, Node]) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_source_that_is_not_ours_is_an_error_in_words(nodes: tuple[Node, Node], family: Family) -> None:
-    carp = open_carp(nodes[0], family)
-    with pytest.raises(OSError, match=rf"cannot send from {PEER[family]} to {GROUP[family]} on net0"):
-        carp.send(GOOD, PEER[family], GROUP[family])
+def test_a_bow_out_may_leave_from_an_address_that_is_gone(nodes: tuple[Node, Node], family: Family) -> None:
+    carp, gone = open_carp(nodes[0], family), {4: ip_address("10.0.0.88"), 6: ip_address("fd00::88")}[family]
+    tap = wire_tap(nodes[1], ETH_P_IP if family == 4 else ETH_P_IPV6)
+    carp.send(GOOD, gone, GROUP[family])
+    at = 26 if family == 4 else 22
+    frames(tap, 1, lambda frame: frame.endswith(GOOD) and frame[at : at + len(gone.packed)] == gone.packed)
+    tap.close()
     carp.close()
 
 
@@ -354,17 +357,31 @@ def test_a_peer_that_sends_from_an_address_that_we_hold(nodes: tuple[Node, Node]
     holder.sysctl("ipv4/conf/net0/accept_local", accept_local)
     try:
         with holder.inside():
-            carp.hear_from([IPv4Address("10.0.0.100"), IPv6Address("fd00::100")])
+            carp.hear_from([IPv4Address("10.0.0.100"), IPv6Address("fd00::100")], 100.0, 2.0)
         for source in ("10.0.0.100", "10.0.0.2", "10.0.0.100"):
             inject(nodes[1], advertisement_from(source))
         inject(holder, advertisement_from("10.0.0.100"))  # our own sending is not heard
         assert sorted(received_from(carp, 3)) == ["10.0.0.100", "10.0.0.100", "10.0.0.2"]
         assert not readable(carp, 0.1)
         with holder.inside():
-            carp.hear_from([])
+            carp.hear_from([], 101.0, 2.0)
         holder.ip("addr", "del", "10.0.0.100/32", "dev", "net0")
         inject(nodes[1], advertisement_from("10.0.0.100"))
         assert received_from(carp, 1) == ["10.0.0.100"]
     finally:
         holder.sysctl("ipv4/conf/net0/accept_local", "0")
         carp.close()
+
+
+def test_who_sends_from_an_address_that_we_hold_is_heard_at_first_and_then_now_and_again(
+    nodes: tuple[Node, Node],
+) -> None:
+    carp = open_carp(nodes[0], 4)
+    heard = []
+    with nodes[0].inside():
+        for second in range(100, 125):
+            carp.hear_from([IPv4Address("10.0.0.100")], float(second), 2.0)
+            if carp._from_held is not None:
+                heard.append(second)
+    assert heard == [100, 101, 110, 111, 120, 121]
+    carp.close()

@@ -39,6 +39,7 @@ class FakeSocket:
         self.rejoined = 0
         self.preferred: set[IPAddress] = set()
         self.vhids: set[int] | None = None
+        self.held: set[IPAddress] = set()
         self._ours, self._theirs = socket.socketpair()
         self._ours.setblocking(False)
         self.made.append(self)
@@ -66,8 +67,11 @@ class FakeSocket:
     def prefer(self, members: Collection[IPAddress]) -> None:
         self.preferred = set(members)
 
-    def narrow_to(self, vhids: Collection[int]) -> None:
-        self.vhids = set(vhids)
+    def narrow_to(self, vhids: Collection[int] | None) -> None:
+        self.vhids = None if vhids is None else set(vhids)
+
+    def hear_from(self, held: Collection[IPAddress], now: float, for_s: float) -> None:
+        self.held = set(held)
 
     def missed(self) -> bool:
         missed, self.overflows = self.overflows, False
@@ -158,10 +162,10 @@ def test_a_valid_advertisement_goes_to_its_group(bench: InterfaceBench, logged: 
 
 
 def test_the_kernel_is_told_which_vhids_are_served_and_whom_to_prefer(bench: InterfaceBench) -> None:
-    bench.loop.a_while()
-    assert (bench.socket.vhids, bench.strangers.vhids) == ({42}, {42})
+    assert (bench.socket.vhids, bench.strangers.vhids) == (None, None)
     bench.group.members = [PEER, ip_address("fd00::2")]
     bench.interface.sample_strangers()
+    assert (bench.socket.vhids, bench.strangers.vhids) == ({42}, {42})
     assert bench.socket.preferred == {PEER}
 
 
@@ -185,7 +189,7 @@ def test_another_interface_of_the_name_opens_everything_anew_and_asks_to_announc
     assert not bench.interface.set_link(replace(LINK, altnames=("lan",)))
     assert bench.interface.set_link(replace(LINK, index=8))
     _former, _strangers, socket, strangers = FakeSocket.made
-    bench.loop.a_while()
+    bench.interface.sample_strangers()
     assert (set(socket.joined), socket.vhids, strangers.vhids) == (set(bench.socket.joined), {42}, {42})
 
 
