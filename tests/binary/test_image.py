@@ -66,6 +66,17 @@ def test_it_says_what_it_is(archive: Path) -> None:
     assert config["Labels"]["org.opencontainers.image.version"] == __version__
 
 
+def test_it_has_a_user_for_the_reporter(archive: Path) -> None:
+    """By the number that docs and chart may name: an image has no package manager to choose one."""
+    with tarfile.open(archive) as image:
+        (manifest,) = json.loads(_content(image, "manifest.json"))
+        [layer] = manifest["Layers"]
+        with tarfile.open(fileobj=io.BytesIO(_content(image, layer))) as files:
+            users = _content(files, "etc/passwd").decode()
+    assert "\ncarpsidecar:x:64112:64112:" in users
+    assert users.startswith("root:x:0:0:")
+
+
 @pytest.fixture
 def runtime(archive: Path, tmp_path: Path) -> Iterator[Containerd]:
     if os.geteuid() != 0 or not shutil.which("containerd") or not shutil.which("runc"):
