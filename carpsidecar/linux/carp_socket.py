@@ -6,6 +6,7 @@ an interface: the source of each packet is given with it. What has not the shape
 StrangerSocket, which nobody waits on, so that a flood of it never wakes the process.
 """
 
+import errno
 import os
 import select
 import socket
@@ -203,7 +204,6 @@ class CarpSocket:
                 (socket.IP_MULTICAST_TTL, _TTL),
                 (socket.IP_TOS, _LOW_DELAY),
                 (socket.IP_MULTICAST_LOOP, 0),
-                (_IP_TRANSPARENT, 1),
                 (socket.IP_MULTICAST_IF, own_group_interface),
                 (_IP_MTU_DISCOVER, _PMTUDISC_DO),
             ]
@@ -213,12 +213,17 @@ class CarpSocket:
                 (socket.IPV6_MULTICAST_HOPS, _TTL),
                 (socket.IPV6_TCLASS, _LOW_DELAY),
                 (socket.IPV6_MULTICAST_LOOP, 0),
-                (_IPV6_TRANSPARENT, 1),
                 (socket.IPV6_MULTICAST_IF, self._index),
                 (_IPV6_MTU_DISCOVER, _PMTUDISC_DO),
             ]
         for option, value in options:
             self._members.socket.setsockopt(_LEVEL[self._family], option, value)
+        try:
+            transparent = _IP_TRANSPARENT if self._family == 4 else _IPV6_TRANSPARENT
+            self._members.socket.setsockopt(_LEVEL[self._family], transparent, 1)
+        except OSError as error:
+            if error.errno != errno.ENOPROTOOPT:  # QEMU's user emulation does not know the option
+                raise
 
     def _membership(self, group: IPAddress, join: bool) -> None:
         if self._family == 4:
