@@ -78,15 +78,21 @@ def own_packets_back(subject: Subject) -> Iterator[Finding]:
     observed = subject.observed
     if observed is None:
         return
-    own = set(subject.sources.values())
-    for sender in observed.carp(subject.config.vhid):
-        if sender.source in own:
+    for sender in observed.returned(subject.config.vhid):
+        if subject.link is not None and sender.last.datagram.mac_source == subject.link.mac:
+            yield Finding(
+                "reflection",
+                Status.WARNING,
+                f"the network returns what this machine sends on {subject.interface}; it is not heeded",
+                "look for a loop, a bridge port in hairpin mode, or a bond that is set up on one side only",
+                subject.name,
+            )
+        else:
             yield Finding(
                 "reflection",
                 Status.PROBLEM,
                 f"advertisements from our own address {sender.source} come in on {subject.interface}",
-                f"find who has {sender.source} too: arping -D -I {subject.interface} {sender.source};"
-                " or the network returns what it gets: a loop, or a bond set up on one side only",
+                f"find who has {sender.source} too: arping -D -I {subject.interface} {sender.source}",
                 subject.name,
             )
 

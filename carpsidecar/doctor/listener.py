@@ -78,6 +78,10 @@ class Observed:
         """Who sends what claims nothing, as backups do in the hardened mode."""
         return self._senders("member", vhid, outgoing)
 
+    def returned(self, vhid: int) -> Iterator[Sender]:
+        """What came in from an address of this machine's own."""
+        return self._senders("returned", vhid, False)
+
     def _senders(self, kind: str, vhid: int | None, outgoing: bool) -> Iterator[Sender]:
         for (_, spoken, _, number, _), sender in self.senders.items():
             if spoken == kind and sender.outgoing == outgoing and vhid in (None, number):
@@ -112,9 +116,15 @@ class Listener:
     """
 
     def __init__(
-        self, link: Link, families: Collection[Family], groups: Sequence[IPAddress], addresses: Sequence[IPAddress]
+        self,
+        link: Link,
+        families: Collection[Family],
+        groups: Sequence[IPAddress],
+        addresses: Sequence[IPAddress],
+        own: Collection[IPAddress],
     ) -> None:
         self.observed = Observed()
+        self._own = set(own)
         self._addresses = list(addresses)
         self._open = ExitStack()
         self._carp: list[CarpSocket] = []
@@ -201,13 +211,17 @@ class Listener:
         else:
             claims = isinstance(message, Advertisement) or message.kind == Kind.ADVERTISEMENT
             kind, version, number = "carp" if claims else "member", message.version, message.vhid
+        if source in self._own and not packet.datagram.outgoing:
+            # The kernel takes it for forged: no program gets it, and nobody is a rival for it.
+            kind = "returned"
         key = (source, kind, version, number, packet.datagram.outgoing)
         sender = self.observed.senders.get(key)
         if sender is None:
             if len(self.observed.senders) >= SENDERS_MAX:
                 return
             sender = self.observed.senders[key] = Sender(source, packet, outgoing=packet.datagram.outgoing)
-            if not packet.datagram.outgoing and self._watch is not None and len(self._addresses) < SENDERS_MAX:
+            learns = kind != "returned" and not packet.datagram.outgoing
+            if learns and self._watch is not None and len(self._addresses) < SENDERS_MAX:
                 # To know it again by its MAC address: ucarp puts another one than its card's into its frames.
                 self._addresses.append(source)
                 self._watch.watch(self._addresses)

@@ -13,7 +13,6 @@ from carpsidecar.linux.realtime import is_taken
 from carpsidecar.status.formatting import span
 
 KERNEL_LEAST = (4, 18)
-_YOUNG_S = 60.0
 
 
 def configuration(machine: Machine) -> Iterator[Finding]:
@@ -82,14 +81,5 @@ def daemon(subject: Subject) -> Iterator[Finding]:
     who = f"process {running.pid} serves it" if running.pid is not None else "one serves it"
     if running.age_s is None:
         yield Finding("daemon", Status.OK, who, about=subject.name)
-    elif running.age_s < _YOUNG_S:
-        yield Finding(
-            "daemon",
-            Status.WARNING,
-            f"{who}, since {running.age_s:.0f} s ago only",
-            "if nobody started it just now, see why it ended:"
-            " `journalctl -u carpsidecar` or `kubectl logs --previous`",
-            subject.name,
-        )
     else:
         yield Finding("daemon", Status.OK, f"{who}, for {span(running.age_s)} now", about=subject.name)

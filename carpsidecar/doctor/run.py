@@ -123,4 +123,6 @@ def _listener(subjects: list[Subject]) -> Listener:
     link = subjects[0].link
     if link is None:
         raise OSError(errno.ENODEV, "there is no such interface")
-    return Listener(link, families, list(groups), list(addresses))
+    held = {own.interface.ip for own in subjects[0].netlink.addresses()}
+    virtual = {ip for subject in subjects for ip in subject.addresses}
+    return Listener(link, families, list(groups), list(addresses), held - virtual)

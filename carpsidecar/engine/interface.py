@@ -183,7 +183,12 @@ class Interface:
         if destination.broadcast:
             sock.send_broadcast(payload, source, destination.multicast[0])  # type: ignore[arg-type]
             return
-        targets = [ip for ip in destination.peers or destination.multicast if ip.version == source.version]
+        # One list of peers serves all nodes: our own address in it is left out.
+        targets = [
+            ip
+            for ip in destination.peers or destination.multicast
+            if ip.version == source.version and ip not in self._own
+        ]
         failure: OSError | None = None
         sent = False
         for target in targets:

@@ -131,10 +131,20 @@ def test_two_masters_at_once(lab: DoctorLab, master: Process) -> None:
         lab.there.rejoin()
 
 
-def test_our_own_packets_come_back(lab: DoctorLab, master: Process) -> None:
+def test_another_machine_has_our_own_address(lab: DoctorLab, master: Process) -> None:
     with Tap(lab.there) as tap, repeating(tap, lambda: ipv4(tap.mac, HERE, carp())):
-        found = lab.run_checks().one("reflection", "problem")
-    assert found == f"advertisements from our own address {HERE} come in on eth0"
+        report = lab.run_checks()
+    assert report.one("reflection", "problem") == f"advertisements from our own address {HERE} come in on eth0"
+    assert report.problems == {"reflection"}
+
+
+def test_our_own_packets_come_back_and_are_no_rivals(lab: DoctorLab, master: Process) -> None:
+    mac = bytes.fromhex(lab.here.run(["cat", "/sys/class/net/eth0/address"]).strip().replace(":", ""))
+    with Tap(lab.there) as tap, repeating(tap, lambda: ipv4(mac, HERE, carp())):
+        report = lab.run_checks()
+    found = report.one("reflection", "warning")
+    assert found == "the network returns what this machine sends on eth0; it is not heeded"
+    assert not report.problems
 
 
 def test_a_member_with_other_addresses(lab: DoctorLab) -> None:

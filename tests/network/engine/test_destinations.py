@@ -97,3 +97,12 @@ def test_a_source_that_is_given_is_advertised_from(cluster: Cluster, tap: Tap) -
     cluster.watch.wait_until(lambda holders: holders == {"b"}, SOON_S, "b alone")
     for process in (a, b):
         assert process.stop() == 0
+
+
+def test_one_list_of_peers_serves_all_nodes(cluster: Cluster) -> None:
+    everybody = ("--peer", A, "--peer", B)
+    a, b = start_two(cluster, everybody, everybody)
+    with Tap(cluster["b"]) as at_b:
+        at_b.wait_for_more(3, VHID, SOON_S)
+    assert "it carries our own address" not in a.log
+    hand_over(cluster, a, b)
