@@ -11,6 +11,8 @@ from tests.support.imports import imported_by, imports_of, layer, modules
 
 LINES_MAX = 350
 WITH_A_REASON = {
+    "carpsidecar.engine.interface": "whatever reopens an interface restores all that hung on it",
+    "carpsidecar.engine.run": "start, signals and end of the process, in their order",
     "carpsidecar.member.member": "every event of a vhid: what decides is in one place",
     "carpsidecar.engine.engine": "what configuration, kernel and commands each do to the groups",
     "carpsidecar.ipc.messages": "every message between the two processes, each with what its fields mean",
