@@ -26,8 +26,10 @@ advertisements again makes a master announce, and with hundreds of addresses eac
 
 CONTINUE_AFTER_S = 0.05
 
-DEFENCE_GAP_MIN_S = 0.1
-"""A foreign claim is answered at once, but a flood of them not more often than this."""
+DEFENCE_GAP_MIN_S, DEFENCE_GAP_MAX_S = 0.1, 10.0
+"""A foreign claim is answered at once, but a flood of them not more often than this, and then ever more seldom: two
+masters that each answer the other's announcement would never end."""
+DEFENCE_FORGOTTEN_AFTER_S = 30.0
 ANSWER_AFTER_S = 0.05
 """A ucarp that preempts us announces the address before it advertises: that is no claim to answer."""
 
@@ -56,6 +58,7 @@ class Announcements:
         self._waiting: Sequence[IPAddress] = []
         """What could not be announced yet, because it would have been too much."""
         self._defended_at = float("-inf")
+        self._defence_gap_s = DEFENCE_GAP_MIN_S
         self._rests_until = float("-inf")
 
     def configure(self, ips: Collection[IPAddress]) -> None:
@@ -82,16 +85,18 @@ class Announcements:
         self._answering = self._continuing = None
         self._waiting = []
 
-    def claimed(self, address: IPAddress, mac: bytes, is_master: bool) -> None:
-        """Another machine says by ARP or NDP that it has one of our addresses."""
-        self.foreign_claims += 1
+    def claimed(self, address: IPAddress, mac: bytes, is_master: bool, by_peer: bool) -> None:
+        """Another machine says by ARP or NDP that it has one of our addresses. `by_peer`: a member of the group."""
+        self.foreign_claims += not by_peer
         if is_master and self._answering is None:
-            self._answering = self._loop.call_later(ANSWER_AFTER_S, self._answer, address, mac)
+            self._answering = self._loop.call_later(ANSWER_AFTER_S, self._answer, address, mac, by_peer)
 
     def defend(self, now: float) -> None:
         """Announce against a foreign claim: at once, or when the gap is over, so that the last word is ours."""
         if self._defending is None:
-            due = self._defended_at + DEFENCE_GAP_MIN_S
+            if now - self._defended_at > DEFENCE_FORGOTTEN_AFTER_S:
+                self._defence_gap_s = DEFENCE_GAP_MIN_S
+            due = self._defended_at + self._defence_gap_s
             if now >= due:
                 self._defend()
             else:
@@ -105,8 +110,11 @@ class Announcements:
             self._defending.cancel()
             self._defending = None
 
-    def _answer(self, address: IPAddress, mac: bytes) -> None:
+    def _answer(self, address: IPAddress, mac: bytes, by_peer: bool) -> None:
         self._answering = None
+        if by_peer:
+            self.defend(self._loop.time())
+            return
         peer = mac.hex(":")
         text = f"{peer} claims {address} while we hold it: announced again; is it configured there by hand?"
         if self._log.log_sometimes(WARNING, "conflict", text, about=mac, address=str(address), mac=peer):
@@ -145,6 +153,7 @@ class Announcements:
     def _defend(self) -> None:
         self._defending = None
         self._defended_at = self._loop.time()
+        self._defence_gap_s = min(2 * self._defence_gap_s, DEFENCE_GAP_MAX_S)
         self._announce_within_limit()
 
     def _announce_once(self) -> None:

@@ -26,6 +26,8 @@ from carpsidecar.protocol.timing import TICKS_PER_S, interval_ticks
 
 _REPORT_MASTER_AFTER_S = 0.05
 _BOWS_OUT_FOR_S = 1.0
+_CARP_MAC = bytes.fromhex("00005e0001")
+"""And the vhid: what a BSD's carp interface has."""
 
 
 class Group(Shell):
@@ -200,7 +202,8 @@ class Group(Shell):
 
     def claimed(self, address: IPAddress, mac: bytes) -> None:
         """Another machine says that it has this address."""
-        self.announcements.claimed(address, mac, self.is_master)
+        by_peer = mac == _CARP_MAC + bytes((self.config.vhid & 255,))
+        self.announcements.claimed(address, mac, self.is_master, by_peer)
 
     def addresses_removed(self, removed: set[IPAddress]) -> None:
         """The kernel dropped these: the lease ran out, we released them, or somebody took them off."""

@@ -94,7 +94,8 @@ class Interface:
         self._announcer: Announcer | None = None
         self._missed_at = float("-inf")
         self._beside: list[HeldAddress] | None = None
-        self._throttle = Throttle(_DROP_LOG_EVERY_S, _DROP_LOG_BURST)
+        self._throttles: dict[tuple[Drop, bool], Throttle] = {}
+        """One a reason, and one for each reason's packets of known members: none silences another."""
         self._vrrp_speakers: set[IPAddress] = set()
 
     @property
@@ -323,7 +324,10 @@ class Interface:
             return
         if drop not in _WHAT_TO_CHECK:
             return
-        held_back = self._throttle.allow(self._loop.time(), (drop, source))
+        group = self.groups.get(vhid_of(payload))
+        known = group is not None and source in group.members
+        throttle = self._throttles.setdefault((drop, known), Throttle(_DROP_LOG_EVERY_S, _DROP_LOG_BURST))
+        held_back = throttle.allow(self._loop.time(), source)
         if held_back is None:
             return
         number = vhid_of(payload)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Hashable
 
 _KEYS_MAX = 256
+_ROUNDING = 1e-6
 _REMIND_FIRST_S, _REMIND_MAX_S = 10.0, 3600.0
 
 
@@ -11,27 +12,27 @@ class Throttle:
     """Lets each thing through once in a while, and counts what it held back meanwhile.
 
     It remembers a bounded number of things, so that a stranger who invents new ones cannot fill the memory; and all
-    things together are let through a bounded number of times, so that neither can they fill the log.
+    things together are let through a bounded number of times, so that neither can they fill the log: so many at
+    once, and then as many in each `every_s`, evenly, so that something new is let through again before long.
     """
 
     def __init__(self, every_s: float, burst: int) -> None:
         self._every_s = every_s
         self._burst = burst
-        self._window_ends = float("-inf")
-        self._allowed_in_window = 0
+        self._left = float(burst)
+        self._left_at = float("-inf")
         self._seen: dict[Hashable, tuple[float, int]] = {}
 
     def allow(self, now: float, thing: Hashable) -> int | None:
         """How often it was held back since it was last let through; None if it is held back now too."""
-        if now >= self._window_ends:
-            self._window_ends = now + self._every_s
-            self._allowed_in_window = 0
+        self._left = min(self._burst, self._left + (now - self._left_at) * self._burst / self._every_s)
+        self._left_at = now
         last, held_back = self._seen.get(thing, (float("-inf"), 0))
-        if now - last < self._every_s or self._allowed_in_window >= self._burst:
+        if now - last < self._every_s or self._left < 1 - _ROUNDING:
             if thing in self._seen:
                 self._seen[thing] = (last, held_back + 1)
             return None
-        self._allowed_in_window += 1
+        self._left -= 1
         if thing not in self._seen and len(self._seen) >= _KEYS_MAX:
             del self._seen[next(iter(self._seen))]
         self._seen[thing] = (now, 0)

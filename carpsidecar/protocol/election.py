@@ -15,8 +15,9 @@ Events come in with the time at which they happened, and what is to be done come
     BACKUP   any other valid advertisement             BACKUP    re-arm
     BACKUP   stalled: was not run for a while          BACKUP    arm master-down for an interval at least
     MASTER   timer                                     MASTER    advertise, renew
-    MASTER   the sender's interval is shorter; or      BACKUP    release, and advertise a last time, so that
-             equal and its address lower                         the other one announces itself again
+    MASTER   the sender's interval is shorter          BACKUP    release, and advertise a last time, so that
+                                                                 the other one announces itself again
+    MASTER   it is equal, and its address lower        BACKUP    release, in silence
     MASTER   any other valid advertisement             MASTER    advertise, renew, announce
     MASTER   lease missed                              BACKUP    release
 
@@ -266,11 +267,12 @@ class Election:
         # In a group of both families only our own source's family breaks a tie: else two masters could each
         # find the other one's address lower, and both yield.
         lower = source.version == self.source.version and source.packed < self.source.packed
-        if demotion == 0 and (theirs < ours or (theirs == ours and lower)):
-            farewell = self._advertisement(now)
+        if demotion <= self.demotion and (theirs < ours or (theirs == ours and lower)):
+            # A BSD yields to an equal interval whoever has the lower address: to our last words too.
+            farewell = (self._advertisement(now),) if theirs < ours else ()
             became = self._become_backup(now, Reason.BETTER_MASTER, source)
             self._followed_ticks = theirs
-            return (Addresses.RELEASE, farewell, *became)
+            return (Addresses.RELEASE, *farewell, *became)
         said = self._advertise(now) if self._term.may_reply(now) else ()
         return (*said, Addresses.ANNOUNCE) if self._term.may_announce(now) else said
 
@@ -279,7 +281,8 @@ class Election:
     ) -> Effects:
         may_preempt = self.settings.preempt and self.may_preempt and not self._stepped_down
         preempts = may_preempt and theirs > self._interval_ticks
-        leaves = bows_out or demotion > 0 or theirs > self._master_down_ticks
+        outweighs = demotion > self.demotion
+        leaves = bows_out or outweighs or theirs > self._master_down_ticks
         # Following a master in one family, it has no ear for strangers in the other either.
         if (preempts or leaves) and self._followed and self._followed.get(source.version) != source:
             return ()
@@ -289,7 +292,7 @@ class Election:
             wait_until = now + self.advskew * TAKEOVER_WAIT_PER_ADVSKEW_S
             if wait_until < self._master_down_at:
                 self._master_down_at = wait_until
-                demoted = Reason.MASTER_DEMOTED if demotion > 0 else Reason.MASTER_TOO_SLOW
+                demoted = Reason.MASTER_DEMOTED if outweighs else Reason.MASTER_TOO_SLOW
                 self._takeover_reason = Reason.MASTER_BOWED_OUT if bows_out else demoted
             return ()
         if preempts:

@@ -94,6 +94,8 @@ class Engine:
         self._receiver = Receiver()
         self._authenticator: Authenticator
         self.renewal_ends_at = NEVER
+        self.news_of_loss_at = 0.0
+        """When the kernel has told it that somebody removed the address."""
         self._performed: list[Action] = []
         self._timer_at: float | None = None
         self._inbox: deque[Callable[[], None]] = deque()
@@ -123,7 +125,7 @@ class Engine:
     @property
     def has_news_of_loss(self) -> bool:
         """Whether it has not read yet that the kernel dropped the address."""
-        return self.address_removed in self._inbox
+        return self.address_removed in self._inbox or self.world.now < self.news_of_loss_at
 
     @property
     def is_master(self) -> bool:

@@ -108,7 +108,8 @@ class Node(Engine):
             self.world.say("{}: somebody removes the address", self)
             self.kernel.remove()
             self._trouble()
-            self.world.at(self.world.now + self.world.latency_s, self.address_removed)
+            self.news_of_loss_at = self.world.now + self.world.latency_s
+            self.world.at(self.news_of_loss_at, self.address_removed)
 
     def stop(self) -> None:
         if not self.alive:

@@ -241,3 +241,22 @@ def test_a_group_that_never_started_hears_nothing() -> None:
     assert list(election.lease_missed(1.0)) == []
     assert became(election.start(2.0, link_up=True)).state is State.BACKUP
     assert RELEASE not in election.stop(3.0)
+
+
+def test_an_openbsd_masters_demotion_counts_only_where_it_is_more_than_ours() -> None:
+    """Else a backup that can't hold the addresses itself takes over from a demoted one again and again."""
+    for ours, theirs, reason in ((0, 1, Reason.MASTER_DEMOTED), (240, 1, None), (1, 1, None)):
+        election = backup()
+        election.demotion_changed(1.0, ours)
+        election.advertisement_received(1.5, 1, 0, theirs, LOWER)
+        effects = election.timer_expired(1.6)
+        became = [effect.reason for effect in effects if isinstance(effect, Become)]
+        assert became == ([] if reason is None else [reason])
+
+
+def test_a_demoted_master_yields_to_a_better_one_that_is_demoted_no_more_than_itself() -> None:
+    for ours, theirs, state in ((0, 1, State.MASTER), (5, 5, State.BACKUP), (240, 1, State.BACKUP)):
+        election = master()
+        election.demotion_changed(3.5, ours)
+        election.advertisement_received(4.0, 0, 1, theirs, LOWER)
+        assert election.state is state
