@@ -48,6 +48,9 @@ def build(folder: Path) -> None:
     environment = {
         **os.environ,
         "PYTHONHASHSEED": "1",
+        # Whether bytecode was there already shows in what is written: so there is none.
+        "PYTHONPYCACHEPREFIX": str(WORK / "no-bytecode"),
+        "PYTHONDONTWRITEBYTECODE": "1",
         "SOURCE_DATE_EPOCH": str(commit_time()),
         "PYINSTALLER_CONFIG_DIR": str(WORK / "cache"),
         "CARPSIDECAR_BUILT_FROM": str(facts),
