@@ -106,6 +106,7 @@ def read_machine(config: Config, netlink: Netlink) -> Machine:
             source = given or (source_for(netlink, link.index, family, virtual) if link else None)
             if source is not None:
                 sources[family] = source
+        interface = link.name if link else interface
         daemon = find_daemon(interface, group.vhid) if interface else None
         subjects.append(Subject(group, interface, link, sources, daemon, netlink))
     return Machine(config, subjects, missing(CAPABILITIES))

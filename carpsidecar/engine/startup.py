@@ -32,7 +32,8 @@ def lock_instance(interface: str, vhid: int) -> InstanceLock:
 
 
 def resolve_interfaces(netlink: Netlink, config: Config) -> tuple[list[GroupConfig], dict[str, str]]:
-    """The groups with their interfaces named, by the route to the first address where none is given.
+    """The groups with their interfaces named as the kernel names them; where none is given, that of the route to the
+    first address.
 
     Returns:
         Those, and of each group that has no such route yet, by name, what it waits for.
@@ -41,9 +42,10 @@ def resolve_interfaces(netlink: Netlink, config: Config) -> tuple[list[GroupConf
         ConfigError: two groups have one vhid on one interface.
     """
     resolved, waiting = [], {}
+    names = {other: link.name for link in netlink.links() for other in link.altnames}
     for group in config.groups:
         if group.interface is not None:
-            resolved.append(group)
+            resolved.append(replace(group, interface=names.get(group.interface, group.interface)))
         elif (link := interface_for(netlink, group.addresses[0].ip)) is not None:
             resolved.append(replace(group, interface=link.name))
         else:

@@ -21,7 +21,7 @@ def with_kernel_view(replies: Iterable[Reply]) -> list[NodeStatus]:
         OSError: the kernel does not list its links and addresses.
     """
     with closing(Netlink()) as netlink:
-        links = {link.name: link for link in netlink.links()}
+        links = {name: link for link in netlink.links() for name in (link.name, *link.altnames)}
         addresses = netlink.addresses()
     engines = []
     for one in replies:
