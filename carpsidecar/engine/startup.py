@@ -32,7 +32,7 @@ def lock_instance(interface: str, vhid: int) -> InstanceLock:
 
 
 def resolve_interfaces(netlink: Netlink, config: Config) -> tuple[list[GroupConfig], dict[str, str]]:
-    """The groups with their interfaces named as the kernel names them; where none is given, that of the route to the
+    """The groups with their interfaces as the kernel names them; where none is given, that of the route to the
     first address.
 
     Returns:
