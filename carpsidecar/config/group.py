@@ -120,7 +120,11 @@ def resolve_group(given: Mapping[str, Given], *, needs_passphrase: bool = True) 
         if vhid == 0:
             raise ConfigError(f"vhid: {addresses[0].ip} ends in 0, which is no vhid: give one from 1 to 255")
     if values.auth == "carp" and vhid > VHID_COMPATIBLE_MAX:
-        raise GROUP_FIELDS["vhid"].error(given["vhid"], f"is more than {VHID_COMPATIBLE_MAX}, which is CARP's last")
+        raise GROUP_FIELDS["vhid"].error(
+            given["vhid"],
+            f"is more than {VHID_COMPATIBLE_MAX}, which is CARP's last",
+            f"give a number from 1 to {VHID_COMPATIBLE_MAX}, or set auth to hardened on all nodes",
+        )
     try:
         passphrase = read_passphrase(given, values.auth)
     except ConfigError as error:

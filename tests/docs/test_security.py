@@ -81,9 +81,21 @@ PROVEN = {
         MODULE,
         "test_it_opens_neither_passphrase_nor_configuration_nor_hook_nor_the_engines_memory",
     ),
+    "keep the engine from starting, by taking its lock": (
+        "tests.network.linux.test_instance_lock",
+        "test_another_user_can_not_have_it",
+    ),
+    "read the passphrase in memory, by a debugger or a core file": (
+        "tests.network.process.test_start",
+        "test_no_other_process_of_its_user_can_read_its_memory",
+    ),
+    "have root run a program of his, by a TMPDIR of his for the one-file binary": (
+        "tests.binary.test_start",
+        "test_a_bad_temporary_folder_is_one_clear_line",
+    ),
     "stop, kill or trace the engine": (MODULE, "test_it_is_a_user_of_its_own_without_capabilities"),
 }
-"""What a stranger in the reporter can not do, and the test that tries it."""
+"""What a stranger in the reporter, or another user, can not do, and the test that tries it."""
 
 
 def test_every_no_is_tried_by_a_test() -> None:

@@ -56,10 +56,10 @@ def test_what_a_run_would_wait_for_is_warned_of(
 
 
 def test_an_error_is_one_line(engine: FakeEngine, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["config", "check", "--vip", "192.0.2.5", "--passphrase", "x", "--vhid", "300"]) == 2
+    assert main(["config", "check", "--vip", "192.0.2.5", "--passphrase", "x", "--vhid", "0"]) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
-    assert shown.err == "carpsidecar: --vhid: '300' can't be used: give a number from 1 to 255\n"
+    assert shown.err == "carpsidecar: --vhid: '0' can't be used: give a number from 1 to 65535\n"
 
 
 def test_the_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
