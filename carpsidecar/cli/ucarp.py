@@ -114,6 +114,7 @@ def configure(options: Options) -> Config:
         sources=(options.source,),
         hooks=_scripts(options),
         ignore_link=options.ignore_link,
+        in_use="take",  # as ucarp does
         holds_addresses=False,
     )
     return Config(groups=(group,), log_level="debug" if options.debug else "info", warnings=tuple(options.warnings))

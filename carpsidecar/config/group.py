@@ -9,7 +9,7 @@ from msgspec.structs import asdict, replace
 
 from carpsidecar.config import schema
 from carpsidecar.config.passphrase import PASSPHRASE_FIELDS, Passphrase, read_passphrase
-from carpsidecar.config.schema import GROUP_FIELDS, AuthMode, ConfigError, Fence, Given
+from carpsidecar.config.schema import GROUP_FIELDS, AuthMode, ConfigError, Fence, Given, InUse
 from carpsidecar.config.trust import changeable_commands
 from carpsidecar.protocol.effects import Settings
 from carpsidecar.protocol.packet import CARP_GROUP_IPV4, CARP_GROUP_IPV6, IPAddress
@@ -74,6 +74,8 @@ class GroupConfig:
     hooks: Hooks = Hooks()
     ignore_link: bool = _DEFAULTS.ignore_link
     fence: Fence = _DEFAULTS.fence
+    probe: bool = _DEFAULTS.probe
+    in_use: InUse = _DEFAULTS.in_use
     holds_addresses: bool = True
     auto_advskew: bool = False
     """Whether the advskew follows from this node's address."""
@@ -169,6 +171,8 @@ def resolve_group(given: Mapping[str, Given], *, needs_passphrase: bool = True) 
         hooks=hooks,
         ignore_link=values.ignore_link,
         fence=values.fence,
+        probe=values.probe,
+        in_use=values.in_use,
         auto_advskew=advskew == "auto",
         given=replace(
             values,

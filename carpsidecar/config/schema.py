@@ -13,10 +13,11 @@ from carpsidecar.config.field import ConfigError, Field, Given, fields_of, setti
 from carpsidecar.protocol.effects import Settings
 from carpsidecar.protocol.timing import ADVSKEW_DEMOTED
 
-__all__ = ["AuthMode", "ConfigError", "Fence", "Field", "Given", "show"]
+__all__ = ["AuthMode", "ConfigError", "Fence", "Field", "Given", "InUse", "show"]
 
 AuthMode = Literal["carp", "hardened"]
 Fence = Literal["auto", "on", "off"]
+InUse = Literal["refuse", "take"]
 LogFormat = Literal["text", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 Texts = str | list[str]
@@ -153,6 +154,17 @@ class Group(Struct, kw_only=True, frozen=True):
             " auto: where it must be sooner than the kernel drops it"
         ),
     ] = "auto"
+    probe: Annotated[
+        bool,
+        setting("ask for the address of a master that is overdue, and take over as soon as nobody answers"),
+    ] = True
+    in_use: Annotated[
+        InUse,
+        setting(
+            "what to do with an address that another machine answers for after the master fell silent;"
+            " take: where a router answers for all addresses (proxy ARP)"
+        ),
+    ] = "refuse"
     ignore_link: Annotated[bool, setting("stay in the election while the link is down")] = False
     name: Annotated[str | None, _name("the group's name in logs, status and labels", fallback="vhid-N")] = None
 

@@ -85,10 +85,10 @@ class Announcements:
         self._answering = self._continuing = None
         self._waiting = []
 
-    def claimed(self, address: IPAddress, mac: bytes, is_master: bool, by_peer: bool) -> None:
+    def claimed(self, address: IPAddress, mac: bytes, by_peer: bool) -> None:
         """Another machine says by ARP or NDP that it has one of our addresses. `by_peer`: a member of the group."""
         self.foreign_claims += not by_peer
-        if is_master and self._answering is None:
+        if self._answering is None:
             self._answering = self._loop.call_later(ANSWER_AFTER_S, self._answer, address, mac, by_peer)
 
     def defend(self, now: float) -> None:

@@ -1,16 +1,20 @@
 """Listening on one interface to who claims our addresses, by ARP and neighbour advertisements."""
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
+from ipaddress import IPv6Address
 from typing import Protocol
 
 from carpsidecar.linux.claims import ClaimWatch
 from carpsidecar.linux.netlink import Link
+from carpsidecar.linux.probe import Prober
 from carpsidecar.protocol.packet import IPAddress
 
 _RECEIVE_LIMIT = 64
 _FLOOD_PAUSE_S = 0.02
+_ANSWERS_WITHIN_S = 1.5
+"""For so long after a question all groups' addresses are watched: where one asks, others soon will."""
 
 
 class Holder(Protocol):
@@ -19,7 +23,7 @@ class Holder(Protocol):
     @property
     def is_master(self) -> bool: ...
 
-    def claimed(self, address: IPAddress, mac: bytes) -> None: ...
+    def claimed(self, address: IPAddress, mac: bytes, solicited: bool) -> None: ...
 
 
 class ClaimListener:
@@ -30,11 +34,14 @@ class ClaimListener:
         self._groups = groups
         self._watch: ClaimWatch | None = None
         self._watches_soon = False
+        self._prober: Prober | None = None
+        self._asked_until = 0.0
 
     def open(self, link: Link) -> None:
         """Raises: OSError: a socket can't be opened."""
         if self._watch is None:
             self._watch = ClaimWatch(link.index, link.mac)
+            self._prober = Prober(link.name, link.mac)
             self._listen(self._watch)
             self.watch_soon()
 
@@ -43,9 +50,35 @@ class ClaimListener:
             self._loop.remove_reader(self._watch.fileno())
             self._watch.close()
             self._watch = None
+        if self._prober is not None:
+            self._prober.close()
+            self._prober = None
+        self._asked_until = 0.0
+
+    def ask(self, addresses: Iterable[IPAddress], source: IPv6Address | None) -> None:
+        """Ask the segment who has these: answers are claims, which the groups are handed.
+
+        Args:
+            source: an IPv6 address of ours to ask from.
+        """
+        if self._prober is None:
+            return
+        now = self._loop.time()
+        watches_all, self._asked_until = now < self._asked_until, now + _ANSWERS_WITHIN_S
+        if not watches_all:
+            self._watch_now()
+            self._loop.call_at(self._asked_until, self._end_of_answers)
+        # A question that can't be sent stays unanswered, and the interface is most likely gone.
+        with suppress(OSError):
+            self._prober.ask(addresses, source)
+
+    def read(self) -> None:
+        """Hand over what has arrived by now."""
+        if self._watch is not None:
+            self._readable(self._watch)
 
     def watch_soon(self) -> None:
-        """Watch for foreign claims of all addresses that our masters hold, as soon as there is nothing more urgent.
+        """Watch for foreign claims of what our masters hold, as soon as there is nothing more urgent.
 
         Hundreds of groups may change at once, and each time it is about the addresses of all.
         """
@@ -57,12 +90,20 @@ class ClaimListener:
         if self._watch is not None:
             self.unread += self._watch.unread()
 
+    def _end_of_answers(self) -> None:
+        if self._loop.time() < self._asked_until:
+            self._loop.call_at(self._asked_until, self._end_of_answers)
+        else:
+            self.watch_soon()
+
     def _watch_now(self) -> None:
         self._watches_soon = False
-        if self._watch is not None:
-            # Its interface may be gone meanwhile, and then netlink says so.
-            with suppress(OSError):
-                self._watch.watch(ip for group in self._groups.values() if group.is_master for ip in group.ips)
+        if self._watch is None:
+            return
+        asks = self._loop.time() < self._asked_until
+        # Its interface may be gone meanwhile, and then netlink says so.
+        with suppress(OSError):
+            self._watch.watch(ip for group in self._groups.values() if asks or group.is_master for ip in group.ips)
 
     def _listen(self, watch: ClaimWatch) -> None:
         if watch is self._watch:
@@ -80,4 +121,4 @@ class ClaimListener:
         for claim in claims:
             for group in self._groups.values():
                 if claim.address in group.ips:
-                    group.claimed(claim.address, claim.mac)
+                    group.claimed(claim.address, claim.mac, claim.solicited)

@@ -199,11 +199,16 @@ class Group(Shell):
     def heard_unauthentic(self, advbase: int, advskew: int, source: IPAddress) -> None:
         """An advertisement of this vhid whose digest does not fit."""
         self.peers.heard_unauthentic(source, _interval_s(advbase, advskew), time.time())
+        self.member.disagreed(self._loop.time(), source)
 
-    def claimed(self, address: IPAddress, mac: bytes) -> None:
-        """Another machine says that it has this address."""
-        by_peer = mac == _CARP_MAC + bytes((self.config.vhid & 255,))
-        self.announcements.claimed(address, mac, self.is_master, by_peer)
+    def claimed(self, address: IPAddress, mac: bytes, solicited: bool) -> None:
+        """Another machine says that it has this address, unasked or as the answer to a question of ours."""
+        if solicited or not self.is_master:
+            self.member.address_answered(self._loop.time(), address, mac)
+            self._advance()
+        if self.is_master:
+            by_peer = mac == _CARP_MAC + bytes((self.config.vhid & 255,))
+            self.announcements.claimed(address, mac, by_peer)
 
     def addresses_removed(self, removed: set[IPAddress]) -> None:
         """The kernel dropped these: the lease ran out, we released them, or somebody took them off."""

@@ -13,7 +13,7 @@ def promote(groups: Collection[Group], text: str) -> str:
     """Promote these. Why some can't be, and what to do about it; empty where all could."""
     refusals = []
     for bound in bound_together(groups):
-        blocked = next((group for group in bound if group.member.election.promotion_blocker), None)
+        blocked = next((group for group in bound if group.member.promotion_blocker), None)
         for group in bound:
             if blocked is None:
                 group.promote(text)
@@ -34,7 +34,7 @@ def _refusal(group: Group, blocked: Group) -> str:
 
 def _blocker(group: Group) -> str:
     """What is in the way, and what to do about it; empty where nothing is."""
-    blocker = group.member.election.promotion_blocker
+    blocker = group.member.promotion_blocker
     if blocker is PromotionBlocker.INIT:
         return f"it takes no part in the election: {group.member.reason}"
     if blocker is PromotionBlocker.DEMOTED:
@@ -46,4 +46,6 @@ def _blocker(group: Group) -> str:
             f"the master {group.member.master} advertises as fast as this node can with advbase {advbase}, or"
             " faster: let that one step down instead"
         )
+    if blocker is PromotionBlocker.IN_USE:
+        return f"{group.member.reason}: take it off that machine, or set in_use: take"
     return ""

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from logging import WARNING
 from typing import assert_never
 
@@ -32,6 +32,7 @@ from carpsidecar.member.actions import (
     AddressesFailed,
     AddressesLost,
     Announce,
+    AskForAddresses,
     Degraded,
     DemotionChanged,
     RemoveAddresses,
@@ -43,7 +44,7 @@ from carpsidecar.member.actions import (
 )
 from carpsidecar.member.member import Member
 from carpsidecar.protocol.auth import Claim
-from carpsidecar.protocol.effects import BOW_OUT, Advertise, Reason
+from carpsidecar.protocol.effects import BOW_OUT, Advertise, Reason, State
 from carpsidecar.protocol.freshness import LATENESS_MAX_S, Reply
 from carpsidecar.protocol.hardened import Hardened
 from carpsidecar.protocol.hardened_packet import Role as PacketRole
@@ -87,7 +88,9 @@ class Shell:
         self.config = config
         """As configured, but for peers that became known later."""
         self.interface = interface
-        self.member = Member(config.settings, IPv4Address(0))
+        self.member = Member(config.settings, IPv4Address(0), config.vhid)
+        self.member.takeover.probes = config.probe
+        self.member.takeover.guards = config.in_use == "refuse"
         self.log = GroupLog(host.loop, config.name, interface.name)
         self.transmitter = Transmitter(host.netlink, interface, config, host.loop.time())
         self.addresses = HeldAddresses(host.netlink, interface, config, host.renewer, host.fencing)
@@ -121,6 +124,9 @@ class Shell:
             self._host.degraded(self.config.name)
 
     def _timer_expired(self) -> None:
+        if self.member.state is State.BACKUP:
+            # Nothing is decided before what has arrived: an advertisement, a better claim, an answer.
+            self.interface.read()
         now = self._loop.time()
         missed = self.interface.missed_since(now - self.member.election.master_down_s)
         self.member.timer_expired(now, missed)
@@ -150,6 +156,12 @@ class Shell:
                 # Where a command adds the addresses, they are announced when it has ended.
                 if self.config.holds_addresses or self.hooks.master_is_ready:
                     self.announcements.announce()
+            case AskForAddresses(every=every):
+                ips = list(self.addresses.ips)
+                source = self.transmitter.sources.get(6)
+                self.interface.claims.ask(
+                    ips if every else ips[:1], source if isinstance(source, IPv6Address) else None
+                )
             case RoleChanged():
                 self._role_changed(action)
             case StatusChanged():

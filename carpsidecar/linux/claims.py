@@ -29,8 +29,11 @@ _PROTOCOLS: dict[Literal[4, 6], int] = {4: ETH_P_ARP, 6: ETH_P_IPV6}
 
 @dataclass(frozen=True, slots=True)
 class Claim:
+    """`solicited`: it answers a question of ours, and nobody else sees it."""
+
     address: IPAddress
     mac: bytes
+    solicited: bool = False
 
 
 class ClaimWatch:
@@ -120,4 +123,4 @@ class ClaimWatch:
     def _claim(self, family: Literal[4, 6], frame: bytes) -> Claim | None:
         claimed, mac = (frame[28:32], frame[22:28]) if family == 4 else (frame[62:78], frame[6:12])
         address = self._watched.get(claimed)
-        return None if address is None else Claim(address, mac)
+        return None if address is None else Claim(address, mac, solicited=frame[:6] == self._mac)

@@ -48,6 +48,16 @@ class Announce:
 
 
 @dataclass(frozen=True, slots=True)
+class AskForAddresses:
+    """Ask the segment who has them, by ARP and neighbour solicitation. Each answer is `address_answered`.
+
+    `every`: all of them; else the first one will do, since a master holds all or none.
+    """
+
+    every: bool
+
+
+@dataclass(frozen=True, slots=True)
 class RoleChanged:
     """What the role stands for has been done. `text` is the reason in words."""
 
@@ -111,4 +121,4 @@ class AddressesFailed:
 Notification = (
     RoleChanged | StatusChanged | Degraded | Waiting | Stalled | DemotionChanged | AddressesLost | AddressesFailed
 )
-Action = Advertise | AddAddresses | RenewAddresses | RemoveAddresses | Announce | Notification
+Action = Advertise | AddAddresses | RenewAddresses | RemoveAddresses | Announce | AskForAddresses | Notification

@@ -19,6 +19,7 @@ from carpsidecar.member.actions import (
     AddressesFailed,
     AddressesLost,
     Announce,
+    AskForAddresses,
     Degraded,
     DemotionChanged,
     LeaseRequest,
@@ -31,8 +32,11 @@ from carpsidecar.member.actions import (
     StatusChanged,
     Waiting,
 )
+from carpsidecar.member.claim_guard import AGAIN_AFTER_S, Holder
 from carpsidecar.member.demotions import ADDRESSES, SYNC, Demotions
 from carpsidecar.member.lease import Lease
+from carpsidecar.member.probe import NEVER
+from carpsidecar.member.takeover import Step, Takeover
 from carpsidecar.protocol.effects import (
     BOW_OUT,
     Addresses,
@@ -46,17 +50,22 @@ from carpsidecar.protocol.effects import (
 )
 from carpsidecar.protocol.election import Election
 from carpsidecar.protocol.packet import IPAddress
-from carpsidecar.protocol.timing import ADVSKEW_DEMOTED
+from carpsidecar.protocol.timing import ADVSKEW_DEMOTED, BOW_OUT_ADVBASE, TICKS_PER_S, interval_ticks
 
 _BY_COMMAND = (Reason.STEP_DOWN, Reason.DEMOTED, Reason.PROMOTED)
 """Reasons that a command may have given words for."""
 
 
 class Member:
-    """Times are seconds of one monotonic clock."""
+    """Times are seconds of one monotonic clock.
 
-    def __init__(self, settings: Settings, source: IPAddress) -> None:
+    Args:
+        vhid: so that many groups do not ask at the same moment.
+    """
+
+    def __init__(self, settings: Settings, source: IPAddress, vhid: int = 0) -> None:
         self.election = Election(settings, source)
+        self.takeover = Takeover(self.election, vhid)
         self.lease = Lease()
         self.demotions = Demotions()
         self.trouble = ""
@@ -67,6 +76,8 @@ class Member:
         self._queue: deque[Action] = deque()
         self._stall_check_at: float | None = None
         self._shown = State.INIT
+        self._refused = ""
+        """Why the address was not taken when it was last reported."""
         self._text = ""
         """The words of the command that led to the present state."""
         self._heard_master: IPAddress | None = None
@@ -87,7 +98,7 @@ class Member:
         if self.state is State.MASTER:
             return "master"
         if self.state is State.BACKUP:
-            return "backup"
+            return "fault" if self.holder else "backup"
         if self.trouble and self.role_withheld is not None:
             return self.role_withheld
         return "fault" if self._was_ready and self.trouble else "init"
@@ -95,12 +106,15 @@ class Member:
     @property
     def reason(self) -> str:
         reason = str(self.election.reason)
+        if self.holder is not None:
+            return f"{self.holder.address} is in use by {self.holder.mac.hex(':')}"
         return self.trouble or (f"{reason}: {self._text}" if self._text else reason)
 
     @property
     def degraded(self) -> bool:
         """Whether the groups that move with this one should hand over."""
-        return bool(self.trouble) or self.demotions.sends_fail or ADDRESSES in self.demotions.amounts
+        blocked = bool(self.trouble) or self.holder is not None
+        return blocked or self.demotions.sends_fail or ADDRESSES in self.demotions.amounts
 
     @property
     def master(self) -> IPAddress | None:
@@ -108,13 +122,23 @@ class Member:
         return self.election.source if self.is_master else self._heard_master
 
     @property
+    def holder(self) -> Holder | None:
+        """The machine, no member, for whose sake the addresses are not taken."""
+        return self.takeover.guard.holder
+
+    @property
     def promotion_blocker(self) -> PromotionBlocker | None:
-        return self.election.promotion_blocker
+        """Why `promote` would do nothing; None where this node is, or can become, master."""
+        return self.election.promotion_blocker if self.holder is None else PromotionBlocker.IN_USE
 
     @property
     def deadline(self) -> float | None:
         """When `timer_expired` wants to be called."""
-        return self.election.deadline if self._stall_check_at is None else self._stall_check_at
+        deadline = self.takeover.deadline
+        if not self.takeover.under_way:
+            election = self.election.deadline if self._stall_check_at is None else self._stall_check_at
+            deadline = min(deadline, NEVER if election is None else election)
+        return None if deadline == NEVER else deadline
 
     # Actions.
 
@@ -198,25 +222,70 @@ class Member:
         self, now: float, advbase: int, advskew: int, demotion: int, source: IPAddress
     ) -> None:
         """A valid advertisement of this group."""
+        theirs = interval_ticks(advbase, advskew)
         if self.state is State.BACKUP:
+            leaves = demotion > self.election.demotion or advbase == BOW_OUT_ADVBASE
+            if not leaves:
+                self.takeover.guard.member_advertised(now, theirs / TICKS_PER_S)
+            if self.takeover.ignores(theirs, source, leaves):
+                return
             self._heard_master = source
         self._apply(now, self.election.advertisement_received(now, advbase, advskew, demotion, source))
+        if not self.election.follows(source):
+            return
+        self.takeover.advertised(now, theirs, source)
+        if self.holder is not None:
+            self._forget_holder()
+            self._report_role(Reason.MASTER_HEARD, str(Reason.MASTER_HEARD), source)
+
+    def disagreed(self, now: float, source: IPAddress) -> None:
+        """A packet of another passphrase, vhid or address list came from there."""
+        if self.election.follows(source):
+            self.takeover.guard.disagreed(now, self.election.master_down_s)
+
+    def address_answered(self, now: float, address: IPAddress, mac: bytes) -> None:
+        """Another machine says by ARP or NDP that it has this address of ours."""
+        if self.takeover.answered(now, address, mac):
+            self._apply(now, self.election.address_in_use(now, AGAIN_AFTER_S))
 
     def timer_expired(self, now: float, missed: bool = False) -> None:
-        """Harmless when it comes early. `missed`: more has arrived than could be read."""
+        """Harmless when it comes early. What has arrived is fed before it; `missed`: not all could be read."""
         if missed:
+            self.takeover.stalled(now)
             self._apply(now, self.election.advertisements_missed(now))
         check_at = self._stall_check_at
-        if check_at is None:
-            self._apply(now, self.election.timer_expired(now))
-        elif now >= check_at:
+        if check_at is not None and now >= check_at:
             self._check_for_stall(now, now - check_at)
+        if self.state is State.BACKUP:
+            self._approach_takeover(now)
+        else:
+            self._apply(now, self.election.timer_expired(now))
+
+    def _approach_takeover(self, now: float) -> None:
+        step = self.takeover.step(now)
+        if step is Step.ASK_FIRST or step is Step.ASK_ALL:
+            self._queue.append(AskForAddresses(every=step is Step.ASK_ALL))
+        elif step is Step.MASTER_GONE:
+            self._apply(now, self.election.master_gone(now))
+        elif step is Step.REFUSE:
+            self._refuse_address(now)
+        elif step is Step.CLAIM:
+            self._queue.append(Advertise(self.election.settings.advbase, self.election.advskew))
+        elif step is Step.TAKE:
+            self._apply(now, self.election.timer_expired(now))
+
+    def _refuse_address(self, now: float) -> None:
+        self._apply(now, self.election.address_in_use(now, AGAIN_AFTER_S))
+        if self.reason != self._refused:
+            self._refused = self.reason
+            self._report_role(Reason.ADDRESS_IN_USE, self.reason, None)
 
     def _check_for_stall(self, now: float, late_s: float) -> None:
         """An interval before it would take over: is the master silent, or was this machine paused, or too busy?"""
         self._stall_check_at = None
         if late_s > self.election.interval_s / 2:
             self._queue.append(Stalled(late_s))
+            self.takeover.stalled(now)
             self._apply(now, self.election.stalled(now))
 
     def addresses_removed(self, now: float, lost: Collection[IPAddress]) -> None:
@@ -272,7 +341,8 @@ class Member:
 
     def promote(self, now: float, text: str = "") -> None:
         """Take over from whoever is master, where no `promotion_blocker` is in the way."""
-        self._apply(now, self.election.promote(now), text)
+        if self.promotion_blocker is None:
+            self._apply(now, self.election.promote(now), text)
 
     def use_settings(self, now: float, settings: Settings) -> None:
         """Go on with these, in the same state."""
@@ -320,8 +390,18 @@ class Member:
                 self._queue.append(RemoveAddresses())
             else:
                 self._queue.append(Announce())
+        self.takeover.settle(now)
         self._arm_stall_check(now)
         self._report_degraded()
+
+    def _forget_holder(self) -> None:
+        self.takeover.guard.holder = None
+        self._refused = ""
+
+    def _report_role(self, reason: Reason, text: str, peer: IPAddress | None) -> None:
+        """What a backup is called changed, though it stays one."""
+        self._queue.append(RoleChanged(self.role, reason, text, peer, was_master=False))
+        self._status_changed()
 
     def _renew(self, now: float) -> None:
         renewal = self.lease.renew(now, self.election.lifetime_s)
@@ -330,6 +410,10 @@ class Member:
 
     def _became(self, became: Become, text: str) -> None:
         was_master, self._shown = self._shown is State.MASTER, became.state
+        if became.reason is Reason.ADDRESS_IN_USE:
+            self._refused = self.reason
+        else:
+            self._forget_holder()
         self._text = text if became.reason in _BY_COMMAND else ""
         self._heard_master = became.peer if became.state is State.BACKUP else None
         self._queue.append(RoleChanged(self.role, became.reason, self.reason, became.peer, was_master))

@@ -20,12 +20,15 @@ class Reason(StrEnum):
     STARTED = "started"
     LINK_BACK = "the link is back"
     MASTER_SILENT = "no advertisement from the master"
+    MASTER_GONE = "the master is silent, and nobody answers for the address"
     PREEMPTED = "preempting a slower master"
     MASTER_BOWED_OUT = "the master bowed out"
     MASTER_TOO_SLOW = "the master advertises too slowly"
     MASTER_DEMOTED = "the master is demoted"
     PROMOTED = "promoted"
     BETTER_MASTER = "a better master advertises"
+    ADDRESS_IN_USE = "the address is in use by another machine"
+    MASTER_HEARD = "a master advertises"
     LEASE_MISSED = "the lease ran out before it was renewed"
     LINK_LOST = "the link is lost"
     DEMOTED = "demoted"
@@ -39,6 +42,7 @@ class PromotionBlocker(Enum):
     INIT = "it takes no part in the election"
     DEMOTED = "it is demoted"
     SLOWER = "it can't advertise faster than the master does"
+    IN_USE = "another machine uses its address"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ Events come in with the time at which they happened, and what is to be done come
              is longer than ours
     BACKUP   the sender bows out, is too slow, or      MASTER    the same, after advskew x 100 us
              has a higher demotion counter
+    BACKUP   an advertisement is overdue, and nobody   MASTER    the same
+             answers for the address any more
     BACKUP   promoted by hand, and able to be faster   MASTER    the same, faster than the master that it heard,
              than the master                                     for as long as it is one
     BACKUP   any other valid advertisement             BACKUP    re-arm
@@ -133,6 +135,11 @@ class Election:
         return self._term.patience_until
 
     @property
+    def waits_for_silent_master(self) -> bool:
+        """Whether its takeover, when it is due, follows from silence alone."""
+        return self.state is State.BACKUP and self._takeover_reason is Reason.MASTER_SILENT
+
+    @property
     def deadline(self) -> float | None:
         """When `timer_expired` wants to be called."""
         deadline = min(self._term.next, self._master_down_at)
@@ -221,6 +228,34 @@ class Election:
         if self.state is State.MASTER:
             self._term.flooded(now)
 
+    def master_gone(self, now: float) -> Effects:
+        """The master is silent, and nobody answers for the address any more: it need not be waited for."""
+        if self.state is State.BACKUP:
+            self._await_turn(now, Reason.MASTER_GONE)
+        return ()
+
+    def address_in_use(self, now: float, again_s: float) -> Effects:
+        """A machine that is no member has the address: it is not taken, or given back; again after so long."""
+        given_back: Effects = ()
+        if self.state is State.MASTER:
+            given_back = (Addresses.RELEASE, *self._become_backup(now, Reason.ADDRESS_IN_USE))
+        if self.state is State.BACKUP:
+            self._arm_master_down(now)
+            self._master_down_at = now + again_s
+        return given_back
+
+    def follows(self, source: IPAddress) -> bool:
+        """Whether this backup waits for advertisements of this master."""
+        return self.state is State.BACKUP and self._followed.get(source.version) == source
+
+    def is_better(self, theirs: int, source: IPAddress) -> bool:
+        """Whether who advertises in this interval, in ticks, is a better master: faster, or as fast and lower."""
+        ours = self._interval_ticks
+        # In a group of both families only our own source's family breaks a tie: else two masters could each
+        # find the other one's address lower, and both yield.
+        lower = source.version == self.source.version and source.packed < self.source.packed
+        return theirs < ours or (theirs == ours and lower)
+
     def lease_missed(self, now: float) -> Effects:
         """The kernel may have dropped our addresses, or a backup may have lost its patience with us."""
         if self.state is not State.MASTER:
@@ -263,13 +298,9 @@ class Election:
     # What follows from them.
 
     def _heard_as_master(self, now: float, theirs: int, demotion: int, source: IPAddress) -> Effects:
-        ours = self._interval_ticks
-        # In a group of both families only our own source's family breaks a tie: else two masters could each
-        # find the other one's address lower, and both yield.
-        lower = source.version == self.source.version and source.packed < self.source.packed
-        if demotion <= self.demotion and (theirs < ours or (theirs == ours and lower)):
+        if demotion <= self.demotion and self.is_better(theirs, source):
             # A BSD yields to an equal interval whoever has the lower address: to our last words too.
-            farewell = (self._advertisement(now),) if theirs < ours else ()
+            farewell = (self._advertisement(now),) if theirs < self._interval_ticks else ()
             became = self._become_backup(now, Reason.BETTER_MASTER, source)
             self._followed_ticks = theirs
             return (Addresses.RELEASE, *farewell, *became)
@@ -289,11 +320,8 @@ class Election:
         if leaves:
             self._followed.pop(source.version, None)
             self._followed_ticks = None
-            wait_until = now + self.advskew * TAKEOVER_WAIT_PER_ADVSKEW_S
-            if wait_until < self._master_down_at:
-                self._master_down_at = wait_until
-                demoted = Reason.MASTER_DEMOTED if outweighs else Reason.MASTER_TOO_SLOW
-                self._takeover_reason = Reason.MASTER_BOWED_OUT if bows_out else demoted
+            demoted = Reason.MASTER_DEMOTED if outweighs else Reason.MASTER_TOO_SLOW
+            self._await_turn(now, Reason.MASTER_BOWED_OUT if bows_out else demoted)
             return ()
         if preempts:
             return self._become_master(now, Reason.PREEMPTED, source)
@@ -301,6 +329,13 @@ class Election:
         self._followed_ticks = theirs
         self._arm_master_down(now)
         return ()
+
+    def _await_turn(self, now: float, reason: Reason) -> None:
+        """The master is gone or going: the preferred backups go first."""
+        wait_until = now + self.advskew * TAKEOVER_WAIT_PER_ADVSKEW_S
+        if wait_until < self._master_down_at:
+            self._master_down_at = wait_until
+            self._takeover_reason = reason
 
     def _become_init(self, now: float, reason: Reason) -> Effects:
         was_master = self.state is State.MASTER
@@ -320,7 +355,7 @@ class Election:
     def _become_master(
         self, now: float, reason: Reason, peer: IPAddress | None = None, promoted_advskew: int | None = None
     ) -> Effects:
-        refreshes = reason is Reason.MASTER_SILENT and bool(self._followed)
+        refreshes = reason in (Reason.MASTER_SILENT, Reason.MASTER_GONE) and bool(self._followed)
         self._enter(State.MASTER, reason, now)
         self._promoted_advskew = promoted_advskew
         self._stepped_down = False

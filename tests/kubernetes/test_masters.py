@@ -26,7 +26,7 @@ def test_a_master_that_died_with_its_label_on_is_marked_unknown_and_so_are_its_w
     scene.wait_role("carp-1", "master")
     scene.wait_role("web-1", "master")
     kill(first)
-    second.snapshot("master", SILENT)
+    second.snapshot("master", SILENT[0])
     pod = scene.wait_role("carp-1", "unknown")
     assert annotation_of(pod, "reason") == "carp-2 on n2 became master"
     condition = condition_of(pod)
@@ -55,7 +55,7 @@ def test_two_that_are_master_at_once_are_a_split_brain_which_both_report_and_one
     first, second = start(scene, 1), start(scene, 2)
     first.snapshot("master")
     scene.wait_role("carp-1", "master")
-    second.snapshot("master", SILENT)
+    second.snapshot("master", SILENT[0])
     scene.wait_role("carp-1", "unknown")
     for running in (first, second):
         wait_until(lambda r=running: r.stats.split_brain == {"web"}, "both know")  # type: ignore[misc]
@@ -77,7 +77,7 @@ def test_whoever_is_left_of_two_is_labelled(scene: Scene) -> None:
     first, second = start(scene, 1), start(scene, 2)
     first.snapshot("master")
     scene.wait_role("carp-1", "master")
-    second.snapshot("master", SILENT)
+    second.snapshot("master", SILENT[0])
     scene.wait_pod("carp-1", lambda pod: annotation_of(pod, "contested") is not None)
     second.snapshot("backup", "a better master advertises")
     scene.wait_role("carp-1", "master")
@@ -151,7 +151,7 @@ def test_no_list_ever_has_two_masters_whoever_takes_over_and_however_slow_the_se
             since = time.monotonic()
             if not silent:
                 running[old].snapshot("backup", "asked to step down")
-            running[new].snapshot("master", SILENT if silent else "the master bowed out")
+            running[new].snapshot("master", SILENT[0] if silent else "the master bowed out")
             record.wait(lambda masters, new=new: masters == {new})  # type: ignore[misc]
             latencies_s.append(time.monotonic() - since)
             if silent:

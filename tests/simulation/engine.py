@@ -14,6 +14,7 @@ from carpsidecar.member.actions import (
     Action,
     AddAddresses,
     Announce,
+    AskForAddresses,
     RemoveAddresses,
     RenewAddresses,
     RoleChanged,
@@ -156,6 +157,14 @@ class Engine:
         received = self.member.advertisement_received
         self._feed(cause, received, heard.advbase, heard.advskew, heard.demotion, source)
 
+    def answer_arrives(self, holder: "Engine") -> None:
+        """A kernel, whatever its engine does, says that it has the address."""
+        if self.running and self.hung and len(self._inbox) < SOCKET_QUEUE:
+            self._inbox.append(partial(self.answer_arrives, holder))
+        elif self.running and not self.hung:
+            mac = bytes((2, 0, 0, 0, 0, holder.index))
+            self._feed(self._cause("answer"), self.member.address_answered, VIPS[0], mac)
+
     def _link_seen(self) -> None:
         if self.hung:
             self._inbox.append(self._link_seen)
@@ -230,10 +239,11 @@ class Engine:
                 self._trouble()
                 self.member.lease_failed(now, action, OSError("no"))
             else:
-                self.renewed_at = cause.at
                 self.held_until = cause.at + action.lifetime_s
                 self.kernel.lease(action.lifetime_s)
                 self.member.lease_confirmed(now, action)
+                if self.is_master:
+                    self.renewed_at = cause.at
         elif isinstance(action, RenewAddresses):
             monitor.renews(self)
             self._begin_renewal(action)
@@ -241,6 +251,8 @@ class Engine:
             self.kernel.remove()
         elif isinstance(action, Announce):
             monitor.announces(self, cause)
+        elif isinstance(action, AskForAddresses):
+            self.world.ask(self)
 
     def _begin_renewal(self, request: RenewAddresses) -> None:
         takes_s = self.renewal_max_s * self.world.rng.random()
@@ -345,8 +357,9 @@ class Engine:
         self.hung = False
         self._touch()
         self._resume()
+        # What has arrived is read before a backup decides.
         timer_first = self.world.rng.random() < 0.5
-        if timer_first and self.alive:
+        if timer_first and self.alive and self.is_master:
             self._run_timer()
         while self._inbox and self.alive:
             self._inbox.popleft()()

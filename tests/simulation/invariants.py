@@ -18,10 +18,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from carpsidecar.member.actions import Action, AddAddresses, Announce, RemoveAddresses, RoleChanged
+from carpsidecar.member.probe import GAP_MAX_S, QUESTIONS
 from carpsidecar.protocol.effects import BOW_OUT, Advertise, Reason, State
 from carpsidecar.protocol.timing import BOW_OUT_ADVBASE, BOW_OUT_ADVSKEW, TICKS_PER_S, interval_ticks
 from tests.simulation.world import NEVER, World
-from tests.support.contract import TAKEOVER_WAIT_MAX_S, both_hold_max_s, gone_within_s
+from tests.support.contract import (
+    ASKING_S,
+    TAKEOVER_WAIT_MAX_S,
+    TIMERS_OF_A_TAKEOVER,
+    both_hold_max_s,
+    gone_within_s,
+)
 
 if TYPE_CHECKING:
     from tests.simulation.engine import Cause, Engine
@@ -36,7 +43,7 @@ LEGAL = {
     (State.BACKUP, State.INIT),
     (State.MASTER, State.INIT),
 }
-STATE_OF = {"init": State.INIT, "fault": State.INIT, "backup": State.BACKUP, "master": State.MASTER}
+STATE_OF = {"init": State.INIT, "backup": State.BACKUP, "master": State.MASTER}
 CAUSE_OF = {
     Reason.STARTED: ("start",),
     Reason.LINK_BACK: ("link",),
@@ -48,6 +55,9 @@ CAUSE_OF = {
     Reason.BETTER_MASTER: ("packet",),
     Reason.PREEMPTED: ("packet",),
     Reason.MASTER_SILENT: ("timer",),
+    Reason.MASTER_GONE: ("timer",),
+    Reason.ADDRESS_IN_USE: ("timer", "answer"),
+    Reason.MASTER_HEARD: ("packet",),
     Reason.MASTER_BOWED_OUT: ("timer",),
     Reason.MASTER_TOO_SLOW: ("timer",),
 }
@@ -81,6 +91,11 @@ class Monitor:
         """One trip through a healthy network, and one late timer."""
         return self._world.calm.delay_max_s + self._world.latency_s + EPSILON_S
 
+    @property
+    def takeover_slack_s(self) -> float:
+        """One trip, and all the late timers of a takeover."""
+        return self.slack_s + TIMERS_OF_A_TAKEOVER * self._world.latency_s
+
     # Transitions.
 
     def started(self, node: "Engine") -> None:
@@ -97,16 +112,23 @@ class Monitor:
     def became(self, node: "Engine", change: RoleChanged, cause: "Cause") -> None:
         self._world.say("{} is {}: {}", node, change.role.upper(), change.reason)
         self.transitions += 1
-        state, reason = STATE_OF[change.role], change.reason
+        state, reason = STATE_OF.get(change.role, node.election.state), change.reason
         self._require(state is node.election.state, "{} says {} and is {}", node, state, node.election.state)
         before = self._shown[node.index]
         if before is State.MASTER:
             node.master_until = self._world.now
         self._shown[node.index] = state
+        in_name_only = before is state is State.BACKUP and reason in (Reason.ADDRESS_IN_USE, Reason.MASTER_HEARD)
+        if reason is Reason.ADDRESS_IN_USE:
+            # Of a machine that was killed, and that this node never heard: it waits for its lease to end.
+            node._trouble()
+            self._somebody_holds_it(node)
         failed = before is state is State.BACKUP and reason in (Reason.LEASE_MISSED, Reason.DEMOTED)
         if failed:
             self._takeover_failed_at = self._world.now
-        self._require((before, state) in LEGAL or failed, "{} goes from {} to {}", node, before, state)
+        self._require(
+            (before, state) in LEGAL or failed or in_name_only, "{} goes from {} to {}", node, before, state
+        )
         if reason is Reason.LEASE_MISSED:
             missed = self._world.now - node.renewed_at + EPSILON_S >= min(
                 node.election.lifetime_s, node.shortest_patience_s
@@ -126,12 +148,14 @@ class Monitor:
         if reason in (Reason.MASTER_BOWED_OUT, Reason.MASTER_TOO_SLOW):
             at = max(self._leaving_heard_at.get((node.index, reason), NEVER), node.troubled_at)
             self._require(
-                cause.at - at <= TAKEOVER_WAIT_MAX_S + self.slack_s, "{}: no reason to '{}'", node, reason
+                cause.at - at <= TAKEOVER_WAIT_MAX_S + self.takeover_slack_s, "{}: no reason to '{}'", node, reason
             )
-        if state is State.MASTER and reason not in (Reason.MASTER_SILENT, Reason.PROMOTED):
+        if state is State.MASTER and reason not in (Reason.MASTER_SILENT, Reason.MASTER_GONE, Reason.PROMOTED):
             self._no_better_one_was_heard_by(node, cause)
         if reason is Reason.MASTER_SILENT:
             self._nobody_was_heard_by(node, cause)
+        if reason is Reason.MASTER_GONE:
+            self._nobody_was_there_to_answer(node, cause)
         if state is State.MASTER:
             node.master_since = self._world.now
             node.stepped_down = False
@@ -160,6 +184,22 @@ class Monitor:
                 master,
                 at - reached_since,
             )
+
+    def _nobody_was_there_to_answer(self, node: "Engine", cause: "Cause") -> None:
+        """No machine that holds the address was within reach of all the questions and their answers."""
+        for holder in self._world.nodes:
+            if holder is node or not holder.kernel.held:
+                continue
+            trouble = max(self._world.trouble_since(holder, node), self._world.trouble_since(node, holder))
+            since = max(holder.kernel.held_since, trouble)
+            answered = cause.at - since <= QUESTIONS * GAP_MAX_S + TAKEOVER_WAIT_MAX_S + 2 * self.slack_s
+            self._require(answered, "{} finds that nobody answers, and {} was there to", node, holder)
+
+    def _somebody_holds_it(self, node: "Engine") -> None:
+        recently = self._world.now - ASKING_S - 2 * self.slack_s
+        others = [n for n in self._world.nodes if n is not node]
+        holds = any(n.kernel.held or n.kernel.held_until >= recently for n in others)
+        self._require(holds, "{} does not take an address that nobody has", node)
 
     def _no_better_one_was_heard_by(self, node: "Engine", cause: "Cause") -> None:
         """Nobody takes over on the word of one machine while another one, no worse than itself, is master."""
@@ -208,8 +248,9 @@ class Monitor:
             self._require(ends_at <= true_until + EPSILON_S, "{} believes in a lease that is over sooner", node)
         holds_rightly = election.state is State.MASTER or not node.kernel.held
         self._require(holds_rightly, "{} is {} and holds the address", node, election.state)
-        if cause.kind == "timer" and cause.at == self._world.now and election.deadline is not None:
-            self._require(election.deadline >= self._world.now, "{} has its deadline in the past", node)
+        deadline = node.member.deadline
+        if cause.kind == "timer" and cause.at == self._world.now and deadline is not None:
+            self._require(deadline >= self._world.now, "{} has its deadline in the past", node)
 
     def _in_order(self, node: "Engine", performed: Sequence[Action]) -> None:
         """At a takeover: advertise, address, announcement, role. At a release: bow-out first, address next."""

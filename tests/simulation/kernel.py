@@ -1,6 +1,6 @@
 """What a node's kernel does with addresses that have a valid lifetime. It outlives the engine."""
 
-from tests.simulation.world import World
+from tests.simulation.world import NEVER, World
 from tests.support.contract import gone_within_s
 
 EARLIEST_PART = 0.9
@@ -16,6 +16,7 @@ class Kernel:
         self.index = index
         self.held = False
         self.held_since = 0.0
+        self.held_until = NEVER
         self.lease_ends_latest = 0.0
         self.leased_at = 0.0
         self._ends_at = 0.0
@@ -37,10 +38,15 @@ class Kernel:
             self._world.monitor.address_added(self.index)
 
     def remove(self) -> None:
-        self.held = False
+        self._let_go()
 
     def power_off(self) -> None:
-        self.held = False
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self.held:
+            self.held = False
+            self.held_until = self._world.now
 
     def _watch(self) -> None:
         self._watched_until = self._ends_at
@@ -55,5 +61,5 @@ class Kernel:
         if self._ends_at > self._world.now:
             self._watch()
             return
-        self.held = False
+        self._let_go()
         self._world.monitor.lease_ended(self.index)

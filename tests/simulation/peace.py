@@ -21,7 +21,10 @@ _ROUNDS_MAX = 20
 
 
 def bound_s(world: World) -> float:
-    return settled_within_s((n.election.master_down_s for n in world.nodes if n.running), 2 * world.monitor.slack_s)
+    return settled_within_s(
+        (n.election.master_down_s for n in world.nodes if n.running),
+        world.monitor.slack_s + world.monitor.takeover_slack_s,
+    )
 
 
 def window_s(world: World) -> float:
@@ -51,7 +54,7 @@ def await_peace(world: World) -> "Node | None":
 
 def _settled_at(world: World) -> float:
     """Not before the hung wake, and the dead have lost their addresses."""
-    unsettled = any(n.hung or (n.kernel.held and not n.running) for n in world.nodes)
+    unsettled = any(n.hung or n.member.holder or (n.kernel.held and not n.running) for n in world.nodes)
     since = world.now if unsettled else world.disturbed_at
     return since + bound_s(world)
 

@@ -115,7 +115,7 @@ def _handed_over(world: World, master: Node, blow: Callable[[], None]) -> None:
     patience_s = master.shortest_patience_s
     in_turn = all(n.election.interval_s + world.monitor.slack_s < patience_s for n in others)
     blow()
-    world.run_until(world.now + TAKEOVER_WAIT_MAX_S + world.monitor.slack_s)
+    world.run_until(world.now + TAKEOVER_WAIT_MAX_S + world.monitor.takeover_slack_s)
     if others and not any(n.is_master and n.kernel.held for n in world.nodes):
         raise Broken(f"at {world.now:.6f} s: {master} bowed out, and nobody took over")
     if others and in_turn and blow == master.step_down and master.is_master:

@@ -91,6 +91,28 @@ class World:
             if receiver is not sender:
                 self._send(sender, receiver, payload, source)
 
+    def ask(self, asker: "Engine") -> None:
+        """Who has the address? The kernels answer, and question and answer may fare as any packet does."""
+        for other in self.nodes:
+            if other is not asker:
+                self._carry(asker, other, self._answer, other, asker)
+
+    def _answer(self, holder: "Engine", asker: "Engine") -> None:
+        if holder.kernel.held and holder.link_up:
+            self._carry(holder, asker, asker.answer_arrives, holder)
+
+    def _carry(self, sender: "Engine", receiver: "Engine", arrives: Callable[..., None], *details: object) -> None:
+        """A frame of ARP or NDP, which keeps no order with others."""
+        weather, way = self.weather, (sender.index, receiver.index)
+        lost = way in self.blocked or not sender.link_up or not receiver.link_up
+        if lost or self.rng.random() < weather.loss:
+            self.trouble(*way)
+            return
+        delay = weather.delay_min_s + (weather.delay_max_s - weather.delay_min_s) * self.rng.random()
+        if delay > self.calm.delay_max_s:
+            self.trouble(*way)
+        self.at(self.now + delay, arrives, *details)
+
     def _send(self, sender: "Engine", receiver: "Engine", payload: bytes, source: IPAddress) -> None:
         weather = self.weather
         way = (sender.index, receiver.index)

@@ -11,11 +11,18 @@
 
 from collections.abc import Iterable
 
+from carpsidecar.member import claim_guard
+from carpsidecar.member.takeover import CLAIM_S
+
 KERNEL_LATE_S = 0.5
 """Linux drops an address up to so much after its lifetime: seen on 6.18, 1 s after 0.9 s, 2 s after 2.4 s."""
 
-TAKEOVER_WAIT_MAX_S = 255 * 100e-6
-"""After a bow-out, by advskew."""
+TAKEOVER_WAIT_MAX_S = 255 * 100e-6 + 2 * CLAIM_S
+"""After a bow-out: by advskew, and for its claim to stand, or a better one that comes meanwhile."""
+ASKING_S = claim_guard.QUESTIONS * claim_guard.GAP_S
+"""After silence: for an answer of somebody who has the address."""
+TIMERS_OF_A_TAKEOVER = 5
+"""Each may be late."""
 
 
 def both_hold_max_s(one_interval_s: float, other_interval_s: float, slack_s: float) -> float:
@@ -34,4 +41,4 @@ def outlives_its_lease(master_down_s: float, lifetime_s: float) -> bool:
 
 def settled_within_s(master_down_s: Iterable[float], slack_s: float) -> float:
     """After the last fault, by the patience of all that run."""
-    return max(master_down_s, default=0.0) + TAKEOVER_WAIT_MAX_S + slack_s
+    return max(master_down_s, default=0.0) + ASKING_S + TAKEOVER_WAIT_MAX_S + slack_s

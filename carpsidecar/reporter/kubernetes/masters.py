@@ -21,8 +21,8 @@ from carpsidecar.reporter.kubernetes.pod_status import CONTESTED, UNKNOWN, in_rf
 from carpsidecar.reporter.kubernetes.status_writer import StatusWriter
 from carpsidecar.status.stats import ApiStats
 
-SILENT = "no advertisement from the master"
-"""The engine's reason for a takeover from a master that can't take its own label off."""
+SILENT = ("no advertisement from the master", "the master is silent, and nobody answers for the address")
+"""The engine's reasons for a takeover from a master that can't take its own label off."""
 
 Report = Callable[[str, str], None]
 """Takes a group and a text."""
@@ -194,7 +194,7 @@ class Masters:
         before = self._terms.get(group.group)
         if before is not None and before.since == since:
             return before
-        return _Term(since, now, was_silent=group.reason == SILENT)
+        return _Term(since, now, was_silent=group.reason in SILENT)
 
     def _due_at(self, pod: Pod, name: str, term: _Term) -> float:
         """When this claim may be marked."""

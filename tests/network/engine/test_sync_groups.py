@@ -69,7 +69,7 @@ def test_one_cable_pulled_moves_both_and_plugged_in_again_both_come_back(firewal
     firewalls.a.wait_for(f"{other}: demotion by sync:{pulled}: 240", SOON_S, after=heard_a)
     firewalls.a.wait_for(f"{other}: became backup: demoted", SOON_S, after=heard_a)
     firewalls.b.wait_for(f"{other}: became master: the master bowed out", SOON_S, after=heard_b)
-    firewalls.b.wait_for(f"{pulled}: became master: no advertisement from the master", SOON_S, after=heard_b)
+    firewalls.b.wait_for(f"{pulled}: became master: the master is silent", SOON_S, after=heard_b)
     for watch in firewalls.watches:
         assert watch.two_holders_s(since) < 0.05 + delay.s
         watch.wait_until_quiet(0.7, SOON_S)

@@ -35,6 +35,8 @@ MISFITS = {
     "hook_timeout_s": "0",
     "ignore_link": "perhaps",
     "fence": "perhaps",
+    "probe": "perhaps",
+    "in_use": "perhaps",
     "name": "Web Server",
     "realtime": "perhaps",
     "log_format": "xml",

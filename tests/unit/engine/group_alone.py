@@ -105,17 +105,23 @@ class Machine:
 
 
 class GroupAlone:
-    """Not started yet. `go_on` the clock once to see whether a master is silent, and once more to be one."""
+    """On a segment where nobody else has the address. `go_on` with the clock until it `is_master`."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.machine, self.clock = Machine(), Clock()
         for part in ("Transmitter", "HeldAddresses", "Announcements"):
             monkeypatch.setattr(module, part, lambda *_: self.machine)
         link = Link(index=7, name="eth7", up=True, mac=b"", loopback=False)
-        claims = SimpleNamespace(watch_soon=lambda: None)
-        read_all: Any = lambda since: False  # noqa: E731
+        claims = SimpleNamespace(watch_soon=lambda: None, ask=lambda *_: None)
+        nothing_missed: Any = lambda since: False  # noqa: E731
         interface = SimpleNamespace(
-            name="eth7", link=link, up=True, claims=claims, open_missing=lambda: None, missed_since=read_all
+            name="eth7",
+            link=link,
+            up=True,
+            claims=claims,
+            open_missing=lambda: None,
+            missed_since=nothing_missed,
+            read=lambda: None,
         )
         loop, nothing = cast(asyncio.AbstractEventLoop, self.clock), cast(Any, None)
         ignored: Any = lambda *_: None  # noqa: E731

@@ -131,7 +131,7 @@ def test_a_foreign_claim_is_counted_and_answered_once_for_many_while_we_are_mast
     bench: AnnouncementsBench,
 ) -> None:
     for _ in range(3):
-        bench.announcements.claimed(VIP, MAC, is_master=True, by_peer=False)
+        bench.announcements.claimed(VIP, MAC, by_peer=False)
     bench.loop.until(lambda: bool(bench.notices))
     assert (bench.announcements.foreign_claims, len(bench.kernel.announced)) == (3, 1)
     assert [(notice.kind, notice.peer) for notice in bench.notices] == [("conflict", "02:00:00:00:00:01")]
@@ -144,15 +144,14 @@ def test_two_masters_that_answer_each_other_do_so_ever_more_seldom(
     monkeypatch.setattr(module, "ANSWER_AFTER_S", 0.0)
     started = bench.loop.asyncio.time()
     while bench.loop.asyncio.time() < started + 1.5:
-        bench.announcements.claimed(VIP, MAC, is_master=True, by_peer=True)
+        bench.announcements.claimed(VIP, MAC, by_peer=True)
         bench.loop.a_while(0.01)
     assert 3 <= len(bench.kernel.announced) <= 5, "at once, after 0.2, 0.6 and 1.4 s"
     assert (bench.announcements.foreign_claims, bench.notices) == (0, [])
 
 
-def test_nobody_answers_a_claim_as_a_backup_or_after_the_release(bench: AnnouncementsBench) -> None:
-    bench.announcements.claimed(VIP, MAC, is_master=False, by_peer=False)
-    bench.announcements.claimed(VIP, MAC, is_master=True, by_peer=False)
+def test_nobody_answers_a_claim_after_the_release(bench: AnnouncementsBench) -> None:
+    bench.announcements.claimed(VIP, MAC, by_peer=False)
     bench.announcements.stop()
     bench.loop.a_while(2 * module.ANSWER_AFTER_S)
     assert bench.kernel.announced == []

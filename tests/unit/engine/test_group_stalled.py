@@ -4,6 +4,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
+from carpsidecar.member.takeover import CLAIM_S
 from carpsidecar.protocol.effects import Reason
 from carpsidecar.protocol.packet import header, pack, unpack
 from tests.unit.engine.group_alone import GroupAlone
@@ -13,8 +14,9 @@ MASTER = IPv4Address("192.0.2.2")
 
 @pytest.fixture
 def backup(monkeypatch: pytest.MonkeyPatch) -> GroupAlone:
-    """Heard its master at 10 s, and would take over at 13 s."""
+    """Heard its master, which never answers ARP, at 10 s, and would take over at 13 s."""
     alone = GroupAlone(monkeypatch)
+    alone.group.member.takeover.probes = alone.group.member.takeover.guards = False
     alone.clock.now = 10.0
     hear(alone)
     return alone
@@ -28,7 +30,7 @@ def hear(backup: GroupAlone, advbase: int = 1, advskew: int = 0) -> None:
 def test_a_backup_that_runs_takes_over_from_a_silent_master_when_it_said_it_would(backup: GroupAlone) -> None:
     while not backup.group.is_master:
         backup.clock.go_on()
-    assert backup.clock.now == 13
+    assert backup.clock.now == pytest.approx(13 + CLAIM_S)
     assert backup.group.member.election.reason is Reason.MASTER_SILENT
 
 
@@ -39,7 +41,7 @@ def test_one_that_stalled_listens_for_an_interval_first(backup: GroupAlone, wake
     assert not backup.group.is_master
     while not backup.group.is_master:
         backup.clock.go_on()
-    assert backup.clock.now == pytest.approx(wakes_at + 1)
+    assert backup.clock.now == pytest.approx(wakes_at + 1 + CLAIM_S)
 
 
 def test_and_goes_on_as_a_backup_where_its_master_is_well(backup: GroupAlone) -> None:
@@ -55,5 +57,6 @@ def test_and_goes_on_as_a_backup_where_its_master_is_well(backup: GroupAlone) ->
 def test_a_bow_out_needs_no_second_look(backup: GroupAlone) -> None:
     hear(backup, 255, 255)
     backup.clock.now = 12.9
-    backup.clock.go_on()
+    while not backup.group.is_master:
+        backup.clock.go_on()
     assert backup.group.member.election.reason is Reason.MASTER_BOWED_OUT

@@ -113,7 +113,7 @@ class FakeGroup:
     def heard_unauthentic(self, advbase: int, advskew: int, source: IPAddress) -> None:
         self.doubtful.append((advbase, advskew, source))
 
-    def claimed(self, address: IPAddress, mac: bytes) -> None: ...
+    def claimed(self, address: IPAddress, mac: bytes, solicited: bool) -> None: ...
 
     def flooded(self, now: float) -> None:
         self.floods += 1

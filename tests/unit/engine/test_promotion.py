@@ -23,7 +23,8 @@ class FakeGroup:
         self.config = replace(group_config(name=name), sync_group=sync_group)
         self.sync_group = sync_group
         self.member = SimpleNamespace(
-            election=SimpleNamespace(promotion_blocker=promotion_blocker, settings=self.config.settings),
+            election=SimpleNamespace(settings=self.config.settings),
+            promotion_blocker=promotion_blocker,
             demotions=SimpleNamespace(amounts={"operator": 240, "check:web": 10}),
             master="192.0.2.11",
             reason="the link of eth7 is down",

@@ -5,6 +5,7 @@ from ipaddress import IPv4Address
 
 from carpsidecar.member.actions import Action, AddAddresses, LeaseRequest, Notification, RenewAddresses, RoleChanged
 from carpsidecar.member.member import Member
+from carpsidecar.member.takeover import CLAIM_S
 from carpsidecar.protocol.effects import Advertise, Settings
 
 OURS = IPv4Address("192.0.2.20")
@@ -14,12 +15,13 @@ LOWER, HIGHER = IPv4Address("192.0.2.11"), IPv4Address("192.0.2.30")
 class Driven:
     """A member on a machine where all goes well at once, except for renewals: they wait in `renewals`.
 
-    It has been started at 0 s. Each event returns what was done for it, in order.
+    It has been started, and nobody else has the address. Each event returns what was done for it, in order.
     """
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(self, settings: Settings | None = None, asks: bool = False, started_at: float = 0.0) -> None:
         self.member = Member(settings or Settings(), OURS)
-        self.now = 0.0
+        self.member.takeover.guards = self.member.takeover.probes = asks
+        self.now = started_at
         self.done: list[Action] = []
         self.renewals: list[RenewAddresses] = []
         self.sends_fail = False
@@ -51,6 +53,12 @@ class Driven:
         assert self.member.deadline is not None
         return self.feed(self.member.timer_expired, at=max(self.now, self.member.deadline))
 
+    def take_over(self) -> list[Action]:
+        """The claim, and what is done when it stood."""
+        claim = self.timer()
+        assert words(claim) == ["advertise 1/0"]
+        return self.timer()
+
     def hear(
         self, advbase: int, advskew: int, source: IPv4Address = HIGHER, at: float | None = None
     ) -> list[Action]:
@@ -67,6 +75,11 @@ class Driven:
         while not self.member.is_master:
             self.timer()
         return self
+
+
+def driven_master(settings: Settings | None = None) -> Driven:
+    """One that has become master at 3 s, with the default settings."""
+    return Driven(settings, started_at=-CLAIM_S).become_master()
 
 
 def words(actions: list[Action]) -> list[str]:

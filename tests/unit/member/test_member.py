@@ -13,8 +13,9 @@ from carpsidecar.member.actions import (
     Stalled,
     StatusChanged,
 )
+from carpsidecar.member.takeover import CLAIM_S
 from carpsidecar.protocol.effects import Advertise, PromotionBlocker, Reason, Settings
-from tests.unit.member.driving import HIGHER, LOWER, Driven, words
+from tests.unit.member.driving import HIGHER, LOWER, Driven, driven_master, words
 
 TAKEOVER = ["advertise 1/0", "add", "announce"]
 BOW_OUT = ["advertise 255/255", "remove"]
@@ -28,7 +29,7 @@ def backup() -> Driven:
 
 @pytest.fixture
 def master() -> Driven:
-    return Driven().become_master()
+    return driven_master()
 
 
 # The table.
@@ -37,7 +38,7 @@ def master() -> Driven:
 def test_any_stop_or_link_lost_is_init_and_a_master_bows_out_and_releases(backup: Driven) -> None:
     assert words(backup.feed(backup.member.stop)) == ["init: stopped"]
     for event, reason in (("stop", "init: stopped"), ("link_changed", f"fault: {NO_LINK}")):
-        master = Driven().become_master()
+        master = driven_master()
         details = () if event == "stop" else (NO_LINK,)
         assert words(master.feed(getattr(master.member, event), *details)) == [*BOW_OUT, reason]
 
@@ -51,8 +52,10 @@ def test_init_start_or_link_back_is_backup(backup: Driven) -> None:
 def test_backup_master_down_fires_is_master(backup: Driven) -> None:
     assert backup.timer() == []
     assert backup.now == 2.0
-    assert words(backup.timer()) == [*TAKEOVER, "master: no advertisement from the master"]
+    assert words(backup.timer()) == ["advertise 1/0"], "the claim"
     assert backup.now == 3.0
+    assert words(backup.timer()) == [*TAKEOVER, "master: no advertisement from the master"]
+    assert backup.now == 3.0 + CLAIM_S
 
 
 def test_backup_preempt_and_a_longer_interval_is_master() -> None:
@@ -66,29 +69,29 @@ def test_backup_preempt_and_a_longer_interval_is_master() -> None:
 )
 def test_backup_a_bow_out_or_too_slow_is_master(backup: Driven, advbase: int, advskew: int, reason: str) -> None:
     assert words(backup.hear(advbase, advskew, at=0.5)) == []
-    assert words(backup.timer()) == [*TAKEOVER, f"master: {reason}"]
-    assert backup.now == 0.5
+    assert words(backup.take_over()) == [*TAKEOVER, f"master: {reason}"]
+    assert backup.now == 0.5 + CLAIM_S
 
 
 def test_backup_any_other_advertisement_is_backup_and_rearms(backup: Driven) -> None:
     assert words(backup.hear(1, 0, at=1.5)) == []
     backup.timer()
-    backup.timer()
-    assert (backup.now, backup.member.is_master) == (4.5, True)
+    backup.take_over()
+    assert (backup.now, backup.member.is_master) == (4.5 + CLAIM_S, True)
 
 
 @pytest.mark.parametrize("wakes_at", [2.6, 3.0, 3600.0])
 def test_backup_that_stalled_is_backup_for_an_interval_at_least(backup: Driven, wakes_at: float) -> None:
     backup.now = wakes_at
     assert backup.timer() == [Stalled(wakes_at - 2.0)]
-    assert words(backup.timer()) == [*TAKEOVER, "master: no advertisement from the master"]
-    assert backup.now == pytest.approx(wakes_at + 1)
+    assert words(backup.take_over()) == [*TAKEOVER, "master: no advertisement from the master"]
+    assert backup.now == pytest.approx(wakes_at + 1 + CLAIM_S)
 
 
 def test_a_bow_out_needs_no_check_for_a_stall(backup: Driven) -> None:
     backup.hear(255, 255, at=0.5)
     backup.now = 2.9
-    assert words(backup.timer())[-1] == "master: the master bowed out"
+    assert words(backup.take_over())[-1] == "master: the master bowed out"
 
 
 def test_master_timer_is_master_and_advertises_and_renews(master: Driven) -> None:
@@ -99,7 +102,7 @@ def test_master_timer_is_master_and_advertises_and_renews(master: Driven) -> Non
 def test_master_hears_a_better_one_is_backup_and_releases_and_says_so_a_last_time(master: Driven) -> None:
     better = ["remove", "advertise 1/0", "backup: a better master advertises"]
     assert words(master.hear(0, 255, HIGHER)) == better
-    assert words(Driven().become_master().hear(1, 0, LOWER)) == [better[0], better[2]], "an equal one: in silence"
+    assert words(driven_master().hear(1, 0, LOWER)) == [better[0], better[2]], "an equal one: in silence"
 
 
 def test_master_hears_any_other_is_master_and_advertises_and_announces(master: Driven) -> None:
@@ -117,7 +120,7 @@ def test_master_whose_lease_is_missed_is_backup_and_releases_in_silence(master: 
 def test_a_takeover_that_the_kernel_refuses_bows_out_and_nobody_hears_of_a_master(backup: Driven) -> None:
     backup.add_failure = OSError("no")
     backup.timer()
-    done = backup.timer()
+    done = backup.take_over()
     assert words(done) == ["advertise 1/0", "add", *BOW_OUT, "backup: demoted"]
     assert AddressesFailed(backup.add_failure) in done
     assert Degraded(True) in done
@@ -127,7 +130,7 @@ def test_a_takeover_that_the_kernel_refuses_bows_out_and_nobody_hears_of_a_maste
 def test_and_the_demotion_ends_with_the_first_takeover_that_succeeds(backup: Driven) -> None:
     backup.add_failure = OSError("no")
     backup.timer()
-    backup.timer()
+    backup.take_over()
     backup.add_failure = None
     backup.become_master()
     assert DemotionChanged("addresses", 0, "") in backup.done
@@ -137,8 +140,9 @@ def test_and_the_demotion_ends_with_the_first_takeover_that_succeeds(backup: Dri
 
 def test_stopped_before_the_kernel_answers_a_takeover_it_is_no_master(backup: Driven) -> None:
     backup.timer()
-    backup.member.timer_expired(3.0)
-    backup.now = 3.0
+    backup.timer()
+    backup.member.timer_expired(3.0 + CLAIM_S)
+    backup.now = 3.0 + CLAIM_S
     assert words(backup.drain(each_takes_s=1.0)) == [
         "advertise 1/0",
         "add",
@@ -273,7 +277,7 @@ def test_a_master_whose_sends_fail_yields_to_whoever_can_send_and_is_not_promote
 
 def test_a_link_that_comes_back_or_new_settings_are_tried_without_the_old_failures() -> None:
     for event, details in (("link_changed", (NO_LINK,)), ("reconfigure", (Settings(advskew=7),))):
-        master = failed(Driven().become_master(), 3)
+        master = failed(driven_master(), 3)
         master.feed(getattr(master.member, event), *details)
         master.feed(master.member.link_changed, "")
         assert not master.member.degraded

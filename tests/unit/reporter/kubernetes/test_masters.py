@@ -82,7 +82,7 @@ class Fixture:
         self.cache.carp_pods.put(seen)
         self.masters.observe(now)
 
-    def become(self, role: str, since_s: float, now: float, reason: str = SILENT) -> None:
+    def become(self, role: str, since_s: float, now: float, reason: str = SILENT[0]) -> None:
         self.cache.set_group(snapshot(role=role, since_s=since_s, reason=reason))
         self.masters.observe(now)
 
@@ -102,8 +102,8 @@ def web(monkeypatch: pytest.MonkeyPatch) -> Fixture:
     return fixture
 
 
-def test_the_reason_for_a_silent_takeover_is_the_engines() -> None:
-    assert Reason.MASTER_SILENT == SILENT
+def test_the_reasons_for_a_silent_takeover_are_the_engines() -> None:
+    assert (Reason.MASTER_SILENT, Reason.MASTER_GONE) == SILENT
 
 
 def test_a_silent_masters_claim_is_marked_at_once_and_before_ours_is_written(web: Fixture) -> None:

@@ -1,0 +1,141 @@
+"""How a backup comes to be master: what it asks and says before it takes an address.
+
+    a master that is overdue   the probe asks whether its address is still held; if not, the master is gone
+    a takeover is due          after silence alone, the claim guard asks who has the address
+                               then it is claimed: one advertisement, and some milliseconds to hear who minds
+                               then it is taken
+
+The claim makes one successor of many backups: their waits lie close together, but whoever hears a better one
+advertise before it has taken the address gives its own claim up. A master that was only thought silent answers it.
+
+Times are seconds of one monotonic clock.
+"""
+
+from enum import Enum
+from typing import Final
+
+from carpsidecar.member.claim_guard import ClaimGuard, GuardStep
+from carpsidecar.member.probe import Probe, ProbeStep
+from carpsidecar.protocol.effects import State
+from carpsidecar.protocol.election import Election
+from carpsidecar.protocol.packet import IPAddress
+from carpsidecar.protocol.timing import TICKS_PER_S
+
+CLAIM_S: Final = 0.004
+"""For how long a claim stands: some trips through a network, with a busy machine at either end."""
+
+
+class Step(Enum):
+    """What is to be done now."""
+
+    NOTHING = "nothing"
+    ASK_FIRST = "ask for one address"
+    ASK_ALL = "ask for all addresses"
+    MASTER_GONE = "the master is gone"
+    REFUSE = "somebody else has the address"
+    CLAIM = "advertise"
+    TAKE = "take over"
+
+
+class Takeover:
+    """Of one member, while it is a backup.
+
+    Args:
+        vhid: so that many groups do not ask at the same moment.
+    """
+
+    def __init__(self, election: Election, vhid: int) -> None:
+        self.probe = Probe(vhid)
+        self.guard = ClaimGuard()
+        self.probes = self.guards = True
+        """Whether it asks for the address of a silent master, and before it takes one after silence."""
+        self._election = election
+        self._claimed_at: float | None = None
+
+    @property
+    def deadline(self) -> float:
+        """When `step` wants to be called besides the election's deadline; NEVER where it does not."""
+        if self.guard.asking:
+            return self.guard.deadline
+        return self.probe.deadline if self._claimed_at is None else self._claimed_at + CLAIM_S
+
+    @property
+    def under_way(self) -> bool:
+        """Whether the election's deadline has passed, and what follows from it is begun."""
+        return self.guard.asking or self._claimed_at is not None
+
+    def advertised(self, now: float, theirs: int, source: IPAddress) -> None:
+        """The master that is followed did, and will again in so many ticks."""
+        # In a group of both families the master has two addresses: one tells as much.
+        if self.probes and source.version == self._election.source.version:
+            self.probe.advertised(now, source, theirs / TICKS_PER_S)
+
+    def ignores(self, theirs: int, source: IPAddress, leaves: bool) -> bool:
+        """Whether an advertisement comes from one who must give way to our claim."""
+        if self._claimed_at is None:
+            return False
+        minds = self._election.follows(source) or self._election.is_better(theirs, source)
+        return leaves or not minds
+
+    def answered(self, now: float, address: IPAddress, mac: bytes) -> bool:
+        """Somebody answers for an address. Whether that is late: it was taken, and must be given back."""
+        if self._election.state is State.BACKUP:
+            if self.probe.calibrates(now):
+                self.guard.member_answered(mac)
+            self.probe.answered(now)
+        late = self.guard.answered(now, address, mac)
+        if late is None or self._election.state is not State.MASTER:
+            return False
+        self.guard.holder = late
+        return True
+
+    def stalled(self, now: float) -> None:
+        """This node was not run itself for a while."""
+        self.probe.stalled(now)
+
+    def settle(self, now: float) -> None:
+        """The election went on: a takeover that is no longer due is not approached any further."""
+        due_at = self._election.deadline
+        if self._election.state is not State.BACKUP:
+            self.probe.forget()
+        elif due_at is not None and due_at <= now:
+            return
+        self._claimed_at = None
+        self.guard.give_up()
+
+    def step(self, now: float) -> Step:
+        """Harmless when it comes early. What has arrived by now is to be fed before it."""
+        due_at = self._election.deadline
+        if due_at is None or now < due_at:
+            return self._probe(now) if now >= self.probe.deadline else Step.NOTHING
+        if self._claimed_at is None and self.guards and self._election.waits_for_silent_master:
+            return self._ask(now)
+        # Whoever was not run while its claim stood may have missed the answer to it.
+        if self._claimed_at is None or now > self._claimed_at + CLAIM_S + self._election.interval_s / 2:
+            self._claimed_at = now
+            return Step.CLAIM
+        return Step.TAKE if now >= self._claimed_at + CLAIM_S else Step.NOTHING
+
+    def _probe(self, now: float) -> Step:
+        if now - self.probe.deadline > self._election.interval_s / 2:
+            self.probe.stalled(now)
+            return Step.NOTHING
+        step = self.probe.timer_expired(now)
+        if step is ProbeStep.GONE:
+            self.probe.forget()
+            return Step.MASTER_GONE
+        return Step.ASK_FIRST if step is ProbeStep.ASK else Step.NOTHING
+
+    def _ask(self, now: float) -> Step:
+        if not self.guard.asking:
+            self.guard.begin(now)
+        step = self.guard.timer_expired(now)
+        if step is GuardStep.ASK:
+            return Step.ASK_ALL
+        if step is GuardStep.IN_USE:
+            self.probe.forget()
+            return Step.REFUSE
+        if step is GuardStep.FREE:
+            self._claimed_at = now
+            return Step.CLAIM
+        return Step.NOTHING

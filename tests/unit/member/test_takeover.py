@@ -1,0 +1,161 @@
+"""What a backup asks and says before it takes an address: the probe, the claim guard, and its claim."""
+
+import pytest
+
+from carpsidecar.member.actions import AskForAddresses
+from carpsidecar.member.claim_guard import AGAIN_AFTER_S, GAP_S, QUESTIONS
+from carpsidecar.member.takeover import CLAIM_S
+from carpsidecar.protocol.effects import PromotionBlocker, Settings
+from tests.unit.member.driving import HIGHER, LOWER, OURS, Driven, words
+
+VIP = OURS
+MASTER, STRANGER = b"\2\0\0\0\0\1", b"\2\0\0\0\0\2"
+IN_USE = f"fault: {VIP} is in use by 02:00:00:00:00:02"
+
+
+@pytest.fixture
+def backup() -> Driven:
+    return Driven(asks=True)
+
+
+def answer(backup: Driven, mac: bytes) -> list[str]:
+    return words(backup.feed(backup.member.address_answered, VIP, mac, at=backup.now + 0.0002))
+
+
+def run(backup: Driven, until: float, answers: bytes | None = None) -> list[str]:
+    """On to this time, or to where it is master; this machine answers each question."""
+    seen = []
+    while not backup.member.is_master and backup.member.deadline is not None and backup.member.deadline <= until:
+        done = backup.timer()
+        seen += [word for word in words(done) if word != "askfor"]
+        if answers and any(isinstance(action, AskForAddresses) for action in done):
+            seen += answer(backup, answers)
+    return seen
+
+
+def follow(backup: Driven, answers: bytes | None = MASTER) -> None:
+    """A master advertises at 1 and 2 s, and is asked for the address."""
+    backup.hear(1, 0, at=1.0)
+    run(backup, 1.0, answers)
+    backup.hear(1, 0, at=2.0)
+
+
+# The probe.
+
+
+def test_a_lost_master_is_replaced_soon_after_its_advertisement_is_overdue(backup: Driven) -> None:
+    follow(backup)
+    assert run(backup, 9.0)[-1] == "master: the master is silent, and nobody answers for the address"
+    assert 3.1 < backup.now < 3.25
+
+
+def test_a_master_that_still_answers_has_all_the_patience(backup: Driven) -> None:
+    follow(backup)
+    assert run(backup, 9.0, MASTER)[-1] == "master: no advertisement from the master"
+    assert backup.now == pytest.approx(5 + QUESTIONS * GAP_S + CLAIM_S, abs=0.01)
+
+
+def test_a_master_that_never_answered_has_all_the_patience(backup: Driven) -> None:
+    follow(backup, answers=None)
+    assert run(backup, 9.0)[-1] == "master: no advertisement from the master"
+    assert backup.now >= 5
+
+
+def test_a_master_that_is_late_is_not_overtaken_if_it_answers_the_claim(backup: Driven) -> None:
+    follow(backup)
+    while "advertise 1/0" not in words(backup.timer()):
+        pass
+    backup.hear(1, 0, at=backup.now + CLAIM_S / 2)
+    assert run(backup, backup.now + 0.5) == []
+    assert not backup.member.is_master
+
+
+def test_a_bow_out_needs_no_question(backup: Driven) -> None:
+    follow(backup)
+    backup.hear(255, 255, at=2.5)
+    assert run(backup, 9.0) == ["advertise 1/0", "advertise 1/0", "add", "announce", "master: the master bowed out"]
+
+
+# The claim guard.
+
+
+def test_an_address_that_a_stranger_has_is_not_taken_and_said_once(backup: Driven) -> None:
+    seen = run(backup, 20.0, STRANGER)
+    assert seen == [IN_USE]
+    assert backup.member.role == "fault"
+    assert backup.member.degraded
+    assert backup.member.promotion_blocker is PromotionBlocker.IN_USE
+
+
+def test_and_is_taken_when_the_stranger_has_gone(backup: Driven) -> None:
+    run(backup, 10.0, STRANGER)
+    gone_at = backup.now
+    assert run(backup, 20.0)[-1] == "master: no advertisement from the master"
+    assert backup.now - gone_at <= AGAIN_AFTER_S + 0.05
+    assert not backup.member.degraded
+
+
+def test_a_master_that_advertises_ends_the_fault(backup: Driven) -> None:
+    run(backup, 10.0, STRANGER)
+    assert words(backup.hear(1, 0, at=10.5)) == ["backup: a master advertises"]
+
+
+def test_a_silent_master_that_disagrees_keeps_the_address(backup: Driven) -> None:
+    follow(backup)
+    for at in (3.0, 4.0, 5.0):
+        run(backup, at, MASTER)
+        backup.feed(backup.member.disagreed, HIGHER, at=at)
+    seen = run(backup, 6.0, MASTER)
+    assert seen[-1].startswith(f"fault: {VIP} is in use by 02:00:00:00:00:01")
+
+
+def test_a_packet_that_does_not_fit_from_anybody_else_counts_for_nothing(backup: Driven) -> None:
+    follow(backup)
+    run(backup, 4.9, MASTER)
+    backup.feed(backup.member.disagreed, LOWER, at=4.95)
+    assert run(backup, 9.0, MASTER)[-1] == "master: no advertisement from the master"
+
+
+def test_an_answer_that_comes_late_gives_the_address_back(backup: Driven) -> None:
+    run(backup, 9.0)
+    assert backup.member.is_master
+    assert answer(backup, STRANGER) == ["remove", IN_USE]
+    assert not backup.member.is_master
+
+
+# One successor.
+
+
+def test_a_better_claim_ends_ours_before_an_address_is_taken(backup: Driven) -> None:
+    follow(backup)
+    backup.hear(255, 255, at=2.5)
+    assert words(backup.timer()) == ["advertise 1/0"]
+    backup.hear(1, 0, LOWER, at=2.501)
+    assert run(backup, 3.4) == []
+    assert not backup.member.is_master
+
+
+def test_a_worse_claim_does_not(backup: Driven) -> None:
+    follow(backup)
+    backup.hear(255, 255, at=2.5)
+    assert words(backup.timer()) == ["advertise 1/0"]
+    backup.hear(1, 1, LOWER, at=2.501)
+    backup.hear(1, 0, HIGHER, at=2.502)
+    assert run(backup, 3.0)[-1] == "master: the master bowed out"
+
+
+def test_a_claim_that_was_slept_through_is_made_again(backup: Driven) -> None:
+    follow(backup)
+    backup.hear(255, 255, at=2.5)
+    assert words(backup.timer()) == ["advertise 1/0"]
+    backup.now = 2.5 + 0.6
+    assert words(backup.timer()) == ["advertise 1/0"]
+    assert words(backup.timer())[-1] == "master: the master bowed out"
+
+
+def test_preempting_needs_neither_question_nor_claim() -> None:
+    backup = Driven(Settings(preempt=True), asks=True)
+    assert words(backup.hear(1, 1)) == [
+        *("advertise 1/0", "add", "announce"),
+        "master: preempting a slower master",
+    ]
