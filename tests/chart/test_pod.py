@@ -8,6 +8,7 @@ from tests.chart.cases import CASES, PORTS, VIP, WORKLOAD
 from tests.chart.conftest import Select
 from tests.chart.helm import Values
 
+REPORTER_UID = 64112
 GATE = [{"conditionType": "carpsidecar.io/elected"}]
 
 
@@ -22,20 +23,61 @@ def pod(rendered: Select, values: Values) -> dict[str, Any]:
     return spec
 
 
+def containers(spec: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The engine's and the reporter's."""
+    engine, reporter = (
+        next(container for container in spec["containers"] if container["name"] == name)
+        for name in ("carpsidecar", "carpsidecar-reporter")
+    )
+    return engine, reporter
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_ours_has_its_capabilities_and_nothing_else(rendered: Select, case: str) -> None:
     spec = pod(rendered, CASES[case])
     assert spec["hostNetwork"] is True
     assert not {"hostPID", "hostIPC"} & spec.keys()
     assert spec["securityContext"] == {"seccompProfile": {"type": "RuntimeDefault"}}
-    [ours] = [container for container in spec["containers"] if container["name"] == "carpsidecar"]
-    assert ours["securityContext"] == {
+    engine, reporter = containers(spec)
+    assert engine["securityContext"] == {
         "runAsUser": 0,
         "runAsGroup": 0,
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN", "NET_RAW", *_for_realtime(CASES[case])]},
     }
+    assert reporter["securityContext"] == {
+        "runAsNonRoot": True,
+        "runAsUser": REPORTER_UID,
+        "runAsGroup": REPORTER_UID,
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_reporter_has_the_token_and_neither_the_secret_nor_the_configuration(
+    rendered: Select, case: str
+) -> None:
+    engine, reporter = containers(pod(rendered, CASES[case]))
+    mounted, theirs = ({mount["name"] for mount in one["volumeMounts"]} for one in (reporter, engine))
+    assert not mounted & {"passphrase", "config", "state", "run"}
+    assert "token" not in theirs
+    assert {"passphrase", "config", "state", "run"} <= theirs
+    assert "env" not in reporter
+    assert engine["args"][-1] == reporter["args"][-1] == "/run/carpsidecar-reporter/reporter.sock"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_no_probe_restarts_the_engine_and_a_hung_reporter_is_replaced_after_ten_seconds(
+    rendered: Select, case: str
+) -> None:
+    engine, reporter = containers(pod(rendered, CASES[case]))
+    assert not {"livenessProbe", "startupProbe", "readinessProbe"} & engine.keys()
+    probe = reporter["livenessProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] == 10
+    assert probe["httpGet"]["path"] == "/"
 
 
 def _for_realtime(values: Values) -> list[str]:
@@ -43,12 +85,12 @@ def _for_realtime(values: Values) -> list[str]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_token_is_in_our_container_alone(rendered: Select, case: str) -> None:
+def test_the_token_is_in_the_reporter_alone(rendered: Select, case: str) -> None:
     spec = pod(rendered, CASES[case])
     reports = CASES[case].get("kubernetes", {}).get("enabled", True)
     assert spec["automountServiceAccountToken"] is False
     having = [c["name"] for c in spec["containers"] if any(m["name"] == "token" for m in c.get("volumeMounts", ()))]
-    assert having == (["carpsidecar"] if reports else [])
+    assert having == (["carpsidecar-reporter"] if reports else [])
     assert any(volume["name"] == "token" for volume in spec["volumes"]) == reports
 
 
@@ -77,8 +119,8 @@ def test_without_the_api_there_are_no_rights(rendered: Select) -> None:
     ],
 )
 def test_probes_ask_where_it_listens(rendered: Select, http: dict[str, Any], asked: str) -> None:
-    ours = pod(rendered, {**VIP, "http": http})["containers"][0]
-    paths = {"startupProbe": "/healthz", "livenessProbe": "/healthz", "readinessProbe": "/readyz"}
+    _, ours = containers(pod(rendered, {**VIP, "http": http}))
+    paths = {"startupProbe": "/", "livenessProbe": "/", "readinessProbe": "/readyz"}
     for probe, path in paths.items():
         get = ours[probe]["httpGet"]
         assert (f"{get['host']}:{get['port']}", get["path"]) == (asked, path)

@@ -19,7 +19,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a misspelt value": ({**VIP, "vhids": 1}, r"vhids.* not allowed"),
     "a misspelt value below": ({**VIP, "health": {"cordon": 1}}, r"cordon.* not allowed"),
     "vhid 0": ({**VIP, "vhid": 0}, r"vhid.*1"),
-    "vhid 256": ({**VIP, "vhid": 256}, r"vhid.*255"),
+    "vhid 65536": ({**VIP, "vhid": 65536}, r"vhid.*65,?535"),
     "auth": ({**VIP, "auth": "none"}, r"auth.*carp.*hardened"),
     "advskew": ({**VIP, "priority": {"advskew": 255}}, r"advskew.*254"),
     "advskew in words": ({**VIP, "priority": {"advskew": "low"}}, r"advskew.*auto"),
@@ -91,7 +91,7 @@ def leaves(values: dict[str, Any], above: str = "") -> list[str]:
 
 def names() -> list[str]:
     # Of these, what is in them is one value's default.
-    whole = ("resources", "Probe", "dashboard.labels")
+    whole = ("resources", "reporterResources", "Probe", "dashboard.labels")
     values = leaves(yaml.safe_load((CHART / "values.yaml").read_text()))
     short = [next((name.partition(part)[0] + part for part in whole if part in name), name) for name in values]
     return sorted(set(short))

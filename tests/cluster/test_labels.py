@@ -3,6 +3,8 @@
 import statistics
 import time
 
+import pytest
+
 from tests.cluster.harness import NAMESPACE, Cluster
 from tests.cluster.labels import LabelWatch
 from tests.cluster.measure import record
@@ -19,6 +21,7 @@ def warnings(cluster: Cluster) -> list[str]:
     return [f"{event['reason']}: {event['note']}" for event in carp if event["type"] == "Warning"]
 
 
+@pytest.mark.timeout(1200)
 def test_a_hundred_hand_overs(installed: Cluster) -> None:
     installed.wait_for_rollout()
     installed.kubectl("delete", "events", "-n", NAMESPACE, "--all")
@@ -42,6 +45,7 @@ def test_a_hundred_hand_overs(installed: Cluster) -> None:
     assert warnings(installed) == []
 
 
+@pytest.mark.timeout(1200)
 def test_twenty_node_losses(installed: Cluster) -> None:
     installed.wait_for_rollout()
     since_s = time.time()

@@ -9,6 +9,7 @@ from carpsidecar.reporter.kubernetes.client import Timing
 from carpsidecar.reporter.kubernetes.rbac import rules
 from tests.kubernetes.proxy import Fault, Seen
 from tests.kubernetes.scene import QUICK, WORKLOAD, Scene, role_of
+from tests.support.builders import counters, heartbeat
 from tests.support.waits import wait_until
 
 IMPATIENT = replace(QUICK, answer_s=0.5)
@@ -344,3 +345,19 @@ def test_an_event_that_hangs_does_not_hold_up_a_role(scene: Scene) -> None:
     wait_until(lambda: hung.struck == 1, "it hangs")
     running.snapshot("backup", "while it hangs")
     scene.wait_pod("carp-1", lambda pod: role_of(pod) == "backup", timeout_s=5)
+
+
+def test_a_network_that_is_heard_again_is_tried_at_once(scene: Scene) -> None:
+    scene.pod("carp-1")
+    running = scene.start(timing=replace(QUICK, urgent_backoff_max_s=1000.0, backoff_max_s=1000.0))
+    running.snapshot("backup")
+    scene.wait_event("CarpBackup")
+    fault = scene.proxy.strike(Fault(status=503))
+    scene.proxy.cut()
+    running.snapshot("master")
+    wait_until(lambda: fault.struck > 8, "it is waited for long by now")
+    for received in (5, 5):
+        running.state.receive(heartbeat(counters={"web": counters(advertisements_received=received)}))
+    scene.proxy.relent()
+    running.state.receive(heartbeat(counters={"web": counters(advertisements_received=6)}))
+    scene.wait_role("carp-1", "master", timeout_s=2)

@@ -56,6 +56,8 @@ class Timing:
     """How long to wait at least for somebody to add a right."""
     handover_s: float = 0.1
     """A master that hands over takes its label off itself within this time."""
+    yield_s: float = 0.06
+    """Of two backups that took over at once one has yielded within this time, on the wire."""
     settle_s: float = 1.0
     """One that was marked as lost may need this long to learn that it is no master any more."""
     urgent_answer_s: float = 1.0
@@ -126,8 +128,9 @@ class Api:
 
     def call(self, request: Request, within_s: float | None = None) -> bytes:
         """The whole answer; `within_s` where another time than usual is given. Raises: ApiError."""
+        connect_s = self._timing.connect_s if within_s is None else self._timing.urgent_answer_s
         within_s = within_s or self._timing.answer_s
-        response = self._send(request, within_s)
+        response = self._send(request, within_s, connect_s)
         deadline = time.monotonic() + within_s
         answer = bytearray()
         try:
@@ -147,7 +150,7 @@ class Api:
 
     def stream(self, request: Request, silence_max_s: float) -> "Stream":
         """An answer without an end, line by line. Raises: ApiError."""
-        return Stream(request, self._send(request, silence_max_s), self._failed)
+        return Stream(request, self._send(request, silence_max_s, self._timing.connect_s), self._failed)
 
     def close(self) -> None:
         with self._lock:
@@ -155,17 +158,17 @@ class Api:
         if client is not None:
             client.rest_client.close()
 
-    def _send(self, request: Request, silence_max_s: float) -> RESTResponse:
+    def _send(self, request: Request, silence_max_s: float, connect_s: float) -> RESTResponse:
         try:
-            return self._send_once(request, silence_max_s)
+            return self._send_once(request, silence_max_s, connect_s)
         except ApiError as error:
             if error.failure != "unauthorized" or not error.status:
                 raise
             # A token that was rotated meanwhile.
             self._forget_credentials()
-            return self._send_once(request, silence_max_s)
+            return self._send_once(request, silence_max_s, connect_s)
 
-    def _send_once(self, request: Request, silence_max_s: float) -> RESTResponse:
+    def _send_once(self, request: Request, silence_max_s: float, connect_s: float) -> RESTResponse:
         try:
             client = self._connected()
             headers = {"Accept": "application/json"}
@@ -179,7 +182,7 @@ class Api:
                 body=request.body,
                 auth_settings=["BearerToken"],
             )
-            timeouts = (min(self._timing.connect_s, silence_max_s), silence_max_s)
+            timeouts = (min(connect_s, silence_max_s), silence_max_s)
             response = client.call_api(method, url, headers, body, _request_timeout=timeouts)
         except (ConfigException, OSError, ValueError, TypeError, LookupError) as error:
             raise self._failed(_without_credentials(error)) from None

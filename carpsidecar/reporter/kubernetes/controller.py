@@ -94,6 +94,10 @@ class KubernetesReporter:
         self._log_limiter = LogLimiter(_BACK_LOGGED_EVERY_S)
         self._watches_node = False
         self._engine_was_alive = False
+        self._received = 0
+        """Advertisements, by the last heartbeat."""
+        self._silent = False
+        """Whether none was received before it."""
         self._started_at = time.monotonic()
         stats.unwritten_s = self._unwritten_s
         for group in state.groups.values():
@@ -130,7 +134,7 @@ class KubernetesReporter:
                 self._cache.successor = message
             elif isinstance(message, Heartbeat):
                 was_alive, self._engine_was_alive = self._engine_was_alive, self._cache.engine_alive()
-                if was_alive:
+                if was_alive and not self._hears_again(message):
                     return
             self._masters.observe(time.monotonic())
             self._engine_requests.withhold()
@@ -213,6 +217,13 @@ class KubernetesReporter:
         self._reflectors += added
         for reflector in added:
             reflector.start()
+
+    def _hears_again(self, heartbeat: Heartbeat) -> bool:
+        """Whether another member is heard after a silence: a network that is back may lead to the API, too."""
+        received = sum(count.advertisements_received for count in heartbeat.counters.values())
+        heard, self._received = received > self._received, received
+        was_silent, self._silent = self._silent, not heard
+        return heard and was_silent
 
     def _unwritten_s(self) -> float:
         with self._cache.lock:

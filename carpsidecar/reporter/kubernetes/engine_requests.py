@@ -188,8 +188,9 @@ def workload_state(cache: Cache) -> str:
 
 
 def unready_containers(own: Pod, container: str) -> list[str]:
-    """The other containers of our pod that are not ready."""
-    return sorted(name for name, ready in own.containers.items() if name != container and not ready)
+    """The containers of our pod that are neither the engine nor the reporter, and not ready."""
+    ours = container, f"{container}-reporter"
+    return sorted(name for name, ready in own.containers.items() if name not in ours and not ready)
 
 
 def unready_workloads(pods: Iterable[Pod]) -> list[str]:

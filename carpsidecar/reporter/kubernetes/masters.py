@@ -1,10 +1,11 @@
 """Claims to be master: at most one pod is labelled so, also where two are masters on the wire.
 
 Whoever becomes master takes the label off the others first. A silent master's claim is marked `unknown` at once;
-one that hands over takes its own label off within `handover_s`, or is marked then. A claim that is newer than ours
-gets `settle_s`, in which it mostly turns out to be no contradiction. Whoever is marked and is master all the same
-after that time does not claim again beside one that is alive: its label stays `unknown`, an annotation says that it
-is contested, and both report a split brain until it is over.
+one that hands over takes its own label off within `handover_s`, or is marked then. Of two that took over at once
+one yields within `yield_s`, before which neither claims. A claim that is newer than ours gets `settle_s`, in which
+it mostly turns out to be no contradiction. Whoever is marked and is master all the same after that time does not
+claim again beside one that is alive: its label stays `unknown`, an annotation says that it is contested, and both
+report a split brain until it is over.
 """
 
 import time
@@ -130,6 +131,8 @@ class Masters:
                 unlisted = None if due else self._unlisted(own)
             if due:
                 self._mark(pod, name, own)
+            elif (wait_s := self._may_yield_s(own)) > 0:
+                return wait_s, True
             elif unlisted is not None:
                 self._list(*unlisted)
             else:
@@ -149,6 +152,13 @@ class Masters:
         with self._cache.lock:
             term = self._terms.get(name)
             return term is not None and not term.was_silent and now < term.began_at + self._timing.handover_s
+
+    def _may_yield_s(self, own: Pod) -> float:
+        """For how long a takeover of ours may yet turn out to be one of two."""
+        with self._cache.lock:
+            now = time.monotonic()
+            unclaimed = [term for name, term in self._terms.items() if not self.has_claimed(own, name)]
+            return max((term.began_at + self._timing.yield_s - now for term in unclaimed), default=0.0)
 
     def _unlisted(self, own: Pod) -> tuple[_Term, str] | None:
         """A term whose claim is to be written, and its label."""

@@ -21,7 +21,7 @@ READY, UNREADY = {"web": True}, {"web": False}
 
 
 def test_our_own_container_does_not_count() -> None:
-    containers = {"carpsidecar": False, "web": False, "db": True, "a": False}
+    containers = {"carpsidecar": False, "carpsidecar-reporter": False, "web": False, "db": True, "a": False}
     assert unready_containers(pod(containers=containers), "carpsidecar") == ["a", "web"]
 
 

@@ -45,7 +45,8 @@ class FakeWriter(StatusWriter):
 class Fixture:
     """Our pod is carp-1. Time is what the tests make it."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, yield_s: float = 0.0) -> None:
+        self.yield_s = yield_s
         self.engine_alive = True
         self.cache = Cache(SETTINGS, lambda: self.engine_alive)
         self.stats = ApiStats()
@@ -57,7 +58,7 @@ class Fixture:
             self.cache,
             self.stats,
             self.writer,
-            Timing(),
+            Timing(yield_s=self.yield_s),
             lambda label: self.listed,
             lambda group, text: self.reported.append((group, text)),
         )
@@ -124,6 +125,14 @@ def test_the_server_is_asked_before_we_claim_since_a_watch_may_be_late(web: Fixt
     web.listed = [late]
     web.become("master", T, 10.0)
     assert web.cleared(10.0) == (["carp-2"], None, False)
+
+
+def test_of_two_that_took_over_at_once_one_yields_before_either_claims(monkeypatch: pytest.MonkeyPatch) -> None:
+    web = Fixture(monkeypatch, Timing().yield_s)
+    web.see("carp-1", "backup", T - 100, 1.0)
+    web.become("master", T, 10.0, BOWED_OUT)
+    assert web.cleared(10.0) == ([], 0.06, True)
+    assert web.cleared(10.06) == ([], None, False)
 
 
 def test_one_that_bowed_out_may_take_its_label_off_itself(web: Fixture) -> None:
