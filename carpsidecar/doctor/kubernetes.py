@@ -5,12 +5,14 @@ Source: SelfSubjectAccessReview of authorization.k8s.io/v1, which needs no right
 """
 
 import json
+import os
 from collections.abc import Iterator
 
 from carpsidecar.doctor.findings import Finding, Status
 from carpsidecar.doctor.machine import Machine, Subject
 from carpsidecar.ipc.settings import KubernetesSettings
 from carpsidecar.reporter.kubernetes.client import Api, ApiError, Request, Timing
+from carpsidecar.reporter.kubernetes.credentials import SERVICE_ACCOUNT
 from carpsidecar.reporter.kubernetes.objects import ROLE_LABEL, Pod
 from carpsidecar.reporter.kubernetes.pod_status import suffixes
 from carpsidecar.reporter.kubernetes.pods import get_pod, list_pods
@@ -22,6 +24,14 @@ _ASK = Rule("create", "selfsubjectaccessreviews", "", "authorization.k8s.io")
 
 
 def cluster(machine: Machine, settings: KubernetesSettings) -> Iterator[Finding]:
+    if (
+        not settings.kubeconfig
+        and not (SERVICE_ACCOUNT / "token").exists()
+        and "KUBERNETES_SERVICE_HOST" in os.environ
+    ):
+        text = "the API can't be asked from here: the token is in the reporter's container"
+        yield Finding("kubernetes", Status.SKIPPED, text)
+        return
     api = Api(settings.kubeconfig, ApiStats(), Timing())
     try:
         yield from _permissions(api, settings)
