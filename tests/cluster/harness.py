@@ -72,8 +72,7 @@ class Cluster:
         )
 
     def helm(self, *arguments: str) -> str:
-        server = ["--kubeconfig", str(ROOT / "admin.kubeconfig")]
-        return _in_control_plane([self._helm, *server, "--namespace", NAMESPACE, *arguments])
+        return _in_control_plane([self._helm, *self.helm_server, "--namespace", NAMESPACE, *arguments])
 
     @property
     def has_schema(self) -> bool:
@@ -93,8 +92,9 @@ class Cluster:
         never = ("--set", "image.pullPolicy=Never")
         self.kubectl("create", "namespace", NAMESPACE, check=False)
         # By its schema the server checks itself, and some servers can't serve it.
+        server = ("--kubeconfig", str(ROOT / "admin.kubeconfig"), "--namespace", NAMESPACE)
         install = ("upgrade", "--install", release, str(CHART), "--disable-openapi-validation")
-        self.helm(*install, *image, *never, *settings)
+        _in_control_plane([self._helm, *server, *install, *image, *never, *settings])
 
     def uninstall(self, release: str = RELEASE) -> None:
         """Where it is installed; returns when its pods are gone."""

@@ -51,13 +51,13 @@ def test_at_rest_it_writes_nothing_and_costs_little(installed: Cluster, watch: H
     installed.wait_for_rollout()
     watch.wait_until_quiet(5, SOON_S)
     processes = [pid for role in ("run", "reporter") for pid in _ours(master.ns, role)]
-    assert len(processes) == 2
+    assert len(processes) >= 2
     writes, cpu_s, since = _writes(master), sum(map(_cpu_s, processes)), time.monotonic()
     watch.wait_until_quiet(30, 60)
     used = (sum(map(_cpu_s, processes)) - cpu_s) / (time.monotonic() - since)
     assert _writes(master) == writes
     memory_mb = sum(map(_pss_mb, processes))
-    record("pod at rest", processor_of_one_core=used, memory_mb_pss=memory_mb)
+    record("pod at rest", processor_of_one_core=used, memory_mb_pss=memory_mb, processes=len(processes))
     assert memory_mb <= 90
     assert used < 0.01
 
