@@ -12,7 +12,7 @@ from tests.cluster.measure import record
 HANDOVERS = 100
 LOSSES = 20
 GAP_S = 0.35
-"""So long no pod may be labelled at a hand-over, beyond the outage itself."""
+"""So long no pod may be labelled at a hand-over: 250 ms are the goal, and a busy machine makes more of them."""
 REJOIN_S = 8.0
 """Where a master that was cut off comes back and stays master, it has to find the API server again first."""
 
