@@ -141,6 +141,7 @@ class Group(Shell):
 
     def bow_out_for_former_self(self) -> None:
         """A run before this one left its addresses: its backups learn that it is not coming back."""
+        self.find_sources()
         now = self._loop.time()
         self._bows_out_until = now + _BOWS_OUT_FOR_S
         self.transmitter.send(now, self._claim(BOW_OUT))
