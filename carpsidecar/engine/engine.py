@@ -26,6 +26,7 @@ from carpsidecar.engine.startup import (
     resolve_interfaces,
     take_off_left_over,
 )
+from carpsidecar.engine.throttle import Reader
 from carpsidecar.ipc.messages import GroupCommand, GroupGone, GroupSnapshot, Heartbeat, Notice, Result
 from carpsidecar.linux.instance_lock import InstanceLock
 from carpsidecar.linux.monitor import (
@@ -73,7 +74,7 @@ class Engine:
         """Last commands of groups that are gone, which a group of the same name waits for."""
         self._commands = Commands(self._bound_to, DrainFiles(loop))
         self._stopping = False
-        loop.add_reader(self._monitor.fileno(), self._kernel_event)
+        self._news = Reader(loop, self._monitor.fileno(), self._kernel_event)
         self._read_links()
 
     def when_idle(self, call: Callable[[], None]) -> None:
@@ -176,7 +177,7 @@ class Engine:
             interface.close()
         for lock in self._locks.values():
             lock.close()
-        self._loop.remove_reader(self._monitor.fileno())
+        self._news.close()
         self._monitor.close()
         self._renewer.close()
         self._fencing.close()

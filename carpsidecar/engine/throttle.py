@@ -5,6 +5,7 @@ from collections.abc import Callable, Hashable
 
 _KEYS_MAX = 256
 _ROUNDING = 1e-6
+_REST = 4
 _REMIND_FIRST_S, _REMIND_MAX_S = 10.0, 3600.0
 
 
@@ -68,3 +69,32 @@ class Reminder:
         self._log(self.text)
         every_s = min(2 * waited_s, _REMIND_MAX_S)
         self._timer = self._loop.call_later(every_s, self._remind, every_s)
+
+
+class Reader:
+    """Calls back when a descriptor is readable, and then rests for several times as long as that took.
+
+    What comes without end is handled in larger portions, and leaves most of the time to everything else.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, descriptor: int, call: Callable[[], None]) -> None:
+        self._loop = loop
+        self._descriptor = descriptor
+        self._call = call
+        self._resting: asyncio.TimerHandle | None = None
+        self._resume()
+
+    def close(self) -> None:
+        self._loop.remove_reader(self._descriptor)
+        if self._resting is not None:
+            self._resting.cancel()
+
+    def _resume(self) -> None:
+        self._resting = None
+        self._loop.add_reader(self._descriptor, self._readable)
+
+    def _readable(self) -> None:
+        begun = self._loop.time()
+        self._call()
+        self._loop.remove_reader(self._descriptor)
+        self._resting = self._loop.call_later(_REST * (self._loop.time() - begun), self._resume)
