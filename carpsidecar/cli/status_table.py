@@ -60,7 +60,12 @@ class Table:
             cells[1] = self._in(colour, cells[1])
             yield "  ".join(cells).rstrip()
         for group in engine.groups:
-            for text in (*group.problems, *_demotions(group), *([group.reason] if group.role == "fault" else [])):
+            for text in (
+                *group.problems,
+                *group.warnings,
+                *_demotions(group, engine.now_s),
+                *([group.reason] if group.role == "fault" else []),
+            ):
                 colour = RED if text in group.problems or group.role == "fault" else YELLOW
                 yield from self._broken(f"{group.group}: ", text, colour)
         yield self._in(DIM, "All that is known of one: carpsidecar status GROUP")
@@ -79,6 +84,7 @@ class Table:
         yield f"{self._in(BOLD, plain(group.group))}: {role} for {since}: {plain(group.reason)}"
         for text in group.problems:
             yield from self._row("PROBLEM", text, RED)
+        yield from self._rows("warning", group.warnings, YELLOW)
         link = "up" if group.link else self._in(RED, "down")
         yield from self._row("interface", f"{group.interface}, link {link}, vhid {group.vhid}")
         yield from self._rows("addresses", [self._address(group, address) for address in group.addresses])
@@ -90,7 +96,7 @@ class Table:
         elif group.fenced:
             yield from self._row("fence", "up")
         yield from self._row("interval", _interval(group))
-        yield from self._rows("demotions", list(_demotions(group)), YELLOW)
+        yield from self._rows("demotions", list(_demotions(group, engine.now_s)), YELLOW)
         yield from self._row("master", self._master(group, engine.now_s))
         if group.members:
             yield from self._rows("members", list(self._members(group, engine.now_s)))
@@ -173,10 +179,12 @@ def _cells(group: GroupStatus, now_s: float) -> tuple[str, ...]:
     return group.group, group.role, since, group.interface, master, (group.addresses or [""])[0] + more
 
 
-def _demotions(group: GroupStatus) -> Iterator[str]:
+def _demotions(group: GroupStatus, now_s: float) -> Iterator[str]:
     for cause, amount in group.demotions.items():
         text = group.demotion_texts.get(cause)
-        yield f"demoted by {amount}, {cause}{f': {text}' if text else ''}"
+        since_s = group.demoted_since_s.get(cause)
+        lasts = "" if since_s is None else f" (for {span(now_s - since_s)})"
+        yield f"demoted by {amount}, {cause}{f': {text}' if text else ''}{lasts}"
 
 
 def _interval(group: GroupStatus) -> str:

@@ -76,6 +76,7 @@ class GroupConfig:
     fence: Fence = _DEFAULTS.fence
     probe: bool = _DEFAULTS.probe
     in_use: InUse = _DEFAULTS.in_use
+    both_families: bool = _DEFAULTS.both_families
     holds_addresses: bool = True
     auto_advskew: bool = False
     """Whether the advskew follows from this node's address."""
@@ -173,6 +174,7 @@ def resolve_group(given: Mapping[str, Given], *, needs_passphrase: bool = True) 
         fence=values.fence,
         probe=values.probe,
         in_use=values.in_use,
+        both_families=values.both_families,
         auto_advskew=advskew == "auto",
         given=replace(
             values,

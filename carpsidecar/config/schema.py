@@ -165,6 +165,12 @@ class Group(Struct, kw_only=True, frozen=True):
             " take: where a router answers for all addresses (proxy ARP)"
         ),
     ] = "refuse"
+    both_families: Annotated[
+        bool,
+        setting(
+            "take no part while the interface lacks an address to advertise from in one of the families of the vips"
+        ),
+    ] = False
     ignore_link: Annotated[bool, setting("stay in the election while the link is down")] = False
     name: Annotated[str | None, _name("the group's name in logs, status and labels", fallback="vhid-N")] = None
 

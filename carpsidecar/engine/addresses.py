@@ -6,9 +6,11 @@ wait for that.
 """
 
 import asyncio
+import errno
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from ipaddress import IPv4Interface, IPv6Interface
 from logging import ERROR
 
 from carpsidecar.config.group import GroupConfig
@@ -16,9 +18,12 @@ from carpsidecar.engine.fencing import Fencing
 from carpsidecar.engine.interface import Interface
 from carpsidecar.linux.capabilities import keep_only
 from carpsidecar.linux.lease import Lease
-from carpsidecar.linux.netlink import Netlink
+from carpsidecar.linux.netlink import IPInterface, Netlink
 from carpsidecar.logs import in_words, log
 from carpsidecar.protocol.packet import IPAddress
+
+_UNUSED: dict[int, IPInterface] = {4: IPv4Interface("192.0.0.8/32"), 6: IPv6Interface("100::/128")}
+"""That no machine has, nor asks for: the dummy address of RFC 7600, and one to discard packets to (RFC 6666)."""
 
 
 class Renewer:
@@ -124,6 +129,20 @@ class HeldAddresses:
             return False
         self._renewal = self._renewer.renew(self._lease_for(lifetime_s), partial(self._renewed, done))
         return True
+
+    def try_adding(self) -> OSError | None:
+        """Have the kernel add an address that nobody uses, in each family, and remove it: why it can't."""
+        link = self._interface.link
+        if link is None:
+            return OSError(errno.ENODEV, f"interface {self._interface.name} is not there")
+        families = {ip.version for ip in self.ips}
+        lease = Lease(self._netlink, link.index, [_UNUSED[family] for family in families], 1, beside=())
+        try:
+            lease.renew()
+            lease.release()
+        except OSError as error:
+            return error
+        return None
 
     def remove(self) -> None:
         """Nothing that was begun before comes after it."""

@@ -22,6 +22,7 @@ from carpsidecar.ipc.messages import (
     Withhold,
 )
 from carpsidecar.logs import in_words, log
+from carpsidecar.member.demotions import is_own
 from carpsidecar.protocol.packet import IPAddress
 
 _CAUSES_MAX = 64
@@ -145,6 +146,8 @@ class Commands:
 
     def _demote(self, command: SetDemotion) -> None:
         """Raises: Refused."""
+        if is_own(command.cause):
+            raise _refused(f"the reporter demotes for {command.cause}, which is the engine's own cause")
         groups = self._bound_to(command.group)
         if not self._keep(command, {group.config.name for group in groups}):
             raise _refused(f"the reporter demotes for more than {_CAUSES_MAX} causes")

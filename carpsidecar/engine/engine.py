@@ -11,6 +11,7 @@ from carpsidecar.config.schema import ConfigError
 from carpsidecar.config.sources import Config
 from carpsidecar.engine.addresses import Renewer
 from carpsidecar.engine.commands import Commands
+from carpsidecar.engine.comparison import Comparison
 from carpsidecar.engine.drain_files import DrainFiles
 from carpsidecar.engine.fencing import Fencing
 from carpsidecar.engine.group import Group
@@ -72,6 +73,7 @@ class Engine:
         self._locks: dict[str, InstanceLock] = {}
         self._leaving: dict[str, HookRunner] = {}
         """Last commands of groups that are gone, which a group of the same name waits for."""
+        self._comparison = Comparison(loop, self._netlink, self._groups)
         self._commands = Commands(self._bound_to, DrainFiles(loop))
         self._stopping = False
         self._news = Reader(loop, self._monitor.fileno(), self._kernel_event)
@@ -181,6 +183,7 @@ class Engine:
         self._monitor.close()
         self._renewer.close()
         self._fencing.close()
+        self._comparison.close()
         self._netlink.close()
 
     def _start(self, groups: list[Group]) -> None:
@@ -194,6 +197,7 @@ class Engine:
         for group in groups:
             group.start()
             self._settle_degraded(group)
+        self._comparison.soon()
 
     def _create(self, config: GroupConfig) -> Group:
         assert config.interface is not None
@@ -270,6 +274,8 @@ class Engine:
                 self._links.pop(event.index, None)
             elif isinstance(event, AddressRemoved):
                 removed.setdefault(event.index, set()).add(event.address)
+            if isinstance(event, AddressAdded | AddressRemoved) and event.address in virtual:
+                self._comparison.soon()
             if isinstance(event, AddressAdded | AddressRemoved) and (
                 event.address not in virtual or event.prefixlen < event.address.max_prefixlen
             ):
@@ -348,6 +354,7 @@ class Engine:
 
     def sample_strangers(self) -> None:
         self._fencing.keep()
+        self._comparison.now_and_again()
         for interface in self._interfaces.values():
             interface.sample_strangers()
 

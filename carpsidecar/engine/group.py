@@ -10,6 +10,7 @@ from collections.abc import Collection
 from logging import INFO
 
 from carpsidecar.config.group import GroupConfig
+from carpsidecar.engine.family_warning import FamilyWarning
 from carpsidecar.engine.fencing import is_wanted
 from carpsidecar.engine.hooks import HookRunner
 from carpsidecar.engine.interface import Interface
@@ -50,6 +51,7 @@ class Group(Shell):
         self._reminder = Reminder(host.loop, self.log.still_waiting)
         self._discovered: tuple[IPAddress, ...] | None = None
         """The peers that became known later."""
+        self._family_warning = FamilyWarning(self.log)
         self._reporting_master: asyncio.TimerHandle | None = None
 
     # What the interface and others need to know of it.
@@ -100,9 +102,22 @@ class Group(Shell):
                 if given
                 else f"{self.interface.name} has no address to advertise from"
             )
+        if self.config.both_families and (missing := self.transmitter.missing_families):
+            return f"{self.interface.name} has no {missing} address to advertise from, and both_families is set"
         if self.config.awaits_peers and not self._peers_known:
             return "the addresses of the other nodes are not known yet"
         return self._withheld[1]
+
+    @property
+    def demoted_since_s(self) -> dict[str, float]:
+        """By cause, seconds since the epoch."""
+        epoch_s = time.time() - self._loop.time()
+        return {cause: epoch_s + since for cause, since in self.member.demotions.since.items()}
+
+    @property
+    def warnings(self) -> list[str]:
+        """What works, and would not beside some peers."""
+        return self._family_warning.texts
 
     # Events.
 
@@ -112,6 +127,7 @@ class Group(Shell):
         self._settle_role_shown()
         self.member.start(self._loop.time(), self._trouble)
         self._reminder.about(self.member.trouble)
+        self._family_warning.settle(self.config, self.transmitter)
         self._advance()
         if self.membership is not None:
             self.membership.start()
@@ -158,6 +174,8 @@ class Group(Shell):
         self.find_sources()
         self._settle_role_shown()
         self.member.link_changed(self._loop.time(), self._trouble)
+        if self._family_warning.settle(self.config, self.transmitter):
+            self._host.changed(self.config.name)
         self.addresses.rearrange()
         self.member.renew(self._loop.time())
         if self.started:
@@ -215,6 +233,12 @@ class Group(Shell):
         """The kernel dropped these: the lease ran out, we released them, or somebody took them off."""
         if self.is_master:
             self.member.addresses_removed(self._loop.time(), self.addresses.lost(removed))
+            self._advance()
+
+    def addresses_found(self, there: Collection[IPAddress]) -> None:
+        """The kernel has these on the interface, whoever added them."""
+        if self.config.holds_addresses:
+            self.member.addresses_found(self._loop.time(), self.addresses.ips.keys() & there)
             self._advance()
 
     def share_refreshes(self, gap_min_s: float) -> None:

@@ -3,8 +3,10 @@
 from collections.abc import Collection
 from logging import WARNING
 
+from carpsidecar import drained
 from carpsidecar.engine.group import Group
 from carpsidecar.logs import log
+from carpsidecar.member.demotions import is_own
 from carpsidecar.member.sync_groups import bound_together
 from carpsidecar.protocol.effects import PromotionBlocker
 
@@ -38,8 +40,9 @@ def _blocker(group: Group) -> str:
     if blocker is PromotionBlocker.INIT:
         return f"it takes no part in the election: {group.member.reason}"
     if blocker is PromotionBlocker.DEMOTED:
-        causes = ", ".join(group.member.demotions.amounts) or "advertisements that can't be sent"
-        return f"it is demoted by {causes}: take that back first"
+        causes = [cause for cause in group.member.demotions.amounts if not is_own(cause)]
+        how = " (carpsidecar undrain)" if drained.CAUSE in causes else ""
+        return f"it is demoted by {', '.join(causes)}: take that back first{how}"
     if blocker is PromotionBlocker.SLOWER:
         advbase = group.member.election.settings.advbase
         return (

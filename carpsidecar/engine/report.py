@@ -35,6 +35,8 @@ def snapshot(group: Group) -> GroupSnapshot:
         dead_ratio=settings.dead_ratio,
         demotions=dict(member.demotions.amounts),
         demotion_texts=dict(member.demotions.texts),
+        demoted_since_s=group.demoted_since_s,
+        warnings=group.warnings,
         link=group.interface.up,
         fenced=group.addresses.fence_wanted and not group.addresses.fence_lacking,
         fence_lacking=group.addresses.fence_lacking,

@@ -40,6 +40,8 @@ from carpsidecar.member.actions import (
     RoleChanged,
     Stalled,
     StatusChanged,
+    TryAdding,
+    TrySending,
     Waiting,
 )
 from carpsidecar.member.member import Member
@@ -162,6 +164,10 @@ class Shell:
                 self.interface.claims.ask(
                     ips if every else ips[:1], source if isinstance(source, IPv6Address) else None
                 )
+            case TrySending():
+                self.member.tried(self._loop.time(), action, ok=self.transmitter.try_sending() is None)
+            case TryAdding():
+                self.member.tried(self._loop.time(), action, ok=self.addresses.try_adding() is None)
             case RoleChanged():
                 self._role_changed(action)
             case StatusChanged():

@@ -3,7 +3,7 @@
 import errno
 import os
 import secrets
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 
 from carpsidecar import __version__
@@ -16,7 +16,10 @@ from carpsidecar.protocol.effects import BOW_OUT
 from carpsidecar.protocol.freshness import Reply
 from carpsidecar.protocol.hardened import Hardened
 from carpsidecar.protocol.keys import KeyRing
-from carpsidecar.protocol.packet import IPAddress
+from carpsidecar.protocol.packet import IPAddress, header, pack
+from carpsidecar.protocol.timing import BOW_OUT_ADVBASE, BOW_OUT_ADVSKEW
+
+_FOR_NOBODY = pack(header(0, BOW_OUT_ADVSKEW, BOW_OUT_ADVBASE), bytes(8), bytes(20))
 
 
 def authenticator_of(config: GroupConfig, now: float) -> CompatibleAuth | Hardened:
@@ -63,6 +66,11 @@ class Transmitter:
         """The address that peers break a tie by: the IPv4 one where there are both."""
         return self.sources.get(4) or self.sources.get(6)
 
+    @property
+    def missing_families(self) -> str:
+        """In which of the families that it is to advertise it has no source, in words; empty where in none."""
+        return " and ".join(f"IPv{family}" for family in self._config.families if family not in self.sources)
+
     def find_sources(self, virtual: Collection[IPAddress]) -> bool:
         """Choose the addresses to send from, never one of the virtual ones; whether they are others now."""
         before = self.sources
@@ -80,19 +88,28 @@ class Transmitter:
         sources = self.sources
         if not sources and (claim.advbase, claim.advskew) == (BOW_OUT.advbase, BOW_OUT.advskew):
             sources = self._last_sources
+        return self._send(sources, lambda source: self.authenticator.advertisement(now, source, claim))
+
+    def _send(self, sources: Mapping[int, IPAddress], payload_from: Callable[[IPAddress], bytes]) -> OSError | None:
         failure: OSError | None = OSError(
             errno.EADDRNOTAVAIL, f"{self._interface.name} has no address to send from"
         )
         sent = False
         for source in sources.values():
-            payload = self.authenticator.advertisement(now, source, claim)
             try:
-                self._interface.send(payload, source, self._config.destination)
+                self._interface.send(payload_from(source), source, self._config.destination)
             except OSError as error:
                 failure = error
             else:
                 sent = True
         return None if sent else failure
+
+    def try_sending(self) -> OSError | None:
+        """Send what is for nobody by the way of all advertisements: socket, source, route, firewall, card.
+
+        It is an advertisement of vhid 0, which no group can have: whoever hears it drops it for that.
+        """
+        return self._send(self.sources, lambda _source: _FOR_NOBODY)
 
     def reply(self, now: float, claim: Claim, reply: Reply) -> None:
         """What the members of a hardened group ask each other, and answer; each is sent again when it is lost."""

@@ -76,6 +76,10 @@ class GroupState(Struct, kw_only=True, frozen=True):
     """What adds to advskew, by cause: `operator` for a drain by hand, the name of a health check, and so on."""
     demotion_texts: dict[str, str] = {}
     """Why, in the words of whoever wanted it, by cause."""
+    demoted_since_s: dict[str, float] = {}
+    """When, by cause."""
+    warnings: list[str] = []
+    """What is to be known of a group that works all the same."""
     link: bool = True
     """Whether the interface is there and its link up, as the engine knows it."""
     fenced: bool = False

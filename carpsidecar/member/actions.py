@@ -58,6 +58,16 @@ class AskForAddresses:
 
 
 @dataclass(frozen=True, slots=True)
+class TrySending:
+    """Send one advertisement that is for nobody, by the way that all others go. The outcome is `tried`."""
+
+
+@dataclass(frozen=True, slots=True)
+class TryAdding:
+    """Add an address that nobody uses to the interface, in each family, and remove it. The outcome is `tried`."""
+
+
+@dataclass(frozen=True, slots=True)
 class RoleChanged:
     """What the role stands for has been done. `text` is the reason in words."""
 
@@ -121,4 +131,14 @@ class AddressesFailed:
 Notification = (
     RoleChanged | StatusChanged | Degraded | Waiting | Stalled | DemotionChanged | AddressesLost | AddressesFailed
 )
-Action = Advertise | AddAddresses | RenewAddresses | RemoveAddresses | Announce | AskForAddresses | Notification
+Action = (
+    Advertise
+    | AddAddresses
+    | RenewAddresses
+    | RemoveAddresses
+    | Announce
+    | AskForAddresses
+    | TrySending
+    | TryAdding
+    | Notification
+)

@@ -30,12 +30,14 @@ from carpsidecar.member.actions import (
     RoleChanged,
     Stalled,
     StatusChanged,
+    TryAdding,
+    TrySending,
     Waiting,
 )
 from carpsidecar.member.claim_guard import AGAIN_AFTER_S, Holder
-from carpsidecar.member.demotions import ADDRESSES, SYNC, Demotions
+from carpsidecar.member.demotions import ADDRESSES, SENDING, SYNC, Demotions, is_own
 from carpsidecar.member.lease import Lease
-from carpsidecar.member.probe import NEVER
+from carpsidecar.member.recovery import NEVER, Recovery
 from carpsidecar.member.takeover import Step, Takeover
 from carpsidecar.protocol.effects import (
     BOW_OUT,
@@ -68,10 +70,13 @@ class Member:
         self.takeover = Takeover(self.election, vhid)
         self.lease = Lease()
         self.demotions = Demotions()
+        self.recovery = {SENDING: Recovery(), ADDRESSES: Recovery()}
         self.trouble = ""
         """Why it can't take part in the election; empty where it can."""
         self.role_withheld: Role | None = None
         """Shown while trouble that is none of this node's own keeps it from taking part."""
+        self.strays: frozenset[IPAddress] = frozenset()
+        """Addresses of the group that this node has while it is a backup: somebody else added them."""
         self._was_ready = False
         self._queue: deque[Action] = deque()
         self._stall_check_at: float | None = None
@@ -98,7 +103,7 @@ class Member:
         if self.state is State.MASTER:
             return "master"
         if self.state is State.BACKUP:
-            return "fault" if self.holder else "backup"
+            return "fault" if self.holder or self.strays else "backup"
         if self.trouble and self.role_withheld is not None:
             return self.role_withheld
         return "fault" if self._was_ready and self.trouble else "init"
@@ -108,13 +113,16 @@ class Member:
         reason = str(self.election.reason)
         if self.holder is not None:
             return f"{self.holder.address} is in use by {self.holder.mac.hex(':')}"
+        if self.strays:
+            names = ", ".join(sorted(map(str, self.strays)))
+            return f"{names} is on this node, which is not master: somebody added it, take it off"
         return self.trouble or (f"{reason}: {self._text}" if self._text else reason)
 
     @property
     def degraded(self) -> bool:
         """Whether the groups that move with this one should hand over."""
         blocked = bool(self.trouble) or self.holder is not None
-        return blocked or self.demotions.sends_fail or ADDRESSES in self.demotions.amounts
+        return blocked or any(cause in self.demotions.amounts for cause in self.recovery)
 
     @property
     def master(self) -> IPAddress | None:
@@ -128,8 +136,13 @@ class Member:
 
     @property
     def promotion_blocker(self) -> PromotionBlocker | None:
-        """Why `promote` would do nothing; None where this node is, or can become, master."""
-        return self.election.promotion_blocker if self.holder is None else PromotionBlocker.IN_USE
+        """Why `promote` would do nothing; None where this node is, or can become, master.
+
+        What was concluded from a failure does not block: it is taken back, and tried.
+        """
+        if self.holder is not None:
+            return PromotionBlocker.IN_USE
+        return self.election.promotion_blocker_at(self.demotions.by_command)
 
     @property
     def deadline(self) -> float | None:
@@ -138,6 +151,8 @@ class Member:
         if not self.takeover.under_way:
             election = self.election.deadline if self._stall_check_at is None else self._stall_check_at
             deadline = min(deadline, NEVER if election is None else election)
+        if self.state is State.BACKUP:
+            deadline = min(deadline, *(recovery.due_at for recovery in self.recovery.values()))
         return None if deadline == NEVER else deadline
 
     # Actions.
@@ -157,9 +172,10 @@ class Member:
             self.lease.backups_wait_until = self.election.patience_until
         if advertisement == BOW_OUT:
             return
-        self.demotions.sent(ok)
-        self.election.demotion = self.demotions.total
-        self._report_degraded()
+        if self.demotions.sending_fails(ok):
+            self.demote(now, SENDING, ADVSKEW_DEMOTED, text="advertisements can't be sent")
+        else:
+            self.demote(now, SENDING, 0)
 
     def lease_confirmed(self, now: float, request: LeaseRequest) -> None:
         """The kernel holds the addresses as requested."""
@@ -184,10 +200,15 @@ class Member:
             return
         self._drop_obsolete()
         self._queue.append(AddressesFailed(error))
+        text = error.strerror or str(error)
         if ADDRESSES in self.demotions.amounts:
-            self._apply(now, self.election.step_down(now, Reason.DEMOTED))
-        else:
-            self.demote(now, ADDRESSES, ADVSKEW_DEMOTED, bow_out=True)
+            self._apply(now, self.election.step_down(now, Reason.DEMOTED), text)
+        self.demote(now, ADDRESSES, ADVSKEW_DEMOTED, bow_out=True, text=text)
+
+    def tried(self, now: float, attempt: TrySending | TryAdding, ok: bool) -> None:
+        """What failed was tried by itself. Where that went well, it no longer demotes."""
+        if ok:
+            self.demote(now, SENDING if isinstance(attempt, TrySending) else ADDRESSES, 0)
 
     # Events.
 
@@ -207,10 +228,10 @@ class Member:
         """The link, or the addresses to send from, are not what they were. `trouble` as in `start`."""
         before, self.trouble = self.trouble, trouble
         self._was_ready = self._was_ready or not trouble
-        if bool(before) != bool(trouble):
-            self._forget_send_errors()
         effects = self.election.link_changed(now, up=not trouble)
         self._apply(now, effects)
+        if bool(before) != bool(trouble):
+            self.demote(now, SENDING, 0)
         if trouble:
             # Most often the interface was gone already when they were added, and only now are we told.
             self.demote(now, ADDRESSES, 0)
@@ -256,10 +277,19 @@ class Member:
         check_at = self._stall_check_at
         if check_at is not None and now >= check_at:
             self._check_for_stall(now, now - check_at)
+        self._try_again(now)
         if self.state is State.BACKUP:
             self._approach_takeover(now)
         else:
             self._apply(now, self.election.timer_expired(now))
+            self._try_again(now)
+
+    def _try_again(self, now: float) -> None:
+        """A master does the real thing."""
+        for cause, recovery in self.recovery.items():
+            if self.state is State.BACKUP and now >= recovery.due_at:
+                recovery.begin(now)
+                self._queue.append(TrySending() if cause == SENDING else TryAdding())
 
     def _approach_takeover(self, now: float) -> None:
         step = self.takeover.step(now)
@@ -306,6 +336,14 @@ class Member:
         if self.is_master and not self.lease.may_be_overtaken(now):
             self._queue += (self.lease.add(now, self.election.lifetime_s), Announce())
 
+    def addresses_found(self, now: float, found: Collection[IPAddress]) -> None:
+        """The kernel has these of the group's addresses. On a backup that is a fault: somebody else added them."""
+        strays = frozenset(found) if self.state is State.BACKUP else frozenset()
+        if strays != self.strays:
+            self.strays = strays
+            reason = Reason.ADDRESS_PRESENT if strays else Reason.ADDRESS_ABSENT
+            self._report_role(reason, self.reason if strays else str(reason), None)
+
     def renew(self, now: float) -> None:
         """The kernel is to hold the addresses in another arrangement: renew them before that is due."""
         if self.is_master and not self.lease.may_be_overtaken(now):
@@ -317,7 +355,9 @@ class Member:
         before = demotions.amounts.get(cause, 0)
         if (before, demotions.texts.get(cause, "")) == (amount, text if amount else ""):
             return
-        demotions.set(cause, amount, text)
+        demotions.set(now, cause, amount, text)
+        if cause in self.recovery:
+            self._settle_recovery(now, cause, failed=bool(amount))
         self.election.may_preempt = ADDRESSES not in demotions.amounts
         self._queue.append(DemotionChanged(cause, amount, text))
         if amount != before:
@@ -325,6 +365,14 @@ class Member:
                 self._apply(now, self.election.step_down(now, Reason.DEMOTED), text)
             self._apply(now, self.election.demotion_changed(now, demotions.total))
         self._status_changed()
+
+    def _settle_recovery(self, now: float, cause: str, failed: bool) -> None:
+        if failed:
+            self.recovery[cause].failed(now)
+        else:
+            self.recovery[cause].end()
+            if cause == SENDING:
+                self.demotions.forget_send_errors()
 
     def siblings_degraded(self, now: float, names: Collection[str]) -> None:
         """These groups, and no others, move with this one and can't serve."""
@@ -342,6 +390,8 @@ class Member:
     def promote(self, now: float, text: str = "") -> None:
         """Take over from whoever is master, where no `promotion_blocker` is in the way."""
         if self.promotion_blocker is None:
+            for cause in filter(is_own, list(self.demotions.amounts)):
+                self.demote(now, cause, 0)
             self._apply(now, self.election.promote(now), text)
 
     def use_settings(self, now: float, settings: Settings) -> None:
@@ -359,12 +409,8 @@ class Member:
     # What follows from them.
 
     def _configure(self, now: float, settings: Settings) -> None:
-        self._forget_send_errors()
         self._apply(now, self.election.configure(now, settings))
-
-    def _forget_send_errors(self) -> None:
-        self.demotions.forget_send_errors()
-        self.election.demotion = self.demotions.total
+        self.demote(now, SENDING, 0)
 
     def _miss_lease(self, now: float) -> None:
         self._drop_obsolete()
@@ -414,6 +460,7 @@ class Member:
             self._refused = self.reason
         else:
             self._forget_holder()
+        self.strays = frozenset()
         self._text = text if became.reason in _BY_COMMAND else ""
         self._heard_master = became.peer if became.state is State.BACKUP else None
         self._queue.append(RoleChanged(self.role, became.reason, self.reason, became.peer, was_master))

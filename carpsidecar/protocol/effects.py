@@ -29,6 +29,8 @@ class Reason(StrEnum):
     BETTER_MASTER = "a better master advertises"
     ADDRESS_IN_USE = "the address is in use by another machine"
     MASTER_HEARD = "a master advertises"
+    ADDRESS_PRESENT = "the address is on this node, which is not master"
+    ADDRESS_ABSENT = "the address is off this node again"
     LEASE_MISSED = "the lease ran out before it was renewed"
     LINK_LOST = "the link is lost"
     DEMOTED = "demoted"

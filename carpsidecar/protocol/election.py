@@ -34,7 +34,6 @@ takes over from the master that it follows, and from no other.
 from carpsidecar.protocol.effects import (
     BOW_OUT,
     Addresses,
-    Advertise,
     Become,
     Effect,
     Effects,
@@ -43,24 +42,20 @@ from carpsidecar.protocol.effects import (
     Settings,
     State,
 )
+from carpsidecar.protocol.pace import Pace
 from carpsidecar.protocol.packet import IPAddress
-from carpsidecar.protocol.timetable import NEVER, REFRESH_GAP_MIN_S, Timetable
+from carpsidecar.protocol.timetable import NEVER
 from carpsidecar.protocol.timing import (
     BOW_OUT_ADVBASE,
     BOW_OUT_ADVSKEW,
-    TICKS_PER_S,
-    demoted_advskew,
     interval_ticks,
-    lease_lifetime_s,
-    master_down_ticks,
-    winning_advskew,
 )
 
 TAKEOVER_WAIT_PER_ADVSKEW_S = 100e-6
 MISSED_MAX = 3
 
 
-class Election:
+class Election(Pace):
     """One group's state. Times are seconds of one monotonic clock.
 
     Args:
@@ -69,20 +64,14 @@ class Election:
     """
 
     def __init__(self, settings: Settings, source: IPAddress) -> None:
-        self.settings = settings
+        super().__init__(settings)
         self.source = source
         self.state = State.INIT
         self.reason = Reason.STOPPED
-        self.demotion = 0
-        """In all: what demotes is the member's to know."""
         self.may_preempt = True
         """To be False where this node could not serve: it would take over with each advertisement, and fail."""
-        self.refresh_gap_min_s = REFRESH_GAP_MIN_S
-        """To be longer where many groups share an interface."""
         self._running = False
         self._link_up = False
-        self._term = Timetable(0.0, REFRESH_GAP_MIN_S)
-        """Empty where this is no master."""
         self._master_down_at = NEVER
         self._missed = 0
         """How often the master was given time because of what could not be read, since it was heard."""
@@ -90,49 +79,24 @@ class Election:
         self._followed: dict[int, IPAddress] = {}
         self._followed_ticks: int | None = None
         """The interval of the master that is followed."""
-        self._promoted_advskew: int | None = None
         self._stepped_down = False
 
-    # What is advertised, and how long things take.
-
-    @property
-    def advskew(self) -> int:
-        """The advskew that we advertise and compare: the configured or promoted one, and every demotion."""
-        return demoted_advskew(self._own_advskew, self.demotion)
-
-    @property
-    def interval_s(self) -> float:
-        return self._interval_ticks / TICKS_PER_S
-
-    @property
-    def master_down_s(self) -> float:
-        return self._master_down_ticks / TICKS_PER_S
-
-    @property
-    def lifetime_s(self) -> int:
-        """The valid lifetime with which the kernel is to hold the addresses."""
-        return lease_lifetime_s(self.settings.advbase, self._own_advskew, self.settings.dead_ratio)
+    # What is to come, and what is possible.
 
     @property
     def promotion_blocker(self) -> PromotionBlocker | None:
         """Why `promote` would do nothing; None where this node is, or can become, master."""
+        return self.promotion_blocker_at(self.demotion)
+
+    def promotion_blocker_at(self, demotion: int) -> PromotionBlocker | None:
+        """The same with another demotion."""
         if self.state is State.INIT:
             return PromotionBlocker.INIT
         if self.state is State.MASTER:
             return None
-        if self.demotion:
+        if demotion:
             return PromotionBlocker.DEMOTED
         return PromotionBlocker.SLOWER if self._winning_advskew is None else None
-
-    @property
-    def lease_until(self) -> float:
-        """Until when a master may think that it is the only one: its lease ends, or its backups' patience."""
-        return self._term.sure_until
-
-    @property
-    def patience_until(self) -> float:
-        """Until when its backups wait for a master's next advertisement."""
-        return self._term.patience_until
 
     @property
     def waits_for_silent_master(self) -> bool:
@@ -146,26 +110,12 @@ class Election:
         return None if deadline == NEVER else deadline
 
     @property
-    def _own_advskew(self) -> int:
-        if self._promoted_advskew is None:
-            return self.settings.advskew
-        return min(self.settings.advskew, self._promoted_advskew)
-
-    @property
     def _winning_advskew(self) -> int | None:
         if self._followed_ticks is None:
             return self.settings.advskew
         master = self._followed.get(self.source.version)
         wins_ties = master is not None and self.source.packed < master.packed
-        return winning_advskew(self.settings.advbase, self.settings.advskew, self._followed_ticks, wins_ties)
-
-    @property
-    def _interval_ticks(self) -> int:
-        return interval_ticks(self.settings.advbase, self.advskew)
-
-    @property
-    def _master_down_ticks(self) -> int:
-        return master_down_ticks(self.settings.advbase, self.advskew, self.settings.dead_ratio)
+        return self._advskew_that_wins(self._followed_ticks, wins_ties)
 
     # Events.
 
@@ -373,7 +323,7 @@ class Election:
     def _enter(self, state: State, reason: Reason, now: float) -> None:
         self.state = state
         self.reason = reason
-        self._term = Timetable(now, self.refresh_gap_min_s)
+        self._begin_term(now)
         self._master_down_at = NEVER
         self._followed.clear()
         self._followed_ticks = self._promoted_advskew = None
@@ -406,15 +356,8 @@ class Election:
         effects: list[Effect] = []
         if refreshes:
             self._term.refresh(now)
-            effects.append(Advertise(self.settings.advbase, self.advskew))
+            effects.append(self.advertisement)
         if renews:
             self._lease(now)
             effects.append(Addresses.RENEW)
         return tuple(effects)
-
-    def _advertisement(self, now: float) -> Advertise:
-        self._term.advertised(now, self.interval_s, self.master_down_s)
-        return Advertise(self.settings.advbase, self.advskew)
-
-    def _lease(self, now: float) -> None:
-        self._term.leased(now, self.lifetime_s)

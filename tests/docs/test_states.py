@@ -19,7 +19,8 @@ def test_the_drawing_is_made_from_the_code() -> None:
 
 
 def test_every_reason_is_found() -> None:
-    missing = set(Reason) - {one.reason for one in transitions()}
+    of_the_member = {Reason.ADDRESS_PRESENT, Reason.ADDRESS_ABSENT}
+    missing = set(Reason) - of_the_member - {one.reason for one in transitions()}
     assert not missing, "docs/tools/transitions.py has no event that leads to these"
 
 

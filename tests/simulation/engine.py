@@ -18,6 +18,8 @@ from carpsidecar.member.actions import (
     RemoveAddresses,
     RenewAddresses,
     RoleChanged,
+    TryAdding,
+    TrySending,
 )
 from carpsidecar.member.member import Member
 from carpsidecar.protocol.auth import Authenticator, Claim
@@ -253,6 +255,10 @@ class Engine:
             monitor.announces(self, cause)
         elif isinstance(action, AskForAddresses):
             self.world.ask(self)
+        elif isinstance(action, TrySending | TryAdding):
+            monitor.tries(self, action)
+            fails = self.sends_fail if isinstance(action, TrySending) else self.adding_fails
+            self.member.tried(now, action, not fails)
 
     def _begin_renewal(self, request: RenewAddresses) -> None:
         takes_s = self.renewal_max_s * self.world.rng.random()

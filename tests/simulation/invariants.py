@@ -17,8 +17,17 @@ What must become of a network that is left in peace is in `peace`.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from carpsidecar.member.actions import Action, AddAddresses, Announce, RemoveAddresses, RoleChanged
+from carpsidecar.member.actions import (
+    Action,
+    AddAddresses,
+    Announce,
+    RemoveAddresses,
+    RoleChanged,
+    TryAdding,
+    TrySending,
+)
 from carpsidecar.member.probe import GAP_MAX_S, QUESTIONS
+from carpsidecar.member.recovery import GAP_MIN_S
 from carpsidecar.protocol.effects import BOW_OUT, Advertise, Reason, State
 from carpsidecar.protocol.timing import BOW_OUT_ADVBASE, BOW_OUT_ADVSKEW, TICKS_PER_S, interval_ticks
 from tests.simulation.world import NEVER, World
@@ -79,6 +88,7 @@ class Monitor:
         """When somebody advertised as the master, and then could not add the address."""
         self._sent: dict[int, tuple[int, int]] = {}
         self._shown: dict[int, State] = {}
+        self._tried: dict[tuple[int, float, type], float] = {}
         self._leaving_heard_at: dict[tuple[int, Reason], float] = {}
 
     def _require(self, holds: bool, text: str, *args: object) -> None:
@@ -235,6 +245,13 @@ class Monitor:
         count = count + 1 if second == int(self._world.now) else 1
         self._sent[node.index] = (int(self._world.now), count)
         self._require(count <= SENT_PER_S_MAX, "{} floods the network", node)
+
+    def tries(self, node: "Engine", attempt: TrySending | TryAdding) -> None:
+        """What failed is tried now and again, not all the time."""
+        which = (node.index, node.booted_at, type(attempt))
+        gap_s = self._world.now - self._tried.get(which, NEVER)
+        self._tried[which] = self._world.now
+        self._require(gap_s >= GAP_MIN_S - EPSILON_S, "{} tries again after {:.3f} s", node, gap_s)
 
     # Addresses.
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from carpsidecar.member.actions import Action, LeaseRequest
+from carpsidecar.member.actions import Action, LeaseRequest, TryAdding, TrySending
 from carpsidecar.member.member import Member
 from carpsidecar.protocol.effects import (
     BOW_OUT,
@@ -312,6 +312,28 @@ class SpeaksAfterAStop(Member):
         return self._queue.popleft() if self._queue else None
 
 
+class StaysDemoted(Member):
+    """What failed once is never tried again by a backup."""
+
+    def _try_again(self, now: float) -> None: ...
+
+
+class TriesAllTheTime(Member):
+    """What fails is tried again at once."""
+
+    def _try_again(self, now: float) -> None:
+        super()._try_again(now)
+        for recovery in self.recovery.values():
+            if recovery.due_at > now:
+                recovery.due_at = min(recovery.due_at, now + 0.1)
+
+
+class ForgetsWhatWentWell(Member):
+    """A test that succeeds ends no demotion."""
+
+    def tried(self, now: float, attempt: TrySending | TryAdding, ok: bool) -> None: ...
+
+
 MUTANTS: tuple[Mutant, ...] = (
     ForgottenDeadRatio,
     KeepsTheAddress,
@@ -344,6 +366,9 @@ MUTANTS: tuple[Mutant, ...] = (
     GoesOnAfterAFailure,
     RemovesFirst,
     SpeaksAfterAStop,
+    StaysDemoted,
+    TriesAllTheTime,
+    ForgetsWhatWentWell,
 )
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
-from tests.support.cluster import FAST, VHID, Cluster, cluster_of
+from tests.support.cluster import FAST, VHID, VIP6, Cluster, cluster_of
 from tests.support.tap import Tap
 from tests.support.waits import SOON_S, Delay
 
@@ -17,7 +17,6 @@ pytestmark = pytest.mark.network
 
 PREFERRED = (*FAST, "--advskew", "40", "--preempt")
 OTHER = (*FAST, "--advskew", "80")
-DEMOTED_ADVSKEW = 240
 THE_FIRST_TWO = "numgen inc mod 1000 < 2"
 
 
@@ -63,12 +62,42 @@ def test_whoever_cannot_send_yields_and_is_itself_again_when_it_can(
         assert cluster.watch.holders_now() == {"b"}
         assert cluster.watch.two_holders_s(since) < 0.2 + delay.s
 
+    a.wait_for("demotion by sending: 0", SOON_S, after=heard)
+    cluster.watch.wait_for_holder("a", SOON_S)
+    a.wait_for("became master: preempting a slower master (10.99.0.12)", SOON_S, after=heard)
+
+
+def test_a_test_of_sending_is_nothing_to_anybody_who_hears_it(
+    cluster: Cluster, pair: tuple[Process, Process]
+) -> None:
+    a, b = pair
+    since = a.log_size, b.log_size
     with Tap(cluster["b"]) as tap:
-        assert b.stop() == 0
-        tap.wait_for_more(5, VHID, SOON_S)
-        advskews = [heard.advskew for heard in tap.advertisements]
-    assert advskews[0] == DEMOTED_ADVSKEW
-    assert advskews[-1] == 40, "three good ones undo it"
+        with sending_forbidden(cluster["a"]):
+            a.wait_for("became backup: a better master advertises", SOON_S, after=since[0])
+        a.wait_for("became master: preempting", SOON_S, after=since[0])
+        b.wait_for("became backup: a better master advertises", SOON_S, after=since[1])
+        tests = [frame for frame in tap.advertisements if frame.vhid == 0]
+    assert tests, "one advertisement at least was for nobody"
+    assert "bad " not in b.log[since[1] :]
+    assert b.log[since[1] :].count("became") == 2, "master, and backup again"
+
+
+def test_an_address_that_could_not_be_added_is_tried_for_and_not_seen_by_anybody(cluster: Cluster) -> None:
+    vips = ("--vip", VIP6)
+    a, b = cluster.start_one_by_one(("a", (*PREFERRED, *vips)), ("b", (*OTHER, *vips)))
+    heard, node = a.log_size, cluster["a"]
+    node.shell("sysctl -qw net.ipv6.conf.eth0.disable_ipv6=1")
+    try:
+        a.wait_for("demotion by addresses: 240", SOON_S, after=heard)
+        cluster.watch.wait_for_holder("b", SOON_S)
+    finally:
+        node.shell("sysctl -qw net.ipv6.conf.eth0.disable_ipv6=0")
+    a.wait_for("demotion by addresses: 0", SOON_S, after=heard)
+    cluster.watch.wait_for_holder("a", SOON_S)
+    assert "192.0.0.8" not in node.shell("ip address"), "what it tried with is gone"
+    for process in (b, a):
+        assert process.stop() == 0
 
 
 def test_two_failures_are_no_reason_to_give_up(cluster: Cluster) -> None:

@@ -143,7 +143,8 @@ def test_what_can_not_be_promoted_is_refused_and_moves_nothing(node: Node, peer:
         consumer.ask(Drain(text="kernel update"))
         consumer.ask(Promote())
         refused = consumer.wait_for(Result, lambda result: result.outcome == "refused")
-        assert refused.reason == f"{GROUP} can't be promoted: it is demoted by operator: take that back first"
+        why = "it is demoted by operator: take that back first (carpsidecar undrain)"
+        assert refused.reason == f"{GROUP} can't be promoted: {why}"
         consumer.ask(Drain(on=False))
         node.pull_cable()
         consumer.wait_for_role("fault")

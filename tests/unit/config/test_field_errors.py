@@ -33,6 +33,7 @@ MISFITS = {
     "on_backup": "echo 'unbalanced",
     "on_fault": "echo 'unbalanced",
     "hook_timeout_s": "0",
+    "both_families": "perhaps",
     "ignore_link": "perhaps",
     "fence": "perhaps",
     "probe": "perhaps",

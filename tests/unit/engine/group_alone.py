@@ -67,6 +67,7 @@ class Machine:
         self.removed = 0
         self.ips: dict[Any, None] = {}
         self.sources = {4: "192.0.2.1"}
+        self.missing_families = ""
         self.source = None
         self.failure: OSError | None = None
         """Of what waits for the kernel."""

@@ -45,7 +45,8 @@ def test_each_that_can_is_promoted_whatever_the_others_say(logged: Logged) -> No
     one, other, third = FakeGroup("one"), FakeGroup("other", PromotionBlocker.DEMOTED), FakeGroup("third")
     [refused] = ask(one, other, third)
     assert (one.promoted, other.promoted, third.promoted) == (["test"], [], ["test"])
-    assert refused == "other can't be promoted: it is demoted by operator, check:web: take that back first"
+    why = "it is demoted by operator, check:web: take that back first (carpsidecar undrain)"
+    assert refused == f"other can't be promoted: {why}"
     assert logged.lines == [refused]
 
 

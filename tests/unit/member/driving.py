@@ -3,7 +3,16 @@
 from collections.abc import Callable
 from ipaddress import IPv4Address
 
-from carpsidecar.member.actions import Action, AddAddresses, LeaseRequest, Notification, RenewAddresses, RoleChanged
+from carpsidecar.member.actions import (
+    Action,
+    AddAddresses,
+    LeaseRequest,
+    Notification,
+    RenewAddresses,
+    RoleChanged,
+    TryAdding,
+    TrySending,
+)
 from carpsidecar.member.member import Member
 from carpsidecar.member.takeover import CLAIM_S
 from carpsidecar.protocol.effects import Advertise, Settings
@@ -46,6 +55,10 @@ class Driven:
                 self.member.lease_confirmed(self.now, action)
             elif isinstance(action, RenewAddresses):
                 self.renewals.append(action)
+            elif isinstance(action, TrySending):
+                self.member.tried(self.now, action, not self.sends_fail)
+            elif isinstance(action, TryAdding):
+                self.member.tried(self.now, action, self.add_failure is None)
         return self.done
 
     def timer(self) -> list[Action]:
