@@ -51,7 +51,7 @@ class Group(Shell):
         self._reminder = Reminder(host.loop, self.log.still_waiting)
         self._discovered: tuple[IPAddress, ...] | None = None
         """The peers that became known later."""
-        self._family_warning = FamilyWarning(self.log)
+        self.family_warning = FamilyWarning(self.log)
         self._reporting_master: asyncio.TimerHandle | None = None
 
     # What the interface and others need to know of it.
@@ -114,11 +114,6 @@ class Group(Shell):
         epoch_s = time.time() - self._loop.time()
         return {cause: epoch_s + since for cause, since in self.member.demotions.since.items()}
 
-    @property
-    def warnings(self) -> list[str]:
-        """What works, and would not beside some peers."""
-        return self._family_warning.texts
-
     # Events.
 
     def start(self) -> None:
@@ -127,7 +122,7 @@ class Group(Shell):
         self._settle_role_shown()
         self.member.start(self._loop.time(), self._trouble)
         self._reminder.about(self.member.trouble)
-        self._family_warning.settle(self.config, self.transmitter)
+        self.family_warning.settle(self.config, self.transmitter)
         self._advance()
         if self.membership is not None:
             self.membership.start()
@@ -174,7 +169,7 @@ class Group(Shell):
         self.find_sources()
         self._settle_role_shown()
         self.member.link_changed(self._loop.time(), self._trouble)
-        if self._family_warning.settle(self.config, self.transmitter):
+        if self.family_warning.settle(self.config, self.transmitter):
             self._host.changed(self.config.name)
         self.addresses.rearrange()
         self.member.renew(self._loop.time())

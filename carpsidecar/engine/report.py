@@ -36,7 +36,7 @@ def snapshot(group: Group) -> GroupSnapshot:
         demotions=dict(member.demotions.amounts),
         demotion_texts=dict(member.demotions.texts),
         demoted_since_s=group.demoted_since_s,
-        warnings=group.warnings,
+        warnings=group.family_warning.texts,
         link=group.interface.up,
         fenced=group.addresses.fence_wanted and not group.addresses.fence_lacking,
         fence_lacking=group.addresses.fence_lacking,

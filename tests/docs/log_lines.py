@@ -14,6 +14,7 @@ WRAPPERS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "logs.log": (frozenset(), frozenset()),
     "self.log": (OF_A_GROUP, frozenset()),
     "self.log.log": (OF_A_GROUP, frozenset()),
+    "self._log.log": (OF_A_GROUP, frozenset()),
     "self.log_sometimes": (OF_A_GROUP, frozenset({"about"})),
     "self.log.log_sometimes": (OF_A_GROUP, frozenset({"about"})),
     "self._log.log_sometimes": (OF_A_GROUP, frozenset({"about"})),
