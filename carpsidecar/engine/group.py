@@ -321,6 +321,7 @@ class Group(Shell):
             self.interface.claims.watch_soon()
             self.member.addresses_changed(self._loop.time())
         self.fence()
+        self._configure_takeover()
         settings = settings_in_force(self.config, self._advskew, self.transmitter.source)
         self.member.reconfigure(self._loop.time(), settings)
         self._advance()

@@ -91,8 +91,7 @@ class Shell:
         """As configured, but for peers that became known later."""
         self.interface = interface
         self.member = Member(config.settings, IPv4Address(0), config.vhid)
-        self.member.takeover.probes = config.probe
-        self.member.takeover.guards = config.in_use == "refuse"
+        self._configure_takeover()
         self.log = GroupLog(host.loop, config.name, interface.name)
         self.transmitter = Transmitter(host.netlink, interface, config, host.loop.time())
         self.addresses = HeldAddresses(host.netlink, interface, config, host.renewer, host.fencing)
@@ -111,6 +110,9 @@ class Shell:
         self._stopped = False
         self._bows_out_until = 0.0
         """For our former self, in answers: only who has asked us believes us."""
+
+    def _configure_takeover(self) -> None:
+        self.member.takeover.configure(probes=self.config.probe, guards=self.config.in_use == "refuse")
 
     def _advance(self) -> None:
         """Perform the actions, and arm the timer for when the member wants to be called."""

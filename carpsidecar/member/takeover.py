@@ -47,8 +47,7 @@ class Takeover:
     def __init__(self, election: Election, vhid: int) -> None:
         self.probe = Probe(vhid)
         self.guard = ClaimGuard()
-        self.probes = self.guards = True
-        """Whether it asks for the address of a silent master, and before it takes one after silence."""
+        self._probes = self._guards = True
         self._election = election
         self._claimed_at: float | None = None
 
@@ -64,10 +63,18 @@ class Takeover:
         """Whether the election's deadline has passed, and what follows from it is begun."""
         return self.guard.asking or self._claimed_at is not None
 
+    def configure(self, *, probes: bool, guards: bool) -> None:
+        """Whether it asks for the address of a silent master, and before it takes one after silence."""
+        self._probes, self._guards = probes, guards
+        if not probes:
+            self.probe.forget()
+        if not guards:
+            self.guard.give_up()
+
     def advertised(self, now: float, theirs: int, source: IPAddress) -> None:
         """The master that is followed did, and will again in so many ticks."""
         # In a group of both families the master has two addresses: one tells as much.
-        if self.probes and source.version == self._election.source.version:
+        if self._probes and source.version == self._election.source.version:
             self.probe.advertised(now, source, theirs / TICKS_PER_S)
 
     def ignores(self, theirs: int, source: IPAddress, leaves: bool) -> bool:
@@ -108,7 +115,7 @@ class Takeover:
         due_at = self._election.deadline
         if due_at is None or now < due_at:
             return self._probe(now) if now >= self.probe.deadline else Step.NOTHING
-        if self._claimed_at is None and self.guards and self._election.waits_for_silent_master:
+        if self._claimed_at is None and self._guards and self._election.waits_for_silent_master:
             return self._ask(now)
         # Whoever was not run while its claim stood may have missed the answer to it.
         if self._claimed_at is None or now > self._claimed_at + CLAIM_S + self._election.interval_s / 2:

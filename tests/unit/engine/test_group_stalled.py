@@ -16,7 +16,7 @@ MASTER = IPv4Address("192.0.2.2")
 def backup(monkeypatch: pytest.MonkeyPatch) -> GroupAlone:
     """Heard its master, which never answers ARP, at 10 s, and would take over at 13 s."""
     alone = GroupAlone(monkeypatch)
-    alone.group.member.takeover.probes = alone.group.member.takeover.guards = False
+    alone.group.member.takeover.configure(probes=False, guards=False)
     alone.clock.now = 10.0
     hear(alone)
     return alone

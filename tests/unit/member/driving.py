@@ -29,7 +29,7 @@ class Driven:
 
     def __init__(self, settings: Settings | None = None, asks: bool = False, started_at: float = 0.0) -> None:
         self.member = Member(settings or Settings(), OURS)
-        self.member.takeover.guards = self.member.takeover.probes = asks
+        self.member.takeover.configure(probes=asks, guards=asks)
         self.now = started_at
         self.done: list[Action] = []
         self.renewals: list[RenewAddresses] = []
