@@ -104,6 +104,8 @@ _EVENTS: tuple[Callable[[Election, float], Effects], ...] = (
     _heard(20, 0),
     _heard(1, 0, demotion=1),
     _heard(BOW_OUT_ADVBASE, BOW_OUT_ADVSKEW),
+    Election.master_gone,
+    lambda election, now: election.address_in_use(now, _APART_S),
     Election.promote,
     lambda election, now: election.step_down(now, Reason.STEP_DOWN),
     lambda election, now: election.step_down(now, Reason.DEMOTED),

@@ -39,6 +39,7 @@ class FakeEngine(ModuleType):
         *,
         reload: Callable[[], Config] | None = None,
         listening: Callable[[], None] | None = None,
+        files: object = None,
     ) -> int:
         self.config, self.reload = config, reload
         if self.error:

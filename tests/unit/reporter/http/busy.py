@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from typing import Any
 
-from carpsidecar.ipc.messages import GroupSnapshot, Heartbeat, Notice
+from carpsidecar.ipc.messages import GroupSnapshot, Heartbeat, MemberView, Notice
 from carpsidecar.status.model import PodView
 from carpsidecar.status.state import State
 from carpsidecar.status.stats import ApiStats, CheckStats, Stats
@@ -59,6 +59,21 @@ def _history(now_s: float) -> list[GroupSnapshot | Notice]:
     storage = snapshot(
         "storage",
         since_s=now_s - 26.2 * HOUR_S,
+        members=[
+            MemberView(
+                sources=["192.0.2.12"],
+                name="second",
+                version="1.0.0",
+                role="backup",
+                advbase=1,
+                advskew=100,
+                since_s=now_s - HOUR_S,
+                heard_s=now_s - 2,
+                key=1,
+                addresses=["10.20.0.5"],
+                agrees=True,
+            )
+        ],
         interface="eth1",
         vhid=7,
         addresses=["10.20.0.5"],
