@@ -72,7 +72,7 @@ class Probe:
         self._asked_at = NEVER
         self._calibrations = CALIBRATIONS_MAX
         self._calibrate_at = self._ask_at = NEVER
-        self._calibrated_until = 0.0
+        self._calibrated_until = self._overdue_at = 0.0
 
     @property
     def calibrated(self) -> bool:
@@ -102,8 +102,9 @@ class Probe:
             self._calibrate_at = now + interval_s * self._phase
         self._interval_s = interval_s
         self.unanswered = 0
+        self._overdue_at = now + interval_s + min(max(OVERDUE_PART * interval_s, OVERDUE_MIN_S), OVERDUE_MAX_S)
         if self.calibrated:
-            self._ask_at = now + interval_s + min(max(OVERDUE_PART * interval_s, OVERDUE_MIN_S), OVERDUE_MAX_S)
+            self._ask_at = self._overdue_at
 
     def answered(self, now: float) -> None:
         """The address is held by somebody that this node knows as the master, or that may be it."""
@@ -112,6 +113,8 @@ class Probe:
         if not self.calibrated:
             self.round_trip_s = now - self._asked_at
             self._calibrate_at = NEVER
+            if now < self._overdue_at:  # this may have been its last advertisement
+                self._ask_at = self._overdue_at
         elif self.unanswered:
             self.unanswered = 0
             self._ask_at = now + HELD_GAPS * self.gap_s

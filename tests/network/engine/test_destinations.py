@@ -93,7 +93,7 @@ def test_a_source_that_is_given_is_advertised_from(cluster: Cluster, tap: Tap) -
     heard = a.log_size
     cluster["a"].run(["ip", "address", "del", "10.99.0.50/24", "dev", "eth0"])
     cluster["a"].run(["ip", "address", "del", f"{cluster['a'].address6}/64", "dev", "eth0"])
-    a.wait_for("became fault: eth0 has no address to advertise from", SOON_S, after=heard)
+    a.wait_for("became fault: source: 10.99.0.50, fd99::b is no address of this machine", SOON_S, after=heard)
     cluster.watch.wait_until(lambda holders: holders == {"b"}, SOON_S, "b alone")
     for process in (a, b):
         assert process.stop() == 0

@@ -85,6 +85,22 @@ def test_a_lost_master_is_found_gone_within_a_quarter_of_an_interval() -> None:
     assert steps[-1][0] < 1.25
 
 
+def test_a_master_that_is_lost_after_its_first_advertisement_is_found_gone_as_soon(probe: Probe) -> None:
+    probe.advertised(0.0, "master", 1.0)
+    assert step(probe) == (0.0, ProbeStep.ASK)
+    probe.answered(0.0002)
+    assert [step(probe)[1] for _ in range(QUESTIONS)] == [ProbeStep.ASK] * QUESTIONS
+    assert step(probe) == (pytest.approx(1.0 + OVERDUE_MAX_S + QUESTIONS * GAP_MAX_S), ProbeStep.GONE)
+
+
+def test_one_that_answers_only_when_it_is_silent_has_all_the_patience(probe: Probe) -> None:
+    probe.advertised(0.0, "master", 1.0)
+    assert step(probe) == (0.0, ProbeStep.ASK)
+    assert step(probe) == (1.0, ProbeStep.ASK)
+    probe.answered(1.0 + 2 * OVERDUE_MAX_S)
+    assert probe.deadline == NEVER
+
+
 def test_the_fastest_recommended_setting_finds_it_gone_within_twenty_milliseconds() -> None:
     interval_s = 4 / 256
     probe = calibrated(interval_s=interval_s)
