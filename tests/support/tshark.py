@@ -18,7 +18,7 @@ _FIELDS = (
     *("eth.src", "eth.dst", "ip.src", "ip.dst", "ip.ttl", "ip.dsfield", "ip.flags.df", "ip.len"),
     *("ipv6.src", "ipv6.dst", "ipv6.hlim", "ipv6.plen", "carp.version", "carp.type", "carp.vhid", "carp.advskew"),
     *("carp.authlen", "carp.demotion", "carp.adver_int", "carp.checksum.status", "carp.counter", "carp.hmac"),
-    *("vrrp.version",),
+    *("vrrp.version", "vrrp.type"),
 )
 CHECKSUM_GOOD = "1"
 BOW_OUT = "ip proto 112 and ip[22] = 255 and ip[25] = 255"

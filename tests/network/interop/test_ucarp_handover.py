@@ -5,7 +5,8 @@ Each test goes through both directions: what was the backup has become the maste
 
 import pytest
 
-from tests.support.peers import Kind, Member, Segment, client_of, needs_ucarp, segment
+from tests.support.peers import VHID, Kind, Member, Segment, client_of, needs_ucarp, segment
+from tests.support.tap import Tap
 from tests.support.waits import SOON_S
 
 pytestmark = [pytest.mark.network, needs_ucarp, pytest.mark.at_once]
@@ -44,7 +45,7 @@ def test_a_master_that_is_stopped_hands_over_and_comes_back_as_a_backup(first: K
 
 @every_pair
 def test_a_master_that_is_killed_is_replaced_and_comes_back_as_a_backup(first: Kind, second: Kind) -> None:
-    with segment() as made, client_of(made) as client:
+    with segment() as made, client_of(made) as client, Tap(made.lab.nodes["client"]) as tap:
         for dying, staying in in_both_directions(*made.join_pair(first, second)):
             client.wait_until_answered_by(dying.name, SOON_S)
             already_s = made.watch.two_holders_s()
@@ -56,6 +57,8 @@ def test_a_master_that_is_killed_is_replaced_and_comes_back_as_a_backup(first: K
             client.wait_until_answered_by(staying.name, SOON_S)
             made.rejoin(dying)
             made.watch.wait_for_exactly_one(SOON_S)
+            # Whom it has not heard is a stranger to it, and a killed ucarp's kernel answers for ever.
+            tap.wait_for_more(2, VHID, SOON_S)
         made.expect_peace(made.members[0])
         made.expect_no_complaints()
 
