@@ -325,6 +325,7 @@ class Member:
         if self.lease.may_be_overtaken(now):
             self._miss_lease(now)
             return
+        self.election.put_back(now)
         self._queue += (
             AddressesLost(frozenset(lost)),
             self.lease.add(now, self.election.lifetime_s),

@@ -178,6 +178,10 @@ class Election(Pace):
         if self.state is State.MASTER:
             self._term.flooded(now)
 
+    def put_back(self, now: float) -> None:
+        """The addresses of this master are added again: their lease counts from now on."""
+        self._lease(now)
+
     def master_gone(self, now: float) -> Effects:
         """The master is silent, and nobody answers for the address any more: it need not be waited for."""
         if self.state is State.BACKUP:
