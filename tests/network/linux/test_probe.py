@@ -63,7 +63,7 @@ def test_the_holder_answers(nodes: tuple[Node, Node], holder: Node, arp_ignore: 
         with asking(nodes[0], VIP, VIP6) as (prober, watch):
             prober.ask([VIP, VIP6], LINK_LOCAL)
             claims = gather(watch, lambda: watch.receive(10), lambda got: len(got) == 2)
-        assert set(claims) == {Claim(VIP, holder.mac), Claim(VIP6, holder.mac)}
+        assert set(claims) == {Claim(ip, holder.mac, solicited=True) for ip in (VIP, VIP6)}
     finally:
         for setting in settings:
             holder.sysctl(f"ipv4/conf/net0/{setting}", "0")
