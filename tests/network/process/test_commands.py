@@ -84,7 +84,8 @@ def test_who_uses_another_passphrase_and_who_claims_the_address_is_reported(
 ) -> None:
     with consume(node, Configuration(tmp_path, group())) as consumer:
         consumer.wait_for_role("master")
-        start(peer, Configuration(tmp_path, group(passphrase_file=_passphrase(tmp_path, "another secret"))))
+        another = {"passphrase_file": _passphrase(tmp_path, "another secret"), "in_use": "take"}
+        start(peer, Configuration(tmp_path, group(**another)))
         notice = consumer.wait_for(Notice)
         assert (notice.kind, notice.group, notice.interface) == ("bad_digest", GROUP, "eth0")
         assert notice.peer == str(peer.address)

@@ -59,6 +59,7 @@ def test_a_snapshot_is_sent_on_every_change(node: Node, tmp_path: Path) -> None:
             advskew_advertised=16,
             dead_ratio=8,
             demotions={},
+            fenced=True,
             master=str(node.address),
         )
         node.pull_cable()
@@ -175,7 +176,8 @@ def test_a_heartbeat_tells_who_is_heard(node: Node, peer: Node, tmp_path: Path) 
     (tmp_path / "another").chmod(0o600)
     with consume(node, Configuration(tmp_path, group(advskew=90))) as consumer:
         consumer.wait_for_role("master")
-        stranger = start(peer, Configuration(tmp_path, group(passphrase_file=str(tmp_path / "another"))))
+        another = {"passphrase_file": str(tmp_path / "another"), "in_use": "take"}
+        stranger = start(peer, Configuration(tmp_path, group(**another)))
         heartbeat = consumer.wait_for(Heartbeat, lambda beat: bool(beat.counters[GROUP].peers))
         heard = heartbeat.counters[GROUP].peers[str(peer.address)]
         assert (heard.interval_s, heard.authentic) == (16 / 256, False)
