@@ -39,7 +39,6 @@ from carpsidecar.linux.rtnetlink import (
     RT_SCOPE_UNIVERSE,
     RTM_DELADDR,
     RTM_NEWADDR,
-    address_from,
     address_message,
     attribute,
     restoring,
@@ -87,8 +86,8 @@ class Lease:
         netlink = netlink or self._netlink
         try:
             if self._rearrange:
-                messages = netlink.address_messages(self._index)
-                netlink.execute(_moves(messages, self._index, self._forms, self._lifetime_s))
+                reported = netlink.address_messages(self._index)
+                netlink.execute(_moves(reported, self._index, self._forms, self._lifetime_s))
                 self._rearrange = False
             netlink.execute(self._renewal)
         except NetlinkError as error:
@@ -176,16 +175,17 @@ def _forms(addresses: Sequence[IPInterface], beside: Collection[HeldAddress]) ->
     return forms
 
 
-def _moves(messages: Sequence[bytes], index: int, forms: Sequence[_Form], lifetime_s: int) -> bytes:
+def _moves(
+    reported: Sequence[tuple[HeldAddress, bytes]], index: int, forms: Sequence[_Form], lifetime_s: int
+) -> bytes:
     """The requests that bring IPv4 addresses into their form, and behind all own ones, where they are not so yet.
 
     Each address is held twice for a moment, with another prefix, since the kernel takes one twice only so.
     Secondary addresses of the node that depend on ours are put back as they were.
 
     Args:
-        messages: what the kernel has of the interface's addresses, in its order.
+        reported: the interface's addresses in the kernel's order, each with the message that reports it.
     """
-    reported = [(address_from(message), message) for message in messages]
     held = [address for address, _ in reported if address.interface.version == 4]
     taken = {address.interface.network for address in held}
     steps: list[bytes] = []

@@ -25,7 +25,6 @@ from carpsidecar.linux.rtnetlink import (
     Link,
     Route,
     address_from,
-    address_index,
     addresses_request,
     attributes,
     link_from,
@@ -75,18 +74,19 @@ class Netlink:
 
     def addresses(self, index: int | None = None) -> list[HeldAddress]:
         """The addresses of one interface, or of all; none for an interface that is not there."""
-        return [address_from(message) for message in self.address_messages(index)]
+        return [address for address, _message in self.address_messages(index)]
 
-    def address_messages(self, index: int | None = None) -> list[bytes]:
-        """The same as the kernel gives them, in its order."""
+    def address_messages(self, index: int | None = None) -> list[tuple[HeldAddress, bytes]]:
+        """The same in the kernel's order, each with the message that reports it."""
         try:
             answer = self._dump(addresses_request(index))
         except NetlinkError as error:
             if index is not None and error.errno == errno.ENODEV:
                 return []
             raise
+        reported = [(address_from(message), message) for kind, message in answer if kind == RTM_NEWADDR]
         # A kernel without strict checks gives those of all interfaces.
-        return [m for kind, m in answer if kind == RTM_NEWADDR and index in (None, address_index(m))]
+        return [(address, message) for address, message in reported if index in (None, address.index)]
 
     def route(self, destination: IPAddress) -> Route | None:
         self._socket.send(route_request(destination))

@@ -28,7 +28,7 @@ INSTALLED = "/usr/lib/carpsidecar"
 # What the binary's launcher is linked with, as Debian names it.
 LAUNCHER = ("libc6-dev", "libzstd-dev")
 LICENSE = re.compile(r"(LICEN[CS]E|COPYING|NOTICE)", re.IGNORECASE)
-LIBRARIES = ("cryptography", "h11", "kubernetes", "msgspec", "prometheus-client", "pyyaml")
+LIBRARIES = ("cryptography", "h11", "kubernetes", "msgspec", "prometheus-client", "pyroute2", "pyyaml")
 
 
 def main() -> int:

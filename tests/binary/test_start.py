@@ -45,7 +45,7 @@ def test_tells_what_it_is_made_of(root: EmptyRoot) -> None:
     assert told[0] == f"carpsidecar {__version__}"
     assert re.fullmatch(r"commit [0-9a-f]{7,40}(-dirty)?", told[1])
     assert re.fullmatch(r"CPython 3\.\d+\.\d+", told[2])
-    assert {line.split()[0] for line in told[3:]} >= {"cryptography", "kubernetes", "msgspec"}
+    assert {line.split()[0] for line in told[3:]} >= {"cryptography", "kubernetes", "pyroute2"}
 
 
 def test_is_ucarp_by_that_name(root: EmptyRoot) -> None:

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.network
 FORBIDDEN = (
     *("kubernetes", "kubernetes_asyncio", "lightkube", "aiohttp", "httpx", "requests", "urllib3"),
     *("http.server", "http.client", "socketserver", "urllib.request", "curses", "readline", "tkinter"),
-    *("carpsidecar.reporter", "carpsidecar.lab"),
+    *("carpsidecar.reporter", "carpsidecar.lab", "pyroute2"),
 )
 
 

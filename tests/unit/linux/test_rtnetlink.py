@@ -1,7 +1,7 @@
 """rtnetlink messages, byte by byte."""
 
 import struct
-from ipaddress import IPv4Address, IPv4Interface, IPv6Interface, ip_interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_interface
 
 import pytest
 
@@ -11,9 +11,13 @@ from carpsidecar.linux.netlink import Netlink
 from carpsidecar.linux.rtnetlink import (
     HEADER,
     HeldAddress,
+    Route,
+    address_from,
+    addresses_request,
     attributes,
     link_from,
     links_request,
+    route_from,
     route_request,
     split,
 )
@@ -117,3 +121,48 @@ def test_a_route_is_asked_for_the_whole_address() -> None:
     request = route_request(IPv4Address("192.0.2.1"))
     assert request[16:19] == bytes([2, 32, 0])
     assert dict(attributes(request, 28)) == {1: bytes([192, 0, 2, 1])}
+
+
+def test_a_route_to_an_address_with_a_zone_is_asked_without_it() -> None:
+    request = route_request(IPv6Address("fe80::1%3"))
+    assert request[16:19] == bytes([10, 128, 0])
+    assert dict(attributes(request, 28)) == {1: IPv6Address("fe80::1").packed}
+
+
+def test_the_request_for_one_interfaces_addresses_byte_by_byte() -> None:
+    assert addresses_request(7) == HEADER.pack(24, 22, 0x301, 1, 0) + struct.pack("=BBBBI", 0, 0, 0, 0, 7)
+
+
+def test_an_address_with_all_that_matters_of_it() -> None:
+    """On a point-to-point link, with flags beyond the header's eight bits and a route with a metric."""
+    body = struct.pack("=BBBBI", 2, 30, 0x80, 253, 7)
+    body += attribute(1, bytes([192, 0, 2, 2])) + attribute(2, bytes([192, 0, 2, 1])) + attribute(3, b"eth0:1\0")
+    body += attribute(8, struct.pack("=I", 0x220)) + attribute(9, struct.pack("=I", 65535)) + LIFETIMES
+    held = address_from(HEADER.pack(16 + len(body), 20, 0, 0, 0) + body)
+    there = ip_interface("192.0.2.1/30")
+    assert held == HeldAddress(7, there, False, 253, False, True, False, True, 3, route_metric=65535)
+
+
+def test_an_ipv6_address_that_is_held_for_ever() -> None:
+    address = IPv6Interface("fd00::9/64")
+    body = struct.pack("=BBBBI", 10, 64, 0x80, 0, 7) + attribute(1, address.ip.packed)
+    body += attribute(6, struct.pack("=IIII", 0xFFFFFFFF, 0xFFFFFFFF, 0, 0))
+    held = address_from(HEADER.pack(16 + len(body), 20, 0, 0, 0) + body)
+    assert held == HeldAddress(7, address, True, 0, False, False, False, False, None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "attributes_of_it", "route"),
+    [
+        (1, attribute(5, bytes([192, 0, 2, 1])), Route(7, IPv4Address("192.0.2.9"), True, False)),
+        (1, attribute(18, struct.pack("=H", 10) + bytes(16)), Route(7, IPv4Address("192.0.2.9"), True, False)),
+        (1, b"", Route(7, IPv4Address("192.0.2.9"), False, False)),
+        (2, b"", Route(7, IPv4Address("192.0.2.9"), False, True)),
+        (6, b"", None),
+    ],
+    ids=["by a gateway", "by an IPv6 gateway", "direct", "of this node", "blackhole"],
+)
+def test_a_route(kind: int, attributes_of_it: bytes, route: Route | None) -> None:
+    body = struct.pack("=BBBBBBBBI", 2, 32, 0, 0, 254, 0, 0, kind, 0) + attribute(4, struct.pack("=I", 7))
+    body += attribute(7, bytes([192, 0, 2, 9])) + attributes_of_it
+    assert route_from(HEADER.pack(16 + len(body), 24, 0, 0, 0) + body) == route
