@@ -43,7 +43,8 @@ class ClaimListener:
             self._watch = ClaimWatch(link.index, link.mac)
             self._prober = Prober(link.name, link.mac)
             self._listen(self._watch)
-            self.watch_soon()
+            # At once: under a new hardware address the addresses are announced next, and that may be contradicted.
+            self._watch_now()
 
     def close(self) -> None:
         if self._watch is not None:
