@@ -31,7 +31,7 @@ def test_the_address_changes_over_without_two_holders(lab: Lab) -> None:
     ]
     for host in hosts:
         host.write("/usr/local/sbin/check-web", "#!/bin/sh\n")
-        host.run("chmod 700 /usr/local/sbin/check-web")
+        host.run("chmod 755 /usr/local/sbin/check-web")
     theirs = BLOCKS[0].text
     first.write("/etc/keepalived/keepalived.conf", theirs)
     second.write("/etc/keepalived/keepalived.conf", theirs.replace("priority 150", "priority 100"))
