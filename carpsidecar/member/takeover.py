@@ -6,7 +6,7 @@
                                then it is taken
 
 The claim makes one successor of many backups: their waits lie close together, but whoever hears a better one
-advertise before it has taken the address gives its own claim up. A master that was only thought silent answers it.
+advertise before it has taken the address gives up its own; a better master that was only thought silent stays.
 
 Times are seconds of one monotonic clock.
 """
@@ -78,11 +78,12 @@ class Takeover:
             self.probe.advertised(now, source, theirs / TICKS_PER_S)
 
     def ignores(self, theirs: int, source: IPAddress, leaves: bool) -> bool:
-        """Whether an advertisement comes from one who must give way to our claim."""
-        if self._claimed_at is None:
-            return False
-        minds = self._election.follows(source) or self._election.is_better(theirs, source)
-        return leaves or not minds
+        """Whether an advertisement comes from one who must give way to our claim, as a master would.
+
+        Whatever it is, a claim or a master that was only thought silent: of all that hear each other the best one
+        goes on, and whoever gave way to any other might leave the address to nobody.
+        """
+        return self._claimed_at is not None and (leaves or not self._election.is_better(theirs, source))
 
     def answered(self, now: float, address: IPAddress, mac: bytes) -> bool:
         """Somebody answers for an address. Whether that is late: it was taken, and must be given back."""

@@ -28,6 +28,7 @@ from carpsidecar.member.actions import (
 )
 from carpsidecar.member.probe import GAP_MAX_S, QUESTIONS
 from carpsidecar.member.recovery import GAP_MIN_S
+from carpsidecar.member.takeover import CLAIM_S
 from carpsidecar.protocol.effects import BOW_OUT, Advertise, Reason, State
 from carpsidecar.protocol.timing import BOW_OUT_ADVBASE, BOW_OUT_ADVSKEW, TICKS_PER_S, interval_ticks
 from tests.simulation.world import NEVER, World
@@ -132,7 +133,8 @@ class Monitor:
         if reason is Reason.ADDRESS_IN_USE:
             # Of a machine that was killed, and that this node never heard: it waits for its lease to end.
             node._trouble()
-            self._somebody_holds_it(node)
+            if cause.kind != "answer":
+                self._somebody_holds_it(node)
         failed = before is state is State.BACKUP and reason in (Reason.LEASE_MISSED, Reason.DEMOTED)
         if failed:
             self._takeover_failed_at = self._world.now
@@ -148,6 +150,9 @@ class Monitor:
             refused = reason is Reason.DEMOTED and node.adding_fails
             fits = cause.kind in CAUSE_OF[reason] or refused
             self._require(fits, "{}: '{}' by a {}", node, reason, cause.kind)
+        if reason is Reason.DEMOTED:
+            # Also by itself, where its kernel refused the address: that ends what somebody asked of it.
+            node.stepped_down = False
         if reason in (Reason.LINK_BACK, Reason.LINK_LOST):
             self._require(node.link_seen == (reason is Reason.LINK_BACK), "{}: wrong '{}'", node, reason)
         if reason is Reason.BETTER_MASTER:
@@ -176,7 +181,7 @@ class Monitor:
         """No master that this node would follow was within its reach for the whole of its patience."""
         at, patience_s = cause.at, node.patience_s
         for master in self._world.nodes:
-            if master is node or not master.alive or not master.is_master:
+            if master is node or not master.can_be_heard or not master.is_master:
                 continue
             interval_s = master.advertises_every_s
             if interval_s + self.slack_s >= patience_s:
@@ -188,7 +193,7 @@ class Monitor:
                 continue
             reached_since = max(master.master_since, self._world.trouble_since(master, node))
             self._require(
-                at - reached_since < interval_s + self.slack_s,
+                at - reached_since < interval_s + CLAIM_S + self.slack_s + self._world.latency_s,
                 "{} finds a silent master, but {} was there to be heard for {:.3f} s",
                 node,
                 master,

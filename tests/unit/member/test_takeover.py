@@ -61,9 +61,10 @@ def test_a_master_that_never_answered_has_all_the_patience(backup: Driven) -> No
     assert backup.now >= 5
 
 
-def test_a_master_that_is_late_is_not_overtaken_if_it_answers_the_claim(backup: Driven) -> None:
+def test_a_better_master_that_is_late_is_not_overtaken_if_it_answers_the_claim() -> None:
+    backup = Driven(Settings(advskew=20), asks=True)
     follow(backup)
-    while "advertise 1/0" not in words(backup.timer()):
+    while "advertise 1/20" not in words(backup.timer()):
         pass
     backup.hear(1, 0, at=backup.now + CLAIM_S / 2)
     assert run(backup, backup.now + 0.5) == []
