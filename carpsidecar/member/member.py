@@ -161,7 +161,8 @@ class Member:
         """Take the next action; `now` is when it is about to be performed."""
         if not self._queue:
             return None
-        if self.lease.may_be_overtaken(now) and isinstance(self._queue[0], Advertise | RenewAddresses):
+        overtaken = self.is_master and self.lease.may_be_overtaken(now)
+        if overtaken and isinstance(self._queue[0], Advertise | RenewAddresses):
             # Stopped between the event and this: to speak or to hold on now could make two masters.
             self._miss_lease(now)
         return self._queue.popleft()
