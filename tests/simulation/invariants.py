@@ -335,7 +335,9 @@ class Monitor:
         both = one.kernel.held and other.kernel.held
         if not both or since != max(one.kernel.held_since, other.kernel.held_since):
             return
-        bound_s = both_hold_max_s(one.advertises_every_s, other.advertises_every_s, 2 * self.slack_s)
+        # Who was demoted since it last advertised does so less often from then on.
+        every_s = [max(node.advertises_every_s, node.election.interval_s) for node in (one, other)]
+        bound_s = both_hold_max_s(every_s[0], every_s[1], 2 * self.slack_s)
         apart = {(one.index, other.index), (other.index, one.index)} & world.blocked
         if apart or not (one.can_be_heard and other.can_be_heard):
             begun = world.now
