@@ -359,8 +359,7 @@ class Election(Pace):
             return self.lease_missed(now)
         effects: list[Effect] = []
         if refreshes:
-            self._term.refresh(now)
-            effects.append(self.advertisement)
+            effects.append(self._refresh(now))
         if renews:
             self._lease(now)
             effects.append(Addresses.RENEW)

@@ -68,6 +68,12 @@ class Pace:
         self._term.advertised(now, self.interval_s, self.master_down_s)
         return self.advertisement
 
+    def _refresh(self, now: float) -> Advertise:
+        """To be sent now, between two: backups wait from here on, and the next one comes when it was due."""
+        self._term.patience_until = now + self.master_down_s
+        self._term.refresh(now)
+        return self.advertisement
+
     def _lease(self, now: float) -> None:
         """The addresses are leased now."""
         self._term.leased(now, self.lifetime_s)
