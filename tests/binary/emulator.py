@@ -31,9 +31,7 @@ def new_enough() -> Iterator[None]:
     interpreter = ROOTS / "qemu-aarch64"
     if not interpreter.exists():
         archive = ROOTS / "qemu.tar"
-        made = bootstrap("--variant=extract", "--include=qemu-user", "trixie", str(archive))
-        if made.returncode:
-            pytest.skip(f"this emulator knows no multicast, and Debian 13's can't be had: {made.stderr[-300:]}")
+        bootstrap(archive, "trixie", "--variant=extract", "--include=qemu-user")
         flags = ["--strip-components=3", "-xf", str(archive), "./usr/bin/qemu-aarch64"]
         subprocess.run(["tar", "-C", str(ROOTS), *flags], check=True)
         archive.unlink()

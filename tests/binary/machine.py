@@ -48,16 +48,10 @@ def make_tree(root: Path, suite: str = "bookworm", packages: str = "") -> None:
         pytest.skip("needs root, systemd-nspawn and mmdebstrap")
     archive = ROOTS / f"machine-{suite}{packages and '-'}{packages}.tar"
     if not archive.exists():
-        ROOTS.mkdir(exist_ok=True)
         flags = ["--variant=minbase", f"--include={PACKAGES}{packages and ','}{packages}"]
         if suite in UBUNTU:
             flags += ["--components=main,universe", f"--keyring={_ubuntu_key()}"]
-        unfinished = archive.with_suffix(".part.tar")
-        made = bootstrap(*flags, suite, str(unfinished))
-        if made.returncode:
-            unfinished.unlink(missing_ok=True)
-            pytest.skip(f"{suite} can't be had here: {made.stderr.strip().splitlines()[-1]}")
-        unfinished.rename(archive)
+        bootstrap(archive, suite, *flags)
     root.mkdir()
     subprocess.run(["tar", "-C", str(root), "-xf", str(archive)], check=True)
 
@@ -67,7 +61,7 @@ def _ubuntu_key() -> Path:
     key = ROOTS / "ubuntu-archive-keyring.gpg"
     if not key.exists():
         archive = ROOTS / "keys.tar"
-        bootstrap("--variant=extract", "--include=ubuntu-keyring", "trixie", str(archive)).check_returncode()
+        bootstrap(archive, "trixie", "--variant=extract", "--include=ubuntu-keyring")
         command = [
             "tar",
             "-C",
@@ -86,8 +80,17 @@ def _ubuntu_key() -> Path:
     return copy
 
 
-def bootstrap(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["mmdebstrap", *arguments], capture_output=True, text=True, check=False)
+def bootstrap(archive: Path, suite: str, *flags: str) -> None:
+    """Have mmdebstrap make the archive; the test is skipped where it can't, with its first error as the reason."""
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = archive.with_suffix(".part.tar")
+    command = ["mmdebstrap", *flags, suite, str(unfinished)]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
+    if made.returncode:
+        unfinished.unlink(missing_ok=True)
+        errors = [line for line in made.stderr.splitlines() if line.startswith("E: ")]
+        pytest.skip(f"{archive.name} can't be made here: {errors[0] if errors else 'mmdebstrap failed'}")
+    unfinished.rename(archive)
 
 
 @contextmanager

@@ -20,9 +20,10 @@ RUN = ("run", "--vip", VIP, "--vhid", "100", "--interface", "eth0")
 def arm64() -> Iterator[Path]:
     if NATIVE == "arm64":
         pytest.skip("all other tests of this folder run arm64 here")
+    program = built("carpsidecar-linux-arm64")
     needs_arm64()
     with new_enough():
-        yield built("carpsidecar-linux-arm64")
+        yield program
 
 
 def run(binary: Path, *command: str) -> str:
