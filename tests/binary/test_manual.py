@@ -17,16 +17,15 @@ from tests.binary.conftest import NATIVE, SOURCE, built
 from tests.binary.machine import Machine as Debian
 from tests.binary.machine import booted, make_tree, wait_for_log
 from tests.support.manual.machine import Machine
-from tests.support.manual.page import Block, claim
+from tests.support.manual.page import Block, claim, not_run
 from tests.support.waits import wait_until
 
 [BINARY] = claim("docs/install.md", "install -m 755 dist/carpsidecar")
 [PACKAGE] = claim("docs/install.md", "apt install ./carpsidecar_*.deb")
 DATABASE = {block.title.removesuffix(" on both"): block for block in claim("docs/recipes/database.md")}
 
-# There is neither Docker nor a registry here: what these say is held against what is tested without them.
-[DOCKER] = claim("docs/install.md", "docker load")
-[REGISTRY] = claim("docs/install.md", "make image PYTHON_IMAGE=")
+DOCKER = not_run("docs/install.md", "docker load")
+REGISTRY = not_run("docs/install.md", "make image PYTHON_IMAGE=")
 
 
 def test_the_binary_is_installed(lab: Lab, binary: Path) -> None:

@@ -1,4 +1,4 @@
-"""docs/kubernetes.md and the README's few lines, command by command."""
+"""docs/kubernetes.md and the few lines of the READMEs, command by command."""
 
 import base64
 import time
@@ -27,7 +27,7 @@ from tests.support.waits import SOON_S
     GROUPS,
     PASSPHRASE,
 ) = claim("docs/kubernetes.md")
-(README,) = claim("README.md", "helm install carp")
+READMES = [block for page in ("README.md", "charts/carpsidecar/README.md") for block in claim(page, "helm install")]
 
 
 @pytest.fixture(scope="module")
@@ -96,11 +96,12 @@ def test_the_passphrase_can_be_read(page: Cluster, workstation: Workstation) -> 
     assert workstation.run([PASSPHRASE]) == base64.b64decode(secret["data"]["passphrase"]).decode()
 
 
-def test_the_readme_installs_it(cluster: Cluster, workstation: Workstation) -> None:
+@pytest.mark.parametrize("readme", READMES, ids=lambda block: block.page)
+def test_a_readme_installs_it(cluster: Cluster, workstation: Workstation, readme: Block) -> None:
     """With an image that the nodes have: the chart's default is in no registry."""
     cluster.uninstall()
     cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found")
     image = "--set image.repository=registry.example.com/carpsidecar --set vip="
-    workstation.run([replace(README, text=README.text.replace("--set vip=", image))])
+    workstation.run([replace(readme, text=readme.text.replace("--set vip=", image))])
     cluster.wait_for_one_master()
     cluster.uninstall()

@@ -5,10 +5,10 @@
     ```yaml title="/etc/carpsidecar/config.yaml on both"      a file
     ```text                                                   directly behind a command: what it prints
     ```text title="within three seconds"                      the same, asked for again until it does
-    ```sh title="on each (not run by a test: no K3s here)"    not run, and the reader sees why
+    *Not run by a test: it needs K3s.*                        below a block: not run, and the reader sees why
 
 A block of language `sh` or `console`, one without a language, and an indented one are commands: a test must claim
-them.
+them, or such a line must be below them.
 """
 
 import re
@@ -20,7 +20,7 @@ COMMANDS = ("sh", "console", "")
 
 _FENCE = re.compile(r"(?P<indent> *)(?P<ticks>```+|~~~+) *(?P<language>[\w-]*)(?P<rest>.*)")
 _TITLE = re.compile(r'title="([^"]*)"')
-_NOT_RUN = re.compile(r"\(not run by a test: .+\)$")
+_MARK = re.compile(r" *\*Not run by a test: (.+)\.\*")
 _LIST_ITEM = re.compile(r" *([-*+]|\d+\.) ")
 
 
@@ -37,15 +37,12 @@ class Block:
     text: str
     follows_at_once: bool
     """Whether nothing but blank lines stands between the block before and this one."""
+    not_run: str
+    """Why no test runs it, as the line below it says to readers too; empty where a test must."""
 
     @property
     def is_command(self) -> bool:
         return self.language in COMMANDS
-
-    @property
-    def is_marked(self) -> bool:
-        """Whether its title says, to readers too, that no test runs it, and why."""
-        return _NOT_RUN.search(self.title) is not None
 
     def __str__(self) -> str:
         return f"{self.page}:{self.line}: {self.text.splitlines()[0]}"
@@ -93,9 +90,17 @@ def _blocks(page: str, lines: list[str]) -> list[Block]:
             number += 1
             continue
         text = "\n".join(one[indent:] for one in lines[first:last]).rstrip() + "\n"
-        found.append(Block(page, first + 1, section, language, title[1] if title else "", text, end >= 0))
+        below = next((line for line in lines[after:] if line.strip()), "")
+        mark = _MARK.fullmatch(below)
+        given = title[1] if title else ""
+        found.append(Block(page, first + 1, section, language, given, text, end >= 0, mark[1] if mark else ""))
         number = end = after
     return found
+
+
+def marks(page: str) -> int:
+    """How many lines of this page say that something is not run."""
+    return sum(_MARK.fullmatch(line) is not None for line in (SOURCE / page).read_text().splitlines())
 
 
 _claimed: set[Block] = set()
@@ -111,17 +116,26 @@ def claim(page: str, *beginnings: str, but_section: str = "") -> list[Block]:
         LookupError: there is not exactly one block that begins so.
     """
     everything = [block for block in blocks(page) if not but_section or block.section != but_section]
-    everything = [block for block in everything if not block.is_marked]
-    chosen = everything
-    if beginnings:
-        chosen = []
-        for beginning in beginnings:
-            fitting = [block for block in everything if block.text.startswith(beginning)]
-            if len(fitting) != 1:
-                raise LookupError(f"{page}: {len(fitting)} blocks begin with {beginning!r}: one must")
-            chosen += fitting
+    everything = [block for block in everything if not block.not_run]
+    chosen = [_one(everything, beginning) for beginning in beginnings] or everything
     _claimed.update(chosen)
     return chosen
+
+
+def not_run(page: str, beginning: str) -> Block:
+    """The page's block that begins so and is marked as not run, for what can be said of it without running it.
+
+    Raises:
+        LookupError: there is not exactly one.
+    """
+    return _one([block for block in blocks(page) if block.not_run], beginning)
+
+
+def _one(among: list[Block], beginning: str) -> Block:
+    fitting = [block for block in among if block.text.startswith(beginning)]
+    if len(fitting) != 1:
+        raise LookupError(f"{len(fitting)} blocks begin with {beginning!r}: one must")
+    return fitting[0]
 
 
 def claimed() -> frozenset[Block]:
