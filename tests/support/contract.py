@@ -3,7 +3,8 @@
 1. Two nodes that both run and hear each other hold the address together for no longer than the shorter of their
    intervals.
 2. The address of a node whose engine was killed or hangs is gone within its lifetime and half a second. Where the
-   backups wait longer than that, it is shared with nobody.
+   backups wait longer than that, it is shared with nobody. Where it is fenced, the node is silent before a
+   backup as patient as itself may take over: two never answer for it.
 3. A network that is left in peace has one holder within the longest master-down interval and one takeover wait.
 
 `slack_s` is what the machine and the network under test may add.

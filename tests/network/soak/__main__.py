@@ -14,7 +14,7 @@ from tests.network.soak.broken import MUTANTS
 from tests.network.soak.lab import SoakLab
 from tests.network.soak.report import Tally
 from tests.network.soak.rounds import Soak
-from tests.network.soak.scene import SCENES
+from tests.network.soak.scene import scenes
 
 
 def soak(minutes: float, seed: int) -> list[Tally]:
@@ -22,7 +22,7 @@ def soak(minutes: float, seed: int) -> list[Tally]:
     ending = threading.Event()
     with ExitStack() as stack:
         soaks = []
-        for scene in SCENES:
+        for scene in scenes():
             rng = random.Random(f"{seed}/{scene.name}")
             soaks.append(Soak(stack.enter_context(SoakLab(scene, rng)), seed, rng, ending))
         with ThreadPoolExecutor(len(soaks)) as pool:

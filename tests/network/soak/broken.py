@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from carpsidecar.engine import addresses, announcements, group, interface
+from carpsidecar.engine import addresses, announcements, fencing, group, interface
 from carpsidecar.engine.group import Group
 from carpsidecar.protocol import election
 from carpsidecar.protocol.effects import Settings
@@ -21,6 +21,10 @@ def keeps_the_address() -> None:
 def has_no_lease() -> None:
     """The kernel is told to hold the address for a minute."""
     election.lease_lifetime_s = lambda *args: 60  # type: ignore[attr-defined]
+
+
+def has_no_fence() -> None:
+    fencing.Fencing.add = lambda *args: None  # type: ignore[method-assign]
 
 
 def never_preempts() -> None:
@@ -63,6 +67,7 @@ def leaks() -> None:
 _ALL: Sequence[Callable[[], None]] = (
     keeps_the_address,
     has_no_lease,
+    has_no_fence,
     never_preempts,
     is_blind_to_the_cable,
     lives_by_the_wall_clock,

@@ -31,6 +31,9 @@ APART = {Kind.CABLE, Kind.CUT_OFF, Kind.HALVES, Kind.DEAF, Kind.MUTE, Kind.LOSSY
 CHANGED = {Kind.RELOAD}
 
 
+Span = tuple[float, float]
+
+
 @dataclass
 class Trouble:
     """From before the fault was begun until after it was undone. The nodes of HALVES are one of the halves."""
@@ -57,9 +60,6 @@ class Trouble:
         return f"{', '.join(sorted(self.nodes))} {self.kind}{self.detail}"
 
 
-Span = tuple[float, float]
-
-
 @dataclass
 class Facts:
     """One round, from `begin` to `end`; all faults are undone at `healed`."""
@@ -72,6 +72,10 @@ class Facts:
     intervals_s: dict[str, float] = field(default_factory=dict)
     """The longest in this round, of each node."""
     lifetimes_s: dict[str, int] = field(default_factory=dict)
+    silent_s: dict[str, float] = field(default_factory=dict)
+    """How long after its last advertisement a node answers for the address no longer, where it is fenced."""
+    answers: dict[str, list[Span]] = field(default_factory=dict)
+    """When each node answered for the address, asked by a third machine."""
     advskews: dict[str, int] = field(default_factory=dict)
     """At the end."""
     asked: dict[str, float] = field(default_factory=dict)

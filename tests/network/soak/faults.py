@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tests.network.soak.facts import Kind
 from tests.network.soak.machine import CLOCK_CAN_BE_SET
-from tests.network.soak.scene import ADVSKEW_MIN, Scene
+from tests.network.soak.scene import Scene
 
 _PROCESS = {Kind.KILL, Kind.HANG, Kind.STOP, Kind.RELOAD, Kind.ASK}
 _LINK = {Kind.CABLE, Kind.CUT_OFF, Kind.DEAF, Kind.MUTE, Kind.LOSSY, Kind.INTERFACE}
@@ -71,6 +71,7 @@ def _one(rng: random.Random, scene: Scene, holder: str | None) -> Fault:
 
 def another_advskew(rng: random.Random, scene: Scene, taken: set[int]) -> int:
     """Not within four of another node's, so that it is clear who is better."""
-    low = ADVSKEW_MIN[scene.advbase]
-    free = [s for s in range(low, scene.advskew_max + 1) if all(abs(s - other) > 4 for other in taken)]
+    free = [
+        s for s in range(scene.advskew_min, scene.advskew_max + 1) if all(abs(s - other) > 4 for other in taken)
+    ]
     return rng.choice(free)

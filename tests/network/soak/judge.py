@@ -4,7 +4,7 @@ A node that was stopped or lost its cable has lost the address at once; and in p
 and nothing changes any more. All with an allowance for a loaded machine.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -28,13 +28,21 @@ class Violation:
 def judge(scene: Scene, facts: Facts) -> Iterator[Violation]:
     yield from _two_holders(facts)
     yield from _holders_that_are_gone(facts)
+    if scene.is_fenced:
+        yield from _answers_of_the_dead(facts)
     yield from _a_death_alone(scene, facts)
     yield from _peace(scene, facts)
 
 
-def double_holdings(facts: Facts) -> Iterator[tuple[str, str, str, Span]]:
-    """Each time that two held the address: which, the category, and the span."""
-    holdings = facts.holdings()
+def double_holdings(
+    facts: Facts, holdings: Mapping[str, Sequence[Span]] | None = None
+) -> Iterator[tuple[str, str, str, Span]]:
+    """Each time that two held the address: which, the category, and the span.
+
+    Args:
+        holdings: when each node did; where not given, as its kernel had the address.
+    """
+    holdings = facts.holdings() if holdings is None else holdings
     for one, other in combinations(sorted(holdings), 2):
         troubles = [t for t in facts.troubles if t.strikes(one, other)]
         for first in holdings[one]:
@@ -77,17 +85,29 @@ def _holders_that_are_gone(facts: Facts) -> Iterator[Violation]:
                     yield Violation(found[0], f"{trouble}, and held the address {lasted_s:.3f} s later")
 
 
+def _answers_of_the_dead(facts: Facts) -> Iterator[Violation]:
+    """An address may stand on the interface of one that is dead, but nobody hears of it."""
+    for trouble in facts.troubles:
+        for node in trouble.nodes if trouble.kind in (Kind.KILL, Kind.HANG) else ():
+            begin = trouble.struck + facts.silent_s[node] + ALLOWANCE_S
+            for span in facts.answers[node]:
+                if found := overlap(span, (begin, min(trouble.undone_from, facts.end))):
+                    lasted_s = found[1] - trouble.struck
+                    yield Violation(found[0], f"{trouble}, and answered for the address {lasted_s:.3f} s later")
+
+
 def _dies(facts: Facts, node: str) -> bool:
     return any(node in t.nodes and t.kind in DEAD for t in facts.troubles)
 
 
 def _a_death_alone(scene: Scene, facts: Facts) -> Iterator[Violation]:
-    if not scene.outlives_its_lease or len(facts.troubles) != 1:
+    """Then two never have the address. Fenced, it may stand on two interfaces, but one answers for it."""
+    if not (scene.is_fenced or scene.outlives_its_lease) or len(facts.troubles) != 1:
         return
     (trouble,) = facts.troubles
     if trouble.kind not in (Kind.KILL, Kind.HANG):
         return
-    for one, other, _, span in double_holdings(facts):
+    for one, other, _, span in double_holdings(facts, facts.answers if scene.is_fenced else None):
         if found := overlap(span, (trouble.begin, trouble.undone_from)):
             lasted_s = found[1] - found[0]
             yield Violation(

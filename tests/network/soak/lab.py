@@ -27,8 +27,8 @@ class SoakLab:
 
     def __enter__(self) -> Self:
         self.lab = self._stack.enter_context(Lab())
-        nodes = [self.lab.node(name) for name in self.scene.names]
-        self.client = self.lab.node("client")
+        self.nodes = nodes = [self.lab.node(name) for name in self.scene.names]
+        self.client, self.asker = self.lab.node("client"), self.lab.node("asker")
         self.watch = self._stack.enter_context(HolderWatch(nodes, self.scene.vip))
         self.machines = {
             node.name: Machine(node, self.scene, advskew, self.lab.directory)
@@ -54,6 +54,8 @@ class SoakLab:
             lifetime_s = self.scene.lifetime_s(machine.advskew)
             facts.intervals_s[name] = max(interval_s, facts.intervals_s.get(name, 0))
             facts.lifetimes_s[name] = max(lifetime_s, facts.lifetimes_s.get(name, 0))
+            silent_s = self.scene.master_down_s(machine.advskew)
+            facts.silent_s[name] = max(silent_s, facts.silent_s.get(name, 0))
             facts.advskews[name] = machine.advskew
         facts.asked = {name: m.asked_at for name, m in self.machines.items() if m.asked_at is not None}
 

@@ -145,4 +145,4 @@ class Machine:
             "auth": self._scene.auth,
             "passphrase_file": str(self._passphrase),
         }
-        self._configuration.write_text(yaml.safe_dump({"groups": [group]}))
+        self._configuration.write_text(yaml.safe_dump({"realtime": self._scene.realtime, "groups": [group]}))

@@ -42,7 +42,7 @@ class Tally:
             f"  quiet periods checked: {self.quiet_periods}, {self.quiet_s:.0f} s in all",
             f"  longest outage: {self.quiet_outage_s:.3f} s in a quiet network, {self.outage_s:.3f} s under faults",
             f"  longest wait of an answer for a processor: {self.waited_s:.3f} s",
-            *(f"  longest double holding: {s:.3f} s: {what}" for what, s in sorted(self.double_s.items())),
+            *(f"  longest that two answered: {s:.3f} s: {what}" for what, s in sorted(self.double_s.items())),
             f"  memory: grown by {self.memory_grown_mb:.1f} MB at most since a daemon's first minute",
         ]
         return "\n".join(lines)

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 
+from carpsidecar.lab.answers import AnswerWatch
 from carpsidecar.lab.outages import PATIENCE_S, Outage, Question
 from carpsidecar.lab.probe import Probe
 from tests.network.soak.facts import Facts, Kind, Trouble
@@ -45,7 +46,10 @@ class Soak:
 
     def _round(self, first: bool = False) -> None:
         facts = Facts(time.monotonic())
-        with Probe(self._lab.client, self._scene.vip, _PROBE_EVERY_S) as probe:
+        with (
+            Probe(self._lab.client, self._scene.vip, _PROBE_EVERY_S) as probe,
+            AnswerWatch(self._lab.asker, self._lab.nodes, self._scene.vip, _PROBE_EVERY_S) as answers,
+        ):
             self._lab.note_settings(facts)
             if first:
                 self._lab.start()
@@ -59,6 +63,9 @@ class Soak:
             self._wait_until(quiet_from + self._rng.uniform(*self._scene.quiet_s))
             facts.end = time.monotonic()
             facts.changes = self._lab.watch.changes
+            facts.answers = {
+                name: [(span.start, span.end) for span in answers.spans(name)] for name in self._scene.names
+            }
             if self._ending.is_set():
                 return
             found = [*judge(self._scene, facts), *self._client(probe, facts, quiet_from)]
@@ -118,7 +125,7 @@ class Soak:
         tally.quiet_s += facts.end - peace_from(self._scene, facts)
         tally.faults.update(str(trouble.kind) for trouble in facts.troubles)
         tally.memory_grown_mb = self._health.memory_grown_mb
-        for _, _, category, (start, end) in double_holdings(facts):
+        for _, _, category, (start, end) in double_holdings(facts, facts.answers):
             tally.double_s[category] = max(tally.double_s.get(category, 0.0), end - start)
 
 

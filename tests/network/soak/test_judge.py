@@ -12,8 +12,13 @@ A, B, C = "n1", "n2", "n3"
 HEALED, END = 120.0, 130.0
 
 
-def facts_of(*held: tuple[str, float, float], troubles: tuple[Trouble, ...] = (), scene: int = 0) -> Facts:
-    """Who held the address from when to when, in a round from 100 s to 130 s."""
+def facts_of(
+    *held: tuple[str, float, float],
+    troubles: tuple[Trouble, ...] = (),
+    scene: int = 0,
+    answered: tuple[tuple[str, float, float], ...] = (),
+) -> Facts:
+    """Who held the address from when to when, and who answered for it, in a round from 100 s to 130 s."""
     names = SCENES[scene].names
     advskews = dict(zip(names, SCENES[scene].advskews, strict=True))
     changes = [
@@ -27,12 +32,14 @@ def facts_of(*held: tuple[str, float, float], troubles: tuple[Trouble, ...] = ()
         changes=sorted((c for c in changes if c.at <= END), key=lambda change: change.at),
         intervals_s={name: SCENES[scene].interval_s(s) for name, s in advskews.items()},
         lifetimes_s={name: SCENES[scene].lifetime_s(s) for name, s in advskews.items()},
+        silent_s={name: SCENES[scene].master_down_s(s) for name, s in advskews.items()},
+        answers={name: [(begin, end) for node, begin, end in answered if node == name] for name in names},
         advskews=advskews,
     )
 
 
 def trouble(kind: Kind, begin: float, end: float, *nodes: str) -> Trouble:
-    return Trouble(kind, frozenset(nodes or (A,)), begin, end, undone_from=end - 0.01)
+    return Trouble(kind, frozenset(nodes or (A,)), begin, end, undone_from=end - 0.01, struck=begin)
 
 
 def found(facts: Facts, scene: int = 0) -> list[str]:
@@ -96,8 +103,25 @@ def test_a_death_alone_lets_nobody_share_the_address_where_the_lease_is_shorter_
     ] == [True]
     two = (trouble(Kind.KILL, 103, 110), trouble(Kind.LOSSY, 101, 104, C))
     assert found(facts_of(*held, troubles=two)) == []
-    sooner = (A, 50, 104.6), (B, 103.3, 110.1), (A, 110, 999)
-    assert found(facts_of(*sooner, troubles=(trouble(Kind.KILL, 103, 110),), scene=1), scene=1) == []
+
+
+def test_of_a_fenced_address_that_stands_on_two_nodes_after_a_death_alone_one_answers() -> None:
+    held = (A, 50, 104.6), (B, 103.3, 110.1), (A, 110, 999)
+    for kind in (Kind.KILL, Kind.HANG):
+        for both_s, noticed in ((-0.01, False), (0.001, True)):
+            answered = (A, 100, 103.2), (B, 103.2 - both_s, 110)
+            facts = facts_of(*held, troubles=(trouble(kind, 103, 110),), scene=1, answered=answered)
+            assert ["nothing else" in text for text in found(facts, scene=1)] == [True] * noticed
+
+
+@pytest.mark.parametrize("kind", [Kind.KILL, Kind.HANG])
+@pytest.mark.parametrize(("answers_s", "noticed"), [(0.48, False), (0.5, True)])
+def test_a_dead_node_answers_no_longer_than_its_fence(kind: Kind, answers_s: float, noticed: bool) -> None:
+    answered = (A, 100, 103 + answers_s), (B, 103.6, 130)
+    held = (A, 50, 104), (B, 103.6, 110.1), (A, 110, 999)
+    dead = Trouble(kind, frozenset({A}), 102.9, 110, undone_from=109.99, struck=103)
+    facts = facts_of(*held, troubles=(dead,), scene=1, answered=answered)
+    assert ["answered for" in text for text in found(facts, scene=1)] == [True] * noticed
 
 
 @pytest.mark.parametrize(
