@@ -4,8 +4,8 @@ usage: publish.py REGISTRY FOLDER    (REGISTRY is HOST/PATH; FOLDER is what asse
 
 REGISTRY/carpsidecar:VERSION is the image, REGISTRY/charts/carpsidecar:VERSION the chart, as `helm install
 oci://REGISTRY/charts/carpsidecar` takes it. Credentials are skopeo's (`skopeo login`). PLAIN_HTTP=1: without TLS.
-SOURCE_URL is where the source is, for the chart's metadata. What was pushed, by digest, is printed and written to
-FOLDER/published.json.
+SOURCE_URL is where source and releases are, for the chart's metadata and krew's manifest. What was pushed, by
+digest, is printed and written to FOLDER/published.json.
 """
 
 import gzip
@@ -50,7 +50,10 @@ def main() -> int:
     push(WORK / "chart", f"{registry}/charts/carpsidecar:{version}")
     published["chart"] = f"{registry}/charts/carpsidecar@{chart}"
     (folder / "published.json").write_text(json.dumps(published, indent=2) + "\n")
-    krew.write(folder, os.environ.get("SOURCE_URL", "https://github.com/OWNER/carpsidecar"))
+    if source := os.environ.get("SOURCE_URL"):
+        krew.write(folder, source)
+    else:
+        print("publish: left out: carp.yaml: SOURCE_URL must say where the release will be", file=sys.stderr)
     assemble.checksums(folder)
     print("\n".join(f"{kind}: {name}" for kind, name in published.items()))
     return 0

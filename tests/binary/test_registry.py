@@ -29,8 +29,8 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, st
     assert release == "make release"
     folder = tmp_path_factory.mktemp("registry")
     with registry(folder / "registry") as address:
-        command = publish.replace("registry.example.org/carp", f"{address}/carp").split()
-        env = {**os.environ, "PLAIN_HTTP": "1"}
+        command = publish.replace("registry.example.com/carp", f"{address}/carp").split()
+        env = {**os.environ, "PLAIN_HTTP": "1", "SOURCE_URL": "https://forge.example.com/carpsidecar"}
         done = subprocess.run(command, cwd=SOURCE, env=env, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         yield {**json.loads((DIST / "published.json").read_text()), "registry": f"{address}/carp"}

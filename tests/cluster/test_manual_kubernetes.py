@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from carpsidecar.lab.holders import HolderWatch
+from docs.tools.registry import EXAMPLE
 from tests.cluster.conftest import IMAGE
 from tests.cluster.harness import HANDOVER_S, NAMESPACE, Cluster
 from tests.cluster.workstation import Workstation
@@ -101,7 +102,7 @@ def test_a_readme_installs_it(cluster: Cluster, workstation: Workstation, readme
     """With an image that the nodes have: the chart's default is in no registry."""
     cluster.uninstall()
     cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found")
-    image = "--set image.repository=registry.example.com/carpsidecar --set vip="
+    image = f"--set image.repository={EXAMPLE}/carpsidecar --set vip="
     workstation.run([replace(readme, text=readme.text.replace("--set vip=", image))])
     cluster.wait_for_one_master()
     cluster.uninstall()

@@ -12,12 +12,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from docs.tools.registry import EXAMPLE
 from tests.cluster.harness import CHART, CONTROL_PLANE, ROOT
 from tests.support.manual.output import fits
 from tests.support.manual.page import Block
 
 _COMMAND_S = 240
-_OURS = "registry.example.com/carpsidecar"
+_OURS = f"{EXAMPLE}/carpsidecar"
 _INSTEAD = (
     ("192.0.2.", "10.77.0."),
     (f"image.repository={_OURS}", "image.repository=localhost/carpsidecar,image.tag=latest,image.pullPolicy=Never"),

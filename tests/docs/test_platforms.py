@@ -10,6 +10,7 @@ import yaml
 
 from carpsidecar import __version__
 from carpsidecar.lab.network import Lab
+from docs.tools.registry import EXAMPLE
 from tests.chart.helm import Manifest, find_helm3
 from tests.support.manual.machine import Machine
 from tests.support.manual.page import SOURCE, claim
@@ -18,6 +19,7 @@ from tests.support.manual.runner import Runner
 K3S = claim("docs/recipes/k3s.md")
 TALOS = claim("docs/recipes/talos.md")
 GITOPS = {block.title: block for block in claim("docs/recipes/gitops.md") if block.title != "once"}
+IMAGE = f"{EXAMPLE}/carpsidecar:{__version__}"
 FOLDERS = ("/var/lib/rancher/k3s/agent/pod-manifests", "/var/lib/rancher/rke2/agent/pod-manifests")
 
 
@@ -26,6 +28,7 @@ def test_k3s_and_rke2_get_their_static_pods(lab: Lab) -> None:
     Runner([server]).run(K3S)
     for folder in FOLDERS:
         pod = yaml.safe_load(server.run(f"cat {folder}/carpsidecar.yaml"))
+        assert pod["spec"]["containers"][0]["image"] == IMAGE
         assert "vip:\n- 192.0.2.100/32\n" in pod["metadata"]["annotations"]["carpsidecar.io/config"]
         secrets = [v["hostPath"]["path"] for v in pod["spec"]["volumes"] if v["name"] == "passphrase"]
         assert server.run(f"stat -c %a {secrets[0]}") == "600\n"
@@ -36,7 +39,7 @@ def test_talos_gets_a_patch(lab: Lab) -> None:
     workstation = Machine(lab, "workstation", [["192.0.2.50/24"]])
     Runner([workstation]).run(TALOS)
     [pod] = yaml.safe_load(workstation.run("cat carp.yaml"))["machine"]["pods"]
-    assert pod["spec"]["containers"][0]["image"] == "ghcr.io/OWNER/carpsidecar:VERSION"
+    assert pod["spec"]["containers"][0]["image"] == IMAGE
 
 
 def values(title: str, kind: str) -> dict[str, Any]:
@@ -69,7 +72,7 @@ def test_kustomize_too(tmp_path: Path) -> None:
         for _ in range(2)
     )
     assert first == second
-    assert "image: ghcr.io/OWNER/carpsidecar:VERSION" in first
+    assert f"image: {IMAGE}" in first
     assert f"localhost/carpsidecar:{__version__}" not in first
     assert "192.0.2.101" in first
     assert "192.0.2.100" not in first
