@@ -38,6 +38,7 @@ manifests:
 docs:
 	@.ci/setup test
 	@$(PYTHON) -m docs.tools.states docs/img/states.svg
+	@$(PYTHON) -m docs.tools.settings docs/reference/settings.md
 	@NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict
 
 # Two hours in all; `make bench ARGS=failover` takes half an hour, and the others less each: docs/benchmark.md.

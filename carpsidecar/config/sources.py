@@ -60,6 +60,10 @@ def flag_name(name: str) -> str:
     return "--" + name.removesuffix("_s").replace("_", "-")
 
 
+def variable_name(name: str) -> str:
+    return ENVIRONMENT_PREFIX + name.removesuffix("_s").upper()
+
+
 def load(
     flags: Mapping[str, Any],
     environ: Mapping[str, str],
@@ -176,7 +180,7 @@ def _flags(flags: Mapping[str, Any]) -> Layer:
 def _environment(environ: Mapping[str, str]) -> Layer:
     layer = {}
     for name, setting in (GROUP_FIELDS | PROCESS_FIELDS).items():
-        variable = ENVIRONMENT_PREFIX + name.removesuffix("_s").upper()
+        variable = variable_name(name)
         text = environ.get(variable)
         # An empty variable is how Helm and systemd say "not set".
         if text:

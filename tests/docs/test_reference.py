@@ -7,16 +7,19 @@ from typing import get_args
 import pytest
 
 from carpsidecar.cli import COMMANDS, main
+from carpsidecar.cli.run import parser
 from carpsidecar.protocol.effects import Reason
 from carpsidecar.protocol.packet import Drop
 from carpsidecar.reporter.kubernetes import recorder
 from carpsidecar.status.stats import ApiFailure
+from docs.tools import settings
 from tests.docs.log_lines import LEVELS, PACKAGE, Event, logged
 from tests.support.manual.tables import DOCS, names, rows
 
 OF_THE_KERNEL = {"unread", "overrun", "claims_unread"}
 """What is counted before anything is looked at: engine/report.py."""
 ALWAYS = {"time", "level", "event", "message"}
+NO_SETTINGS = {"-h", "--help", "--config"}
 LOG_LINES = {row["event"].strip("`"): row for row in rows("reference/logs.md", "event", "level", "when", "keys")}
 STATUSES = rows("reference/exit-status.md", "command", "status", "meaning")
 
@@ -75,6 +78,16 @@ def test_every_reason_that_is_listed_is_used() -> None:
         and re.fullmatch("Carp[A-Z]\\w+", node.value)
     }
     assert used == set(get_args(recorder.EventReason))
+
+
+def test_the_page_of_settings_is_made_from_the_schema() -> None:
+    assert (DOCS / "reference/settings.md").read_text() == settings.page(), "the settings have changed: make docs"
+
+
+def test_every_flag_of_run_is_a_setting_that_is_listed() -> None:
+    listed = {name for row in rows("reference/settings.md", "in the file", "flag") for name in names(row["flag"])}
+    flags = {flag for action in parser()._actions for flag in action.option_strings if not flag.startswith("--no-")}
+    assert listed == flags - NO_SETTINGS
 
 
 def listed_reasons() -> list[set[str]]:
