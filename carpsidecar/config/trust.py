@@ -1,7 +1,6 @@
 """Whether anybody else may change a file that we take settings, commands or secrets from."""
 
 import os
-import shutil
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -47,8 +46,11 @@ def readable(path: str, status: os.stat_result) -> str | None:
 
 def changeable_commands(arguments: Iterable[str]) -> Iterator[str]:
     """The same of a command's program, and of each file among its arguments, as in `sh /etc/script`."""
+    # Here, since it loads three libraries for archives, and most nodes have no command.
+    from shutil import which
+
     for number, argument in enumerate(arguments):
-        path = argument if Path(argument).is_absolute() else shutil.which(argument) if number == 0 else None
+        path = argument if Path(argument).is_absolute() else which(argument) if number == 0 else None
         if path is not None and Path(path).is_file() and (problem := changeable(path)):
             yield problem
 

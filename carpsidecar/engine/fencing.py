@@ -10,13 +10,16 @@ import threading
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from logging import ERROR, WARNING
+from typing import TYPE_CHECKING
 
 from carpsidecar.config.group import GroupConfig
 from carpsidecar.linux.capabilities import keep_only
-from carpsidecar.linux.fence import Fence
 from carpsidecar.logs import in_words, log
 from carpsidecar.protocol.packet import IPAddress
 from carpsidecar.protocol.timing import TICKS_PER_S, master_down_ticks
+
+if TYPE_CHECKING:
+    from carpsidecar.linux.fence import Fence
 
 MARGIN_S = 0.012
 """So much earlier than a backup loses its patience: the kernel rounds up to its tick, 10 ms at most."""
@@ -94,7 +97,10 @@ class Fencing:
                 self._thread.shutdown()
             fence.close()
 
-    def _open(self) -> Fence:
+    def _open(self) -> "Fence":
+        # Here, since most groups need none.
+        from carpsidecar.linux.fence import Fence
+
         fence = self._fence = Fence()
         self._restored = 0
         self.lacking = ""
@@ -104,7 +110,7 @@ class Fencing:
         self._thread.submit(int)
         return fence
 
-    def _renew_due(self, fence: Fence) -> None:
+    def _renew_due(self, fence: "Fence") -> None:
         with self._lock:
             due, self._due = self._due, {}
         try:
@@ -115,11 +121,11 @@ class Fencing:
         if fence.restored != self._restored:
             self._loop.call_soon_threadsafe(self._report_restored, fence)
 
-    def _damaged(self, fence: Fence) -> None:
+    def _damaged(self, fence: "Fence") -> None:
         self._try(fence.receive)
         self._report_restored(fence)
 
-    def _report_restored(self, fence: Fence) -> None:
+    def _report_restored(self, fence: "Fence") -> None:
         if fence is self._fence and fence.restored != self._restored:
             self._restored = fence.restored
             log(WARNING, "fence_restored", "somebody deleted rules of ours from nftables: they are back")

@@ -7,10 +7,12 @@ from logging import INFO, WARNING
 
 from carpsidecar.engine.group_log import GroupLog
 from carpsidecar.ipc.messages import MEMBERS_MAX, MemberView, Notice
-from carpsidecar.protocol.freshness import Reply
+from carpsidecar.protocol.freshness import LATENESS_MAX_S, Reply
 from carpsidecar.protocol.hardened import Hardened, Member
 from carpsidecar.protocol.packet import IPAddress
 
+_STALL_MIN_S = LATENESS_MAX_S / 2
+"""What a shorter one lets through is not old enough to matter."""
 _REPORT_AFTER_S = 0.05
 """Members that are heard one after another are reported together."""
 
@@ -48,10 +50,11 @@ class Membership:
         self._hardened.start(self._loop.time())
         self.advance()
 
-    def stalled(self) -> None:
-        """This machine did not run us: what is read now may be old."""
-        self._hardened.stalled(self._loop.time())
-        self.advance()
+    def stalled(self, late_s: float) -> None:
+        """This machine did not run us for so long: what is read now may be old."""
+        if late_s > _STALL_MIN_S:
+            self._hardened.stalled(self._loop.time())
+            self.advance()
 
     def leave(self) -> None:
         """Say for the last time what we are, and nothing any more."""

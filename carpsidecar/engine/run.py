@@ -5,6 +5,7 @@ import gc
 import os
 import signal
 import socket
+import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -55,6 +56,8 @@ HEARTBEAT_REST = 10
 LAST_HOOKS_MAX_S = 10.0
 PASSPHRASES_EVERY_S = 5.0
 TRY_AGAIN_S = 2.0
+THREAD_STACK_BYTES = 512 << 10
+"""Of 8 MB, the default, locked memory has every page."""
 
 
 def run(
@@ -81,6 +84,7 @@ def run(
     lacking = missing(CAPABILITIES)
     if lacking:
         raise StartError(f"needs {' and '.join(lacking)}: run it as root, or give it these capabilities")
+    threading.stack_size(THREAD_STACK_BYTES)
     loop = asyncio.new_event_loop()
     loop.set_exception_handler(_log_bug)
     try:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 from logging import WARNING
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from carpsidecar.config.group import GroupConfig
 from carpsidecar.engine.addresses import HeldAddresses, Renewer
@@ -20,7 +20,6 @@ from carpsidecar.engine.fencing import Fencing
 from carpsidecar.engine.group_log import GroupLog
 from carpsidecar.engine.hooks import HookRunner
 from carpsidecar.engine.interface import Interface
-from carpsidecar.engine.membership import Membership
 from carpsidecar.engine.role_hooks import RoleHooks
 from carpsidecar.engine.transmitter import Transmitter
 from carpsidecar.ipc.messages import Notice, Role
@@ -45,15 +44,14 @@ from carpsidecar.member.actions import (
     Waiting,
 )
 from carpsidecar.member.member import Member
-from carpsidecar.protocol.auth import Claim
+from carpsidecar.protocol.auth import Claim, CompatibleAuth
 from carpsidecar.protocol.effects import BOW_OUT, Advertise, Reason, State
-from carpsidecar.protocol.freshness import LATENESS_MAX_S, Reply
-from carpsidecar.protocol.hardened import Hardened
 from carpsidecar.protocol.hardened_packet import Role as PacketRole
 from carpsidecar.protocol.packet import IPAddress
 
-_STALL_TO_ASK_AGAIN_S = LATENESS_MAX_S / 2
-"""What a shorter stall lets through is not old enough to matter."""
+if TYPE_CHECKING:
+    from carpsidecar.engine.membership import Membership
+    from carpsidecar.protocol.freshness import Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +179,8 @@ class Shell:
                 self.log.report(action)
             case Stalled(late_s=late_s):
                 self.log.report(action)
-                if self.membership is not None and late_s > _STALL_TO_ASK_AGAIN_S:
-                    self.membership.stalled()
+                if self.membership is not None:
+                    self.membership.stalled(late_s)
             case Waiting() | DemotionChanged() | AddressesFailed():
                 self.log.report(action)
             case _:
@@ -211,7 +209,7 @@ class Shell:
         role = PacketRole.STOPPED if self._stopped else PacketRole[self.member.role.upper()]
         return Claim(role, advertisement.advbase, advertisement.advskew, self._role_since)
 
-    def _reply(self, reply: Reply) -> None:
+    def _reply(self, reply: "Reply") -> None:
         """Of a hardened group. A master answers with an advertisement, and so does who bows out."""
         now, election = self._loop.time(), self.member.election
         if now < self._bows_out_until and not self.member.is_master:
@@ -222,8 +220,10 @@ class Shell:
                 claim = claim._replace(role=PacketRole.BACKUP)
         self.transmitter.reply(now, claim, reply)
 
-    def _membership(self, host: Host) -> Membership:
-        assert isinstance(self.transmitter.authenticator, Hardened)
+    def _membership(self, host: Host) -> "Membership":
+        from carpsidecar.engine.membership import Membership
+
+        assert not isinstance(self.transmitter.authenticator, CompatibleAuth)
         changed = partial(host.changed, self.config.name)
         return Membership(host.loop, self.transmitter.authenticator, self.log, self._reply, changed, host.notice)
 

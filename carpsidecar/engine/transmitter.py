@@ -5,6 +5,7 @@ import os
 import secrets
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from carpsidecar import __version__
 from carpsidecar.config.group import Family, GroupConfig
@@ -13,17 +14,22 @@ from carpsidecar.linux.netlink import Netlink
 from carpsidecar.linux.routes import source_for
 from carpsidecar.protocol.auth import Accepted, Claim, CompatibleAuth
 from carpsidecar.protocol.effects import BOW_OUT
-from carpsidecar.protocol.freshness import Reply
-from carpsidecar.protocol.hardened import Hardened
-from carpsidecar.protocol.keys import KeyRing
 from carpsidecar.protocol.packet import IPAddress, header, pack
 from carpsidecar.protocol.timing import BOW_OUT_ADVBASE, BOW_OUT_ADVSKEW
+
+if TYPE_CHECKING:
+    from carpsidecar.protocol.freshness import Reply
+    from carpsidecar.protocol.hardened import Hardened
+    from carpsidecar.protocol.keys import KeyRing
 
 _FOR_NOBODY = pack(header(0, BOW_OUT_ADVSKEW, BOW_OUT_ADVBASE), bytes(8), bytes(20))
 
 
-def authenticator_of(config: GroupConfig, now: float) -> CompatibleAuth | Hardened:
+def authenticator_of(config: GroupConfig, now: float) -> "CompatibleAuth | Hardened":
     if config.auth == "hardened":
+        # Here, since the compatible mode needs none of it.
+        from carpsidecar.protocol.hardened import Hardened
+
         name = os.uname().nodename
         return Hardened(now, config.vhid, _keys(config), _ips(config), secrets.token_bytes, name, __version__)
     return CompatibleAuth(config.vhid, _accepted(config), secrets.randbits(64))
@@ -33,7 +39,9 @@ def _ips(config: GroupConfig) -> list[IPAddress]:
     return [address.ip for address in config.addresses]
 
 
-def _keys(config: GroupConfig) -> KeyRing:
+def _keys(config: GroupConfig) -> "KeyRing":
+    from carpsidecar.protocol.keys import KeyRing
+
     return KeyRing(config.passphrase.secrets)
 
 
@@ -56,10 +64,10 @@ class Transmitter:
     def configure(self, config: GroupConfig) -> None:
         """Go on with another destination, other addresses or passphrases."""
         self._config = config
-        if isinstance(self.authenticator, Hardened):
-            self.authenticator.configure(_keys(config), _ips(config))
-        else:
+        if isinstance(self.authenticator, CompatibleAuth):
             self.authenticator.configure(_accepted(config))
+        else:
+            self.authenticator.configure(_keys(config), _ips(config))
 
     @property
     def source(self) -> IPAddress | None:
@@ -111,9 +119,9 @@ class Transmitter:
         """
         return self._send(self.sources, lambda _source: _FOR_NOBODY)
 
-    def reply(self, now: float, claim: Claim, reply: Reply) -> None:
+    def reply(self, now: float, claim: Claim, reply: "Reply") -> None:
         """What the members of a hardened group ask each other, and answer; each is sent again when it is lost."""
-        assert isinstance(self.authenticator, Hardened)
+        assert not isinstance(self.authenticator, CompatibleAuth)
         for source in self.sources.values():
             if reply.to is None or reply.to.version == source.version:
                 payload = self.authenticator.reply(now, source, claim, reply)
