@@ -36,6 +36,7 @@ from carpsidecar.ipc.messages import (
     Notice,
     Result,
     SendHeartbeat,
+    ServiceCommand,
     ToEngine,
     ToReporter,
     encode,
@@ -326,6 +327,9 @@ class _Run:
             self._reporter.send(message)
 
     def _handle(self, command: ToEngine, answer: Callable[[Result], object]) -> None:
+        if isinstance(command, ServiceCommand):
+            answer(Result(id=command.id, outcome="refused", reason="no load_balancer is configured"))
+            return
         if not isinstance(command, SendHeartbeat):
             self._admission.handle(command, answer)
             return

@@ -22,6 +22,8 @@ HEARD_MAX = 16
 MEMBERS_MAX = 64
 """Members of a hardened group that are reported."""
 TEXT_MAX = 200
+SERVICES_MAX = 64
+"""Services that share an address."""
 
 _ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]*(?!\n)$"
 """No control characters, line ends, or signs that turn the direction of what follows."""
@@ -96,6 +98,8 @@ class GroupState(Struct, kw_only=True, frozen=True):
     """What the configuration on disk has that can't be put into force while it runs."""
     agreement: str = ""
     """A keyed hash of what all members must agree upon; empty where nobody compares it."""
+    services: list[str] = []
+    """Of an address of Services of type LoadBalancer: their namespaces and names."""
 
 
 class GroupSnapshot(GroupState, tag_field="type", tag="group", kw_only=True, frozen=True):
@@ -252,11 +256,41 @@ class SetAdvskew(BaseCommand, tag_field="type", tag="advskew", kw_only=True, fro
     advskew: Annotated[int, Meta(ge=0, le=254)] | None
 
 
+class SetServiceAddress(BaseCommand, tag_field="type", tag="service_address", kw_only=True, frozen=True):
+    """Take part for this address of Services of type LoadBalancer, in a group of its own; or, not eligible, do not.
+
+    Refused where the configuration does not have the address in a pool, or the vhid in its range.
+    """
+
+    address: str
+    vhid: Annotated[int, Meta(ge=1, le=65535)]
+    advskew: Annotated[int, Meta(ge=0, le=254)]
+    eligible: bool = True
+    services: Annotated[list[str], Meta(min_length=1, max_length=SERVICES_MAX)]
+    """`namespace/name` of each."""
+    text: Text = ""
+    """Why it is not eligible."""
+
+
+class KeepServiceAddresses(BaseCommand, tag_field="type", tag="keep_service_addresses", kw_only=True, frozen=True):
+    """Every address of Services that is not named here goes: its group bows out, and is no more."""
+
+    addresses: list[str]
+
+
+class ProbeAddress(BaseCommand, tag_field="type", tag="probe_address", kw_only=True, frozen=True):
+    """Ask the network who has this address of a pool. Done: nobody answers; refused: who does."""
+
+    address: str
+
+
 Report = ReporterSettings | Configuration | GroupSnapshot | Heartbeat | GroupGone | Notice
 ToReporter = Report | Result
 GroupCommand = SetDemotion | StepDown | Promote | Drain | Withhold | SetPeers | SetAdvskew
 """What the groups are to do."""
-ToEngine = GroupCommand | SendHeartbeat
+ServiceCommand = SetServiceAddress | KeepServiceAddresses | ProbeAddress
+"""About addresses of Services."""
+ToEngine = GroupCommand | ServiceCommand | SendHeartbeat
 Message = ToReporter | ToEngine
 
 
@@ -279,6 +313,8 @@ def subject(message: Message) -> Hashable | None:
             return Promote, message.group
         case Drain():
             return Drain, message.group
+        case SetServiceAddress() | ProbeAddress():
+            return type(message), message.address
         case _:
             return type(message)
 

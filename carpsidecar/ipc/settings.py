@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 VERSION = 1
 """Of all messages."""
@@ -24,6 +24,32 @@ class Check(Struct, kw_only=True, frozen=True):
     demotion: int
     group: str | None = None
     """The group to demote; None: every group."""
+
+
+class LoadBalancerPool(Struct, kw_only=True, frozen=True):
+    """Addresses for Services of type LoadBalancer."""
+
+    name: str
+    addresses: list[str]
+    """Networks (CIDR) and ranges (FIRST-LAST), of both families."""
+    auto_assign: bool = True
+    """Whether a Service gets an address of it that does not name the pool."""
+    namespace_selector: str = ""
+    """Labels of the namespaces whose Services may have addresses of it; empty: all."""
+
+
+class LoadBalancerSettings(Struct, kw_only=True, frozen=True):
+    """Services of type LoadBalancer: which are ours, and what they are given."""
+
+    class_: str = field(name="class", default="carpsidecar.io/carp")
+    default: bool = False
+    """Whether Services without a class are ours too."""
+    vhid_first: int
+    vhid_last: int
+    addresses_max: int
+    rebalance_delay_s: float = 60.0
+    """For how long a node that returned takes only what nobody else serves; -1: for ever."""
+    pools: list[LoadBalancerPool]
 
 
 class KubernetesSettings(Struct, kw_only=True, frozen=True):
@@ -54,6 +80,7 @@ class KubernetesSettings(Struct, kw_only=True, frozen=True):
     """Whether the groups' addresses are those of a node, a pod or a Service."""
     discover_peers: bool = False
     """Send to the host addresses of the pods of our own kind instead of the multicast group."""
+    load_balancer: LoadBalancerSettings | None = None
 
 
 class ReporterSettings(Struct, tag_field="type", tag="settings", kw_only=True, frozen=True):

@@ -11,12 +11,15 @@ from carpsidecar.ipc.messages import (
     GroupGone,
     GroupSnapshot,
     Heartbeat,
+    KeepServiceAddresses,
     Notice,
     PeerHeard,
+    ProbeAddress,
     Promote,
     Result,
     SendHeartbeat,
     SetDemotion,
+    SetServiceAddress,
     StepDown,
     ToEngine,
     ToReporter,
@@ -68,12 +71,24 @@ def test_the_reporter_reads_what_the_engine_wrote(message: ToReporter) -> None:
     assert decode_for_reporter(encode(message)) == message
 
 
+SERVICE = SetServiceAddress(
+    address="192.0.2.7", vhid=1007, advskew=4, services=["web/front"], eligible=False, text="x"
+)
 DEMOTION = SetDemotion(cause="drain", amount=100, group="web", bow_out=True, text="kernel update")
 
 
 @pytest.mark.parametrize(
     "message",
-    [DEMOTION, StepDown(), StepDown(text="disk swap"), Promote(group="web", text="test"), SendHeartbeat()],
+    [
+        DEMOTION,
+        StepDown(),
+        StepDown(text="disk swap"),
+        Promote(group="web", text="test"),
+        SendHeartbeat(),
+        SERVICE,
+        KeepServiceAddresses(addresses=["192.0.2.7", "2001:db8::7"]),
+        ProbeAddress(address="192.0.2.7"),
+    ],
 )
 def test_the_engine_reads_what_the_reporter_wrote(message: ToEngine) -> None:
     assert decode_for_engine(encode(message)) == message
