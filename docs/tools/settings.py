@@ -33,7 +33,7 @@ given.
 - **A change** of the file is read at HUP (`systemctl reload carpsidecar`): [change while it
   runs](../recipes/change.md).
 
-On Kubernetes the chart writes the file: `config`, `groups` and `checks` of its values take these names.
+On Kubernetes the chart writes the file: `config`, `groups` and `health.checks` of its values take these names.
 """
 _NAMES = ["in the file", "flag", "variable", "takes", "default", "meaning"]
 _IN_CHECKS = ["in `checks`", "takes", "default", "meaning"]
