@@ -81,6 +81,7 @@ def built_from() -> dict[str, Any]:
         "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
         "python": platform.python_version(),
         "packages": python_packages(),
+        "within_packages": libraries_within_packages(),
         "system": system_packages() | {name: debian_version(name) for name in LAUNCHER if debian_version(name)},
     }
 
@@ -93,6 +94,14 @@ def python_packages() -> dict[str, str]:
     owners = importlib.metadata.packages_distributions()
     names = {owner for module in modules for owner in owners.get(module, ())} - {"setuptools"}
     return {name: importlib.metadata.version(name) for name in sorted(names)}
+
+
+def libraries_within_packages() -> dict[str, str]:
+    """What cryptography and PyYAML bring along, linked into their own modules."""
+    import yaml._yaml
+    from cryptography.hazmat.backends.openssl.backend import backend
+
+    return {"OpenSSL": backend.openssl_version_text().split()[1], "libyaml": yaml._yaml.get_version_string()}
 
 
 def system_packages() -> dict[str, str]:

@@ -115,6 +115,7 @@ def parts(facts: dict[str, Any], described: dict[str, dict[str, Any]]) -> list[d
     return [
         component("CPython", facts["python"], "framework"),
         *(described[plain(name)] for name in facts["packages"]),
+        *(component(name, version, "library") for name, version in facts["within_packages"].items()),
         *(
             {**component(name, version, "library"), "purl": f"pkg:deb/debian/{name}@{version}"}
             for name, version in facts["system"].items()

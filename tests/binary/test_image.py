@@ -1,12 +1,9 @@
 """The image, run by containerd as the chart has it run."""
 
-import io
-import json
 import os
 import shutil
 import signal
 import subprocess
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,9 +13,9 @@ from carpsidecar import __version__
 from carpsidecar.lab.network import Lab
 from tests.binary.conftest import NATIVE, OF_A_RELEASE, built
 from tests.binary.containers import Containerd, containerd
+from tests.binary.image import Image
 from tests.support.waits import SOON_S
 
-UNPACKED_MAX = 45_000_000
 VIP = "10.99.0.100"
 IMAGE = f"localhost/carpsidecar:{__version__}"
 
@@ -26,55 +23,6 @@ IMAGE = f"localhost/carpsidecar:{__version__}"
 @pytest.fixture(scope="module")
 def archive() -> Path:
     return built(f"carpsidecar-image-{NATIVE}.tar" if OF_A_RELEASE else "carpsidecar-image.tar")
-
-
-@pytest.fixture(scope="module")
-def parts(archive: Path) -> dict[str, tarfile.TarInfo]:
-    """Every file in the image."""
-    found: dict[str, tarfile.TarInfo] = {}
-    with tarfile.open(archive) as image:
-        (manifest,) = json.loads(_content(image, "manifest.json"))
-        for layer in manifest["Layers"]:
-            with tarfile.open(fileobj=io.BytesIO(_content(image, layer))) as files:
-                found |= {file.name: file for file in files}
-    return found
-
-
-def _content(archive: tarfile.TarFile, name: str) -> bytes:
-    file = archive.extractfile(name)
-    assert file is not None
-    return file.read()
-
-
-def test_it_is_small_and_has_no_shell(parts: dict[str, tarfile.TarInfo]) -> None:
-    assert sum(part.size for part in parts.values()) <= UNPACKED_MAX
-    assert {name for name in parts if "/" not in name} == {"carpsidecar", "etc", "ucarp", "tmp", "usr"}
-    programs = [name for name, part in parts.items() if part.isfile() and part.mode & 0o100 and ".so" not in name]
-    assert programs == ["usr/lib/carpsidecar/carpsidecar"]
-    # For kubectl exec POD -- carpsidecar status.
-    assert parts["usr/bin/carpsidecar"].linkname == "../lib/carpsidecar/carpsidecar"
-
-
-def test_it_says_what_it_is(archive: Path) -> None:
-    with tarfile.open(archive) as image:
-        (manifest,) = json.loads(_content(image, "manifest.json"))
-        config = json.loads(_content(image, manifest["Config"]))["config"]
-    assert manifest["RepoTags"] == [IMAGE, "localhost/carpsidecar:latest"]
-    assert config["Entrypoint"] == ["/carpsidecar"]
-    assert config["Cmd"] == ["run"]
-    assert config["User"] == "0:0"
-    assert config["Labels"]["org.opencontainers.image.version"] == __version__
-
-
-def test_it_has_a_user_for_the_reporter(archive: Path) -> None:
-    """By the number that docs and chart may name: an image has no package manager to choose one."""
-    with tarfile.open(archive) as image:
-        (manifest,) = json.loads(_content(image, "manifest.json"))
-        [layer] = manifest["Layers"]
-        with tarfile.open(fileobj=io.BytesIO(_content(image, layer))) as files:
-            users = _content(files, "etc/passwd").decode()
-    assert "\ncarpsidecar:x:64112:64112:" in users
-    assert users.startswith("root:x:0:0:")
 
 
 @pytest.fixture
@@ -117,11 +65,7 @@ def test_it_starts_soon(lab: Lab, runtime: Containerd) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_any_user_may_run_what_needs_no_privilege(archive: Path, tmp_path: Path) -> None:
     root = tmp_path / "root"
-    with tarfile.open(archive) as image:
-        (manifest,) = json.loads(_content(image, "manifest.json"))
-        for layer in manifest["Layers"]:
-            with tarfile.open(fileobj=io.BytesIO(_content(image, layer))) as files:
-                files.extractall(root, filter="tar")
+    Image(archive).unpack(root)
     (root / "proc").mkdir()
     enter = 'mount -t proc proc "$0/proc" && exec chroot --userspec=65534:65534 "$0" /carpsidecar version'
     command = ["unshare", "--mount", "sh", "-c", enter, str(root)]
