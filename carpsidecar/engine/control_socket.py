@@ -42,13 +42,21 @@ def _listen(path: Path) -> socket.socket:
     folder = path.parent
     folder.mkdir(mode=0o750, parents=True, exist_ok=True)
     remove_left_over(folder)
-    # One of our name is that of an engine that had our process id.
+    return listen(path, socket.SOCK_STREAM, _UMASK, _BACKLOG)
+
+
+def listen(path: Path, kind: int, umask: int, backlog: int) -> socket.socket:
+    """Listen there without blocking, in place of whatever has this name: an engine that had our process id, say.
+
+    Raises:
+        OSError: no socket can be there.
+    """
     path.unlink(missing_ok=True)
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
-    before = os.umask(_UMASK)
+    listening = socket.socket(socket.AF_UNIX, kind | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+    before = os.umask(umask)
     try:
         listening.bind(str(path))
-        listening.listen(_BACKLOG)
+        listening.listen(backlog)
     except OSError:
         listening.close()
         raise

@@ -44,15 +44,15 @@ from carpsidecar.logs import in_words, log
 from carpsidecar.member.sync_groups import siblings
 from carpsidecar.protocol.packet import IPAddress
 
-Tell = Callable[[GroupSnapshot | GroupGone | Notice], None]
+Report = Callable[[GroupSnapshot | GroupGone | Notice], None]
 
 
 class Engine:
-    """Owns the groups. `tell` is called with the snapshot of each group that changed, and with what is noticed."""
+    """Owns the groups. `report` is called with each group that changed, and with what is noticed."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, tell: Tell) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, report: Report) -> None:
         self._loop = loop
-        self._tell = tell
+        self._report = report
         self._netlink = Netlink()
         self._renewer = Renewer(loop)
         self._monitor = Monitor()
@@ -65,7 +65,7 @@ class Engine:
             virtual=self._virtual_addresses,
             changed=self._changed,
             degraded=self._degraded,
-            notice=tell,
+            notice=report,
         )
         self._links: dict[int, Link] = {}
         self._interfaces: dict[str, Interface] = {}
@@ -208,7 +208,7 @@ class Engine:
             try:
                 left_over = take_off_left_over(self._netlink, config)
                 interface = self._interfaces.setdefault(
-                    config.interface, Interface(self._loop, config.interface, self._tell)
+                    config.interface, Interface(self._loop, config.interface, self._report)
                 )
                 group = Group(self._host, interface, config, former)
                 undo.callback(self._let_go_of_interface, group)
@@ -240,7 +240,7 @@ class Engine:
         if not group.hooks.idle:
             self._leaving[group.config.name] = group.hooks.runner
         log(INFO, "removed", "no longer configured so", group=group.config.name)
-        self._tell(GroupGone(group=group.config.name))
+        self._report(GroupGone(group=group.config.name))
 
     def _let_go_of_interface(self, group: Group) -> None:
         group.interface.remove(group)
@@ -328,7 +328,7 @@ class Engine:
     def _changed(self, name: str) -> None:
         group = self._groups.get(name)
         if group is not None and group.started:
-            self._tell(snapshot(group))
+            self._report(snapshot(group))
 
     def _degraded(self, name: str) -> None:
         if not self._stopping:

@@ -6,13 +6,12 @@ connection lives on does not keep the next one out.
 
 import asyncio
 import contextlib
-import os
 import socket
 from collections.abc import Callable, Iterable
 from logging import ERROR, INFO, WARNING
 from pathlib import Path
 
-from carpsidecar.engine.control_socket import ControlSocket
+from carpsidecar.engine.control_socket import ControlSocket, listen
 from carpsidecar.engine.reporter import Handle, Reporter
 from carpsidecar.engine.throttle import Throttle
 from carpsidecar.ipc.credentials import peer_of, reporter_ids
@@ -23,6 +22,7 @@ from carpsidecar.logs import in_words, log
 ACCEPT_GAP_S = 0.5
 """Between two connections, each of which is sent everything anew."""
 _BACKLOG = 4
+_UMASK = 0o111
 _LISTEN_AGAIN_S = 5.0
 _LOG_EVERY_S = 60.0
 
@@ -48,7 +48,7 @@ class ReporterSocket(Reporter):
 
     def prepare(self) -> None:
         try:
-            self._listening = _listen(self._path)
+            self._listening = listen(self._path, socket.SOCK_SEQPACKET, _UMASK, _BACKLOG)
         except OSError as error:
             if self._failure != in_words(error):
                 self._failure = in_words(error)
@@ -111,19 +111,3 @@ class ReporterSocket(Reporter):
         if self._throttle.allow(self._loop.time(), uid) is not None:
             text = f"a process of uid {uid} connected to {self._path}, which is for the reporter's, {self._uid}"
             log(WARNING, "reporter_refused", text)
-
-
-def _listen(path: Path) -> socket.socket:
-    """Raises: OSError."""
-    path.unlink(missing_ok=True)
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
-    before = os.umask(0o111)
-    try:
-        listening.bind(str(path))
-        listening.listen(_BACKLOG)
-    except OSError:
-        listening.close()
-        raise
-    finally:
-        os.umask(before)
-    return listening

@@ -276,7 +276,7 @@ class _Run:
             log(INFO, "status", line, group=name)
 
     def _step_down(self) -> None:
-        log(INFO, "asked", "asked to step down (SIGUSR2)")
+        log(INFO, "step_down", "step down requested (SIGUSR2)")
         self._engine.step_down()
 
     def _watch_passphrases(self, reload: Callable[[], Config]) -> None:

@@ -27,7 +27,7 @@ A master renews with its advertisements where the lease is not young, and betwee
 
 Two rules keep this file honest: only this class changes `state`, and nothing here knows a clock, a socket or an
 address of the group. Sources: OpenBSD's ip_carp.c (carp_proto_input_c, carp_setrun), FreeBSD's for the demotion,
-ucarp 1.5.2's carp.c. Where two masters meet, a third node may hear the loser's last words: a backup therefore
+ucarp 1.5.2's carp.c. Where two masters meet, a third node may hear the loser's farewell: a backup therefore
 takes over from the master that it follows, and from no other.
 """
 
@@ -253,13 +253,13 @@ class Election(Pace):
 
     def _heard_as_master(self, now: float, theirs: int, demotion: int, source: IPAddress) -> Effects:
         if demotion <= self.demotion and self.is_better(theirs, source):
-            # A BSD yields to an equal interval whoever has the lower address: to our last words too.
+            # A BSD yields to an equal interval whoever has the lower address: to our farewell too.
             farewell = (self._advertisement(now),) if theirs < self._interval_ticks else ()
             became = self._become_backup(now, Reason.BETTER_MASTER, source)
             self._followed_ticks = theirs
             return (Addresses.RELEASE, *farewell, *became)
-        said = self._advertise(now) if self._term.may_reply(now) else ()
-        return (*said, Addresses.ANNOUNCE) if self._term.may_announce(now) else said
+        advertised = self._advertise(now) if self._term.may_reply(now) else ()
+        return (*advertised, Addresses.ANNOUNCE) if self._term.may_announce(now) else advertised
 
     def _heard_as_backup(
         self, now: float, theirs: int, demotion: int, source: IPAddress, bows_out: bool
@@ -313,12 +313,12 @@ class Election(Pace):
         self._enter(State.MASTER, reason, now)
         self._promoted_advskew = promoted_advskew
         self._stepped_down = False
-        said = self._advertisement(now)
+        advertisement = self._advertisement(now)
         self._lease(now)
         if refreshes:
             self._term.refresh(now, after_silence=True)
         return (
-            said,
+            advertisement,
             Addresses.TAKE,
             Addresses.ANNOUNCE,
             Become(State.MASTER, reason, peer),
@@ -347,11 +347,11 @@ class Election(Pace):
             return ()
         if now >= self.lease_until:
             return self.lease_missed(now)
-        said = self._advertisement(now)
+        advertisement = self._advertisement(now)
         if renews or self._term.renews_with_advertisement(now):
             self._lease(now)
-            return (said, Addresses.RENEW)
-        return (said,)
+            return (advertisement, Addresses.RENEW)
+        return (advertisement,)
 
     def _between_advertisements(self, now: float) -> Effects:
         renews, refreshes = now >= self._term.renew_at, now >= self._term.refresh_at

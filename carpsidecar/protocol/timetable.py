@@ -16,7 +16,7 @@ RENEWAL_AGE_MAX = 0.75
 REPLY_GAP_MIN_S = 1 / TICKS_PER_S
 """A master answers a rival at once, but never more often than the fastest CARP advertises.
 
-To advertise and to announce have a gap each: a rival's last words follow our advertisement by less, and are to make
+To advertise and to announce have a gap each: a rival's farewell follows our advertisement by less, and is to make
 us announce.
 """
 

@@ -112,7 +112,7 @@ class DeafToBowOut(Election):
 
 
 class FollowsAnybody(Election):
-    """Heeds a bow-out, and a loser's last words, from whomever they come."""
+    """Heeds a bow-out, and a loser's farewell, from whomever they come."""
 
     def _heard_as_backup(
         self, now: float, theirs: int, demotion: int, source: IPAddress, bows_out: bool

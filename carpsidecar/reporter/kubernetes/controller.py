@@ -156,7 +156,7 @@ class KubernetesReporter:
             self._queue.retry_now()
             reflectors = list(self._reflectors)
         if not self._queue.drain(deadline):
-            log(WARNING, "last_words", "not all of what was to be written last could be written in time")
+            log(WARNING, "writes_left", "not all of what was to be written last could be written in time")
         self._queue.shut_down()
         for reflector in reflectors:
             reflector.stop()
