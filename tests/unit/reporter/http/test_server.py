@@ -174,7 +174,7 @@ def test_who_comes_to_ask_gets_an_answer_however_many_come_to_stay() -> None:
                 continue
         begun = time.monotonic()
         for _ in range(20):
-            assert get(served, "/healthz").status == 200
+            assert get(served, "/").status == 200
         assert time.monotonic() - begun < 2
         alive = sum(not _closed(client) for client in crowd)
         assert alive <= CONNECTIONS_MAX
@@ -211,7 +211,7 @@ def test_requests_without_end_on_connections_that_are_not_read_do_not_fill_the_m
             client.socket.settimeout(0.2)
             with pytest.raises(TimeoutError):
                 _ask_without_end(client)
-        assert get(served, "/healthz").status == 200
+        assert get(served, "/").status == 200
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60_000
         for client in clients:
             client.socket.close()
