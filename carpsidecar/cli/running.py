@@ -31,10 +31,12 @@ def running_document() -> dict[str, Any]:
     except NoEngine as error:
         raise ConfigError(f"vip: none is given, and {error}; or give --config FILE, or --vip ADDRESS") from None
     documents = [reply.answer.document for reply in replies if isinstance(reply.answer, Configured)]
-    documents = [document for document in documents if document.get("groups")]
+    documents = [document for document in documents if document.get("groups") or document.get("load_balancer")]
     if not documents:
         raise ConfigError("vip: none is given, and the engine here did not report its configuration: give --config")
     first = {name: value for name, value in documents[0].items() if name not in FILE_ONLY}
     checks = [check for document in documents for check in document.get("checks", [])]
-    groups = [group for document in documents for group in document["groups"]]
-    return {**first, "groups": groups, **({"checks": checks} if checks else {})}
+    groups = [group for document in documents for group in document.get("groups", [])]
+    services = next((document for document in documents if document.get("load_balancer")), {})
+    found = {"groups": groups, "checks": checks, "load_balancer": services.get("load_balancer")}
+    return {**first, **services, **{name: value for name, value in found.items() if value}}

@@ -149,7 +149,7 @@ def fields_of(struct: type[msgspec.Struct]) -> dict[str, Field]:
         kinds = [one for one in get_args(kind) if one is not NoneType]
         if len(kinds) < len(get_args(kind)):
             kind = Union[tuple(kinds)]  # noqa: UP007 (of a tuple)
-        found[info.name] = Field(info.name, Annotated[kind, meta], info.default, meta, **meta.extra)
+        found[info.encode_name] = Field(info.encode_name, Annotated[kind, meta], info.default, meta, **meta.extra)
     return found
 
 

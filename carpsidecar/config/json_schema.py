@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from carpsidecar.config.load_balancer import LOAD_BALANCER_FIELDS, POOL_FIELDS
 from carpsidecar.config.schema import CHECK_FIELDS, FILE_ONLY, GROUP_FIELDS, PROCESS_FIELDS, Advskew, Field
 
 
@@ -23,6 +24,8 @@ def json_schema() -> dict[str, Any]:
 
     by_node = structure("node_advskew", dict[str, Advskew])
     group = struct("Group", [*members(GROUP_FIELDS), by_node])
+    pools = GenericAlias(list, (struct("Pool", members(POOL_FIELDS)),))
+    load_balancer = struct("LoadBalancer", [*members(LOAD_BALANCER_FIELDS), ("pools", pools)])
     file = struct(
         "Configuration",
         [
@@ -30,6 +33,7 @@ def json_schema() -> dict[str, Any]:
             structure("groups", GenericAlias(list, (group,))),
             by_node,
             structure("checks", GenericAlias(list, (struct("Check", members(CHECK_FIELDS)),))),
+            structure("load_balancer", load_balancer),
         ],
     )
     schema = msgspec.json.schema(file)

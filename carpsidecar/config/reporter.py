@@ -8,6 +8,7 @@ from msgspec.structs import asdict
 
 from carpsidecar import __version__
 from carpsidecar.config import schema
+from carpsidecar.config.load_balancer import ServiceAddresses
 from carpsidecar.config.schema import CHECK_FIELDS, REPORTER_FIELDS, ConfigError, Given, show
 from carpsidecar.ipc.settings import Check, KubernetesSettings, ReporterSettings
 
@@ -16,13 +17,18 @@ _WITHOUT_KUBERNETES = ("http", "kubernetes", "pod_name", "pod_namespace", "node_
 
 
 def resolve_reporter(
-    given: Mapping[str, Given], checks: Given | None, groups: Sequence[str], log: schema.Log
+    given: Mapping[str, Given],
+    checks: Given | None,
+    groups: Sequence[str],
+    log: schema.Log,
+    services: ServiceAddresses | None = None,
 ) -> tuple[ReporterSettings, schema.Reporter]:
     """Make the reporter's settings of what was given; with them, these by the names of the file.
 
     Args:
         checks: the list of them, as the file has it.
         groups: the names of all groups.
+        services: addresses for Services of type LoadBalancer.
 
     Raises:
         ConfigError: a value is missing or can't be used.
@@ -31,6 +37,8 @@ def resolve_reporter(
         **{name: field.convert(given[name]) for name, field in REPORTER_FIELDS.items() if name in given}
     )
     if not values.kubernetes:
+        if services is not None:
+            raise ConfigError("load_balancer: kubernetes is off: turn it on, or leave this out")
         for name in REPORTER_FIELDS:
             if getattr(values, name) and name not in _WITHOUT_KUBERNETES:
                 raise ConfigError(f"{given[name].origin}: kubernetes is off: turn it on, or leave this out")
@@ -42,15 +50,21 @@ def resolve_reporter(
         log_level=log.log_level,
         http=values.http or "",
         checks=_checks(checks, groups) if checks is not None else [],
-        kubernetes=_kubernetes(given, values) if values.kubernetes else None,
+        kubernetes=_kubernetes(given, values, services) if values.kubernetes else None,
     )
     return settings, values
 
 
-def _kubernetes(given: Mapping[str, Given], values: schema.Reporter) -> KubernetesSettings:
+def _kubernetes(
+    given: Mapping[str, Given], values: schema.Reporter, services: ServiceAddresses | None
+) -> KubernetesSettings:
     for name in ("pod_name", "pod_namespace"):
         if getattr(values, name) is None:
             raise ConfigError(f"{name}: none is given: {REPORTER_FIELDS[name].remedy}, as CARP_{name.upper()}")
+    if services is not None:
+        for name in ("node_name", "pod_selector"):
+            if getattr(values, name) is None:
+                raise ConfigError(f"load_balancer: {name} is not given: {REPORTER_FIELDS[name].remedy}")
     for name in ("cordon_demotion", "advskew_label", "workload_selector"):
         if getattr(values, name) and values.node_name is None:
             raise ConfigError(
@@ -62,6 +76,7 @@ def _kubernetes(given: Mapping[str, Given], values: schema.Reporter) -> Kubernet
     namespaces = values.workload_namespace or []
     return KubernetesSettings(
         workload_namespaces=[namespaces] if isinstance(namespaces, str) else namespaces,
+        load_balancer=services.reported() if services is not None else None,
         **{
             name: value
             for name, value in asdict(values).items()

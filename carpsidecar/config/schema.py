@@ -23,9 +23,9 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 Texts = str | list[str]
 Advskew = Annotated[int, Meta(ge=0, le=254)]
 
-_NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?(?!\n)$"
+NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?(?!\n)$"
 # What the kernel allows in a name: no slash, colon or space, and 15 bytes, or 127 where it is an alternative name.
-_INTERFACE_PATTERN = r"^[!-.0-9;-~]{1,127}(?!\n)$"
+INTERFACE_PATTERN = r"^[!-.0-9;-~]{1,127}(?!\n)$"
 _LISTEN_PATTERN = r"^(\[[0-9a-fA-F:.]+\]|[0-9.]+):[0-9]{1,5}(?!\n)$"
 
 # Kinds of settings; an object is one of Kubernetes', by its name.
@@ -35,7 +35,7 @@ _command = partial(
 )
 _demotion = partial(setting, ge=0, le=ADVSKEW_DEMOTED)
 _file = partial(setting, metavar="FILE", min_length=1)
-_name = partial(setting, remedy="give a short name in lower case", metavar="NAME", pattern=_NAME_PATTERN)
+_name = partial(setting, remedy="give a short name in lower case", metavar="NAME", pattern=NAME_PATTERN)
 _object = partial(setting, metavar="NAME", min_length=1)
 _selector = partial(setting, remedy="give a label selector such as app=web", metavar="SELECTOR", min_length=1)
 
@@ -59,7 +59,7 @@ class Group(Struct, kw_only=True, frozen=True):
             "give the name of a network interface, as `ip link` shows it",
             fallback="the one of the route to the first vip",
             metavar="NAME",
-            pattern=_INTERFACE_PATTERN,
+            pattern=INTERFACE_PATTERN,
         ),
     ] = None
     vhid: Annotated[
@@ -295,7 +295,7 @@ class Check(Struct, kw_only=True, frozen=True):
     demotion: Annotated[int, _demotion("demotion while it is unhealthy")] = ADVSKEW_DEMOTED
     group: Annotated[
         str | None,
-        setting("the one group that it demotes", "give the name of a group", fallback="all", pattern=_NAME_PATTERN),
+        setting("the one group that it demotes", "give the name of a group", fallback="all", pattern=NAME_PATTERN),
     ] = None
 
 
@@ -310,5 +310,6 @@ FILE_ONLY = {
     "groups": "the groups, where there are several; what stands beside them holds for each",
     "node_advskew": "advskew by the name of the node, of all groups or in one of them; wins over advskew",
     "checks": "health checks, which demote while they fail",
+    "load_balancer": "addresses for Services of type LoadBalancer, each in a hardened group of its own",
 }
 """What has no flag and no variable, since it is a structure."""

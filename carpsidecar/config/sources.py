@@ -14,6 +14,7 @@ from msgspec.structs import asdict
 
 from carpsidecar.config import schema
 from carpsidecar.config.group import HOOKS, GroupConfig, check_together, resolve_group
+from carpsidecar.config.load_balancer import ServiceAddresses, check_beside, resolve_load_balancer
 from carpsidecar.config.passphrase import PASSPHRASE_FIELDS
 from carpsidecar.config.reporter import reporter_document, resolve_reporter
 from carpsidecar.config.schema import (
@@ -44,6 +45,8 @@ class Config:
     """All that a run needs to know."""
 
     groups: tuple[GroupConfig, ...]
+    service_addresses: ServiceAddresses | None = None
+    """For Services of type LoadBalancer; None: there are none."""
     log_format: schema.LogFormat = schema.Log().log_format
     log_level: schema.LogLevel = schema.Log().log_level
     realtime: bool = schema.Engine().realtime
@@ -87,6 +90,8 @@ def load(
     else:
         beside, listed, structures = _read_file(Path(path)) if path else ({}, [{}], {})
     above = _override(_environment(environ), _flags(flags))
+    if "load_balancer" in structures and listed == [{}] and "vip" not in {**beside, **above}:
+        listed = []
     if len(listed) > 1:
         for name in _ONE_GROUP_ONLY:
             if name in above:
@@ -101,6 +106,12 @@ def load(
         groups.append(group)
         warnings += [line for line in more if line not in warnings]
     check_together(groups)
+    services = None
+    if "load_balancer" in structures:
+        own = {name: value for name, value in process.items() if name in GROUP_FIELDS}
+        services, more = resolve_load_balancer(structures["load_balancer"], own, needs_passphrase=running is None)
+        check_beside(services, groups)
+        warnings += [line for line in more if line not in warnings]
     engine = schema.Engine(**_converted(ENGINE_FIELDS, process))
     log = schema.Log(**_converted(LOG_FIELDS, process))
     reporter, reporter_given = resolve_reporter(
@@ -108,6 +119,7 @@ def load(
         structures.get("checks"),
         [group.name for group in groups],
         log,
+        services,
     )
     for check in reporter.checks:
         if check.kind == "command":
@@ -115,15 +127,19 @@ def load(
     if reporter.kubernetes is not None:
         awaits_peers = reporter.kubernetes.discover_peers
         groups = [replace(group, shows_agreement=True, awaits_peers=awaits_peers) for group in groups]
+        if services is not None:
+            services = services.awaiting_peers(awaits_peers)
     return Config(
         groups=tuple(groups),
+        service_addresses=services,
         reporter=reporter,
         warnings=tuple(warnings),
         document={
             **asdict(engine),
             **asdict(log),
             **reporter_document(reporter, reporter_given),
-            "groups": [group.document() for group in groups],
+            **(services.document() if services is not None else {}),
+            **({"groups": [group.document() for group in groups]} if groups else {}),
         },
         **asdict(engine),
         **asdict(log),
@@ -137,7 +153,7 @@ def reported(config: Config) -> dict[str, Any]:
         own = {name: value for name, value in document.items() if value != GROUP_FIELDS[name].default}
         programs = {name: list(getattr(group.hooks, name)[:1]) for name in HOOKS if name in own}
         groups.append(own | programs)
-    return {**config.document, "groups": groups}
+    return {**config.document, **({"groups": groups} if groups else {})}
 
 
 def _warnings_of_file(path: str, layers: list[Layer]) -> list[str]:

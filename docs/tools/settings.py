@@ -6,6 +6,7 @@ from pathlib import Path
 
 from msgspec import NODEFAULT
 
+from carpsidecar.config.load_balancer import LOAD_BALANCER_FIELDS, POOL_FIELDS, SHARED
 from carpsidecar.config.schema import (
     CHECK_FIELDS,
     ENGINE_FIELDS,
@@ -21,8 +22,8 @@ _HEAD = """\
 # Settings
 
 A setting has one name: `advskew` in the file, `--advskew` as a flag, `CARP_ADVSKEW` in the environment. A flag
-overrides the environment, which overrides the file, which overrides the default. `vip` and a passphrase must be
-given.
+overrides the environment, which overrides the file, which overrides the default. `vip` (or `groups`, or
+`load_balancer`) and a passphrase must be given.
 
 - **The file** is YAML: `--config FILE`, or `CARP_CONFIG`. `carpsidecar config check` says what it comes to, and
   `carpsidecar config schema` prints its JSON Schema, for editors. An unknown setting is an error, and `null` says
@@ -36,7 +37,11 @@ given.
 On Kubernetes the chart writes the file: `config`, `groups` and `health.checks` of its values take these names.
 """
 _NAMES = ["in the file", "flag", "variable", "takes", "default", "meaning"]
-_IN_CHECKS = ["in `checks`", "takes", "default", "meaning"]
+_REST = ["takes", "default", "meaning"]
+_BESIDE_SERVICES = f"""\
+Addresses for Services of type LoadBalancer are in groups of their own, hardened and with `preempt`, named `lb-` and the
+vhid. `vip` and `groups` may be left out beside it. Of what stands there, this holds for these groups too:
+{", ".join(f"`{name}`" for name in SHARED)}."""
 
 
 def page() -> str:
@@ -52,9 +57,15 @@ def page() -> str:
         parts.append(f"## {title}\n\n{words}\n\n{_table(_NAMES, (_row(field) for field in fields.values()))}")
     structures = ([f"`{name}`", purpose] for name, purpose in FILE_ONLY.items())
     parts.append(f"## In the file alone\n\n{_table(['in the file', 'meaning'], structures)}")
-    checks = ([_code(name), *_rest(field)] for name, field in CHECK_FIELDS.items())
-    parts.append(f"## Of a health check\n\nEach of the list `checks`.\n\n{_table(_IN_CHECKS, checks)}")
+    parts.append(_of_list("Of a health check", "Each of the list `checks`.", "in `checks`", CHECK_FIELDS))
+    parts.append(_of_list("Of `load_balancer`", _BESIDE_SERVICES, "in `load_balancer`", LOAD_BALANCER_FIELDS))
+    parts.append(_of_list("Of a pool", "Each of the list `pools` in `load_balancer`.", "in `pools`", POOL_FIELDS))
     return "\n".join(parts)
+
+
+def _of_list(title: str, words: str, where: str, fields: dict[str, Field]) -> str:
+    rows = ([_code(name), *_rest(field)] for name, field in fields.items())
+    return f"## {title}\n\n{words}\n\n{_table([where, *_REST], rows)}"
 
 
 def _row(field: Field) -> list[str]:

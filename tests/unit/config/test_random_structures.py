@@ -33,7 +33,9 @@ PLAUSIBLE = [
         "\udcff",
     ),
 ]
-names = st.sampled_from([*GROUP_FIELDS, *PROCESS_FIELDS, "groups", "<<"]) | st.text(max_size=8)
+names = st.sampled_from(
+    [*GROUP_FIELDS, *PROCESS_FIELDS, "groups", "load_balancer", "pools", "addresses", "<<"]
+) | st.text(max_size=8)
 scalars = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.dates() | st.binary(max_size=5)
 ) | st.sampled_from(PLAUSIBLE)
