@@ -118,4 +118,5 @@ def test_the_schema_has_every_value() -> None:
 
 
 def test_the_chart_is_of_this_version() -> None:
-    assert yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"] == __version__
+    metadata = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert metadata["version"] == metadata["appVersion"] == __version__

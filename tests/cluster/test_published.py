@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from carpsidecar import __version__
+from carpsidecar.lab.commands import run
 from carpsidecar.lab.holders import HolderWatch
 from carpsidecar.lab.probe import Probe
 from tests.binary.conftest import DIST, NATIVE, SOURCE, built
 from tests.binary.registry import registry
-from tests.cluster.harness import CONTROL_PLANE, HANDOVER_S, VIP, Cluster
+from tests.cluster.harness import CONTROL_PLANE, HANDOVER_S, VIP, Cluster, command_line
 from tests.cluster.measure import record
 from tests.support.waits import SOON_S
 
@@ -81,6 +83,23 @@ def images(cluster: Cluster) -> set[str]:
     return {status["imageID"] for status in statuses}
 
 
+def containers(cluster: Cluster) -> dict[str, set[tuple[str, str]]]:
+    """By the command of a container's process, on all nodes: its user, and how its root is mounted."""
+    found: dict[str, set[tuple[str, str]]] = {}
+    for node in cluster.nodes.values():
+        for pid in run(["ip", "netns", "pids", node.ns]).split():
+            words = command_line(int(pid))
+            if words[:1] == ["/carpsidecar"]:
+                process = Path("/proc", pid)
+                status, mounts = ((process / name).read_text() for name in ("status", "mountinfo"))
+                user = re.search(r"^Uid:\t(\d+)", status, re.MULTILINE)
+                options = re.search(r"^\S+ \S+ \S+ \S+ / (\w+)", mounts, re.MULTILINE)
+                assert user
+                assert options
+                found.setdefault(words[1], set()).add((user[1], options[1]))
+    return found
+
+
 def test_one_value_installs_it_and_a_second_version_follows_under_a_client_s_eyes(
     cluster: Cluster, versions: dict[str, str], probe: Probe, watch: HolderWatch
 ) -> None:
@@ -91,6 +110,7 @@ def test_one_value_installs_it_and_a_second_version_follows_under_a_client_s_eye
         master = cluster.wait_for_one_master()
         cluster.wait_for_rollout()
         assert images(cluster) == {versions[__version__]}
+        assert containers(cluster) == {"run": {("0", "ro")}, "reporter": {("64112", "ro")}}
         probe.wait_until_answered_by(master, SOON_S)
         since = time.monotonic()
         cluster.helm("upgrade", "carp", CHART, "--version", NEXT, *value)
