@@ -67,10 +67,10 @@ class HeldAddresses:
         self._renewal: Future[None] | None = None
         """The newest one, while it is under way."""
 
-    def fence(self, wanted: bool, backups_wait_until: float = 0.0) -> None:
-        """Whether they are to be silent unless they are renewed; a master has advertised until when they are."""
+    def fence(self, wanted: bool, live_until: float = 0.0) -> None:
+        """Whether they are to be silent unless they are renewed; a master's, until then."""
         if wanted:
-            self._fencing.add(self.ips, backups_wait_until)
+            self._fencing.add(self.ips, live_until)
         elif self.fence_wanted:
             self._fencing.remove(self.ips)
         self.fence_wanted = wanted
@@ -98,7 +98,7 @@ class HeldAddresses:
         if self.fence_wanted:
             self._fencing.remove(former_ips.keys() - self.ips.keys())
 
-    def add(self, lifetime_s: int, backups_wait_until: float) -> None:
+    def add(self, lifetime_s: int, live_until: float) -> None:
         """Have the kernel hold the addresses for so long from now on, whether it holds them already or not.
 
         Raises:
@@ -108,13 +108,13 @@ class HeldAddresses:
             lease = self._lease_for(lifetime_s)
             self._await_renewal()
             if self.fence_wanted:
-                self._fencing.renew_now(self.ips, backups_wait_until)
+                self._fencing.renew_now(self.ips, live_until)
             lease.renew()
 
-    def keep_live(self, backups_wait_until: float) -> None:
+    def keep_live(self, live_until: float) -> None:
         """They were advertised: nobody can take over before this time."""
         if self.fence_wanted:
-            self._fencing.renew(self.ips, backups_wait_until)
+            self._fencing.renew(self.ips, live_until)
 
     def renew(self, lifetime_s: int, done: Callable[[OSError | None], None]) -> bool:
         """The same without waiting for the kernel: `done` is called in the loop, with what went wrong or None.

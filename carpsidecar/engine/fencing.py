@@ -21,8 +21,10 @@ from carpsidecar.protocol.timing import TICKS_PER_S, master_down_ticks
 if TYPE_CHECKING:
     from carpsidecar.linux.fence import Fence
 
-MARGIN_S = 0.012
+MARGIN_MAX_S = 0.012
 """So much earlier than a backup loses its patience: the kernel rounds up to its tick, 10 ms at most."""
+MARGIN_PART = 0.25
+"""Of the patience, where that is shorter: a master must not be silent between two advertisements."""
 
 LEASE_SUFFICES_S = 3.0
 """From this patience of the backups on, the kernel drops an address by itself in time: see protocol.timing."""
@@ -37,6 +39,11 @@ def is_wanted(config: GroupConfig) -> bool:
     return config.fence == "on" or patience_s < LEASE_SUFFICES_S
 
 
+def live_until(backups_wait_until: float, patience_s: float) -> float:
+    """Until when a master is to be heard that does not advertise again, with backups of this patience."""
+    return backups_wait_until - min(MARGIN_MAX_S, MARGIN_PART * patience_s)
+
+
 class Fencing:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.lacking = ""
@@ -48,11 +55,11 @@ class Fencing:
         self._due: dict[IPAddress, float] = {}
         self._restored = 0
 
-    def add(self, addresses: Collection[IPAddress], backups_wait_until: float) -> None:
+    def add(self, addresses: Collection[IPAddress], until: float) -> None:
         """From now on these are silent on this node unless they are renewed, for the first time with this."""
         try:
             fence = self._fence or self._open()
-            fence.renew(dict.fromkeys(addresses, backups_wait_until - MARGIN_S))
+            fence.renew(dict.fromkeys(addresses, until))
             fence.add(addresses)
         except OSError as error:
             self._give_up(error)
@@ -61,20 +68,20 @@ class Fencing:
         if self._fence is not None:
             self._try(self._fence.remove, addresses)
 
-    def renew(self, addresses: Collection[IPAddress], backups_wait_until: float) -> None:
-        """They are live as long as no backup can have lost its patience; without waiting for the kernel."""
+    def renew(self, addresses: Collection[IPAddress], until: float) -> None:
+        """They are live until then and no longer; without waiting for the kernel."""
         if self._fence is None or self._thread is None:
             return
         with self._lock:
             submitted = bool(self._due)
-            self._due.update(dict.fromkeys(addresses, backups_wait_until - MARGIN_S))
+            self._due.update(dict.fromkeys(addresses, until))
         if not submitted:
             self._thread.submit(self._renew_due, self._fence)
 
-    def renew_now(self, addresses: Collection[IPAddress], backups_wait_until: float) -> None:
+    def renew_now(self, addresses: Collection[IPAddress], until: float) -> None:
         """The same, and done when it returns."""
         if self._fence is not None:
-            self._try(self._fence.renew, dict.fromkeys(addresses, backups_wait_until - MARGIN_S))
+            self._try(self._fence.renew, dict.fromkeys(addresses, until))
 
     def expire(self, addresses: Collection[IPAddress]) -> None:
         """They are live no longer, whatever was due."""

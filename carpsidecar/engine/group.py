@@ -129,8 +129,7 @@ class Group(Shell):
 
     def fence(self) -> None:
         """Have the addresses silent on this node unless it is master, where that is wanted."""
-        until = self.member.lease.backups_wait_until if self.is_master else 0.0
-        self.addresses.fence(is_wanted(self.config), until)
+        self.addresses.fence(is_wanted(self.config), self._live_until if self.is_master else 0.0)
 
     def stop(self) -> None:
         self._stopped = True
@@ -213,6 +212,10 @@ class Group(Shell):
     def heard_unauthentic(self, advbase: int, advskew: int, source: IPAddress) -> None:
         """An advertisement of this vhid whose digest does not fit."""
         self.peers.heard_unauthentic(source, _interval_s(advbase, advskew), time.time())
+        self.disagreed(source)
+
+    def disagreed(self, source: IPAddress) -> None:
+        """A packet came from there that is meant for this group, and does not fit."""
         self.member.disagreed(self._loop.time(), source)
 
     def claimed(self, address: IPAddress, mac: bytes, solicited: bool) -> None:

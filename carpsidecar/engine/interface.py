@@ -37,12 +37,20 @@ _WHAT_TO_CHECK = {
     Drop.TTL: "its TTL is not 255: did a router pass it on?",
     Drop.VERSION: "its version differs: is auth the same, carp or hardened, on all nodes?",
     Drop.AUTHLEN: "its authentication length is not 7: what sends it?",
+    Drop.VHID: "passphrase and addresses are those of a group of ours: is vhid the same on all nodes?",
     Drop.LENGTH: "it is not as long as CARP is: what sends it?",
     Drop.CHECKSUM: "it is damaged: does the network card or driver spoil packets?",
     Drop.DIGEST: "do passphrase and addresses agree?",
     Drop.REPLAY: "it was heard before: who plays recordings?",
     Drop.LATE: "it is some seconds old: did its sender stand still, or does somebody play recordings?",
 }
+
+_STRANGERS_LIMIT = 64
+_STRANGERS_GAP_S = 0.005
+"""So many are read in one go before a takeover, and no more often than that, however many groups take over."""
+
+_VHID_CHECKS_PER_S = 1000
+"""10 ms: each packet of another vhid that comes from a member is tried with each group of that member."""
 
 _OF_KNOWN_VHID = (Drop.DIGEST, Drop.SESSION, Drop.LATE, Drop.REPLAY)
 """The vhid was looked up before."""
@@ -67,6 +75,7 @@ class Listener(Protocol):
     def heard(self, now: float, packet: Advertisement | HardenedPacket, source: IPAddress) -> None: ...
     def answer_members(self) -> None: ...
     def heard_unauthentic(self, advbase: int, advskew: int, source: IPAddress) -> None: ...
+    def disagreed(self, source: IPAddress) -> None: ...
     def claimed(self, address: IPAddress, mac: bytes, solicited: bool) -> None: ...
     def share_refreshes(self, gap_min_s: float) -> None: ...
     def flooded(self, now: float) -> None: ...
@@ -92,7 +101,8 @@ class Interface:
         self._strangers: dict[int, StrangerSocket] = {}
         self._taken: dict[int, int] = {}
         self._announcer: Announcer | None = None
-        self._missed_at = float("-inf")
+        self._vhid_checks_left = _VHID_CHECKS_PER_S
+        self._missed_at = self._strangers_read_at = float("-inf")
         self._beside: list[HeldAddress] | None = None
         self._throttles: dict[tuple[Drop, bool], Throttle] = {}
         """One a reason, and one for each reason's packets of known members: none silences another."""
@@ -224,6 +234,7 @@ class Interface:
 
         The kernel counts them all, but only together: how many were what is estimated from those that it kept.
         """
+        self._vhid_checks_left = _VHID_CHECKS_PER_S
         members = {ip for group in self.groups.values() for ip in group.members}
         held = {ip for group in self.groups.values() if group.is_master for ip in group.ips}
         for family, sock in self._strangers.items():
@@ -247,6 +258,17 @@ class Interface:
                 strangers = max(0, unread - overrun - (carp.taken - before))
                 self._share_out(strangers, self.receiver.drops - judged)
         self.claims.count_unread()
+
+    def read_strangers(self) -> None:
+        """Hand over what has arrived by now of other vhids: a takeover is about to be decided."""
+        now = self._loop.time()
+        if now - self._strangers_read_at < _STRANGERS_GAP_S:
+            return
+        self._strangers_read_at = now
+        for sock in self._strangers.values():
+            with suppress(OSError):
+                for payload, ttl, source in sock.receive(_STRANGERS_LIMIT):
+                    self._judge(payload, ttl, source)
 
     @property
     def _longest_interval_s(self) -> float:
@@ -314,6 +336,14 @@ class Interface:
         hardened = payload[:1] and payload[0] in KINDS
         if not isinstance(result, Drop):
             self.groups[result.vhid].heard(now, result, source)
+        elif result is Drop.VHID:
+            fitting = self._groups_but_for_the_vhid(payload, source)
+            for group in fitting:
+                group.disagreed(source)
+            if not fitting:
+                return
+        elif result is Drop.VERSION and vhid_of(payload) in self.groups:
+            self.groups[vhid_of(payload)].disagreed(source)
         elif result in _OF_KNOWN_VHID:
             group = self.groups[vhid_of(payload)]
             if result is Drop.DIGEST:
@@ -323,6 +353,13 @@ class Interface:
                 group.answer_members()
         if isinstance(result, Drop):
             self._explain(result, payload, source)
+
+    def _groups_but_for_the_vhid(self, payload: bytes, source: IPAddress) -> list[Listener]:
+        """Those that a member of theirs, which has another vhid by now, means with this packet."""
+        suspects = [group for group in self.groups.values() if source in group.members]
+        suspects = suspects[: self._vhid_checks_left]
+        self._vhid_checks_left -= len(suspects)
+        return [group for group in suspects if group.authenticator.differs_in_vhid_only(payload, source)]
 
     def _explain(self, drop: Drop, payload: bytes, source: IPAddress) -> None:
         if drop is Drop.VRRP:

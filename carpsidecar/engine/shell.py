@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, assert_never
 from carpsidecar.config.group import GroupConfig
 from carpsidecar.engine.addresses import HeldAddresses, Renewer
 from carpsidecar.engine.announcements import Announcements
-from carpsidecar.engine.fencing import Fencing
+from carpsidecar.engine.fencing import Fencing, live_until
 from carpsidecar.engine.group_log import GroupLog
 from carpsidecar.engine.hooks import HookRunner
 from carpsidecar.engine.interface import Interface
@@ -140,7 +140,7 @@ class Shell:
                 self._advertise(action)
             case AddAddresses(lifetime_s=lifetime_s):
                 try:
-                    self.addresses.add(lifetime_s, self.member.lease.backups_wait_until)
+                    self.addresses.add(lifetime_s, self._live_until)
                 except OSError as error:
                     self.member.lease_failed(self._loop.time(), action, error)
                 else:
@@ -160,6 +160,8 @@ class Shell:
                     self.announcements.announce()
             case AskForAddresses(every=every):
                 ips = list(self.addresses.ips)
+                if every:
+                    self.interface.read_strangers()
                 source = self.transmitter.sources.get(6)
                 self.interface.claims.ask(
                     ips if every else ips[:1], source if isinstance(source, IPv6Address) else None
@@ -203,7 +205,12 @@ class Shell:
             self.log.log_sometimes(WARNING, "send_failed", text)
         self.member.sent(self._loop.time(), advertisement, ok=failure is None)
         if failure is None and self.member.lease.ends_at is not None:
-            self.addresses.keep_live(self.member.lease.backups_wait_until)
+            self.addresses.keep_live(self._live_until)
+
+    @property
+    def _live_until(self) -> float:
+        """By our last advertisement."""
+        return live_until(self.member.lease.backups_wait_until, self.member.election.master_down_s)
 
     def _claim(self, advertisement: Advertise) -> Claim:
         role = PacketRole.STOPPED if self._stopped else PacketRole[self.member.role.upper()]

@@ -5,7 +5,7 @@ group's addresses and the counter. It covers neither advskew nor advbase, and no
 mode, for nodes of our own, has modules of its own: `hardened` is its face.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple, Protocol
 
@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.hmac import HMAC
 
 from carpsidecar.protocol.hardened_packet import HardenedPacket, Role
 from carpsidecar.protocol.packet import (
+    VERSION_COMPATIBLE,
     Advertisement,
     Drop,
     IPAddress,
@@ -48,6 +49,9 @@ class Authenticator(Protocol):
 
     def receive(self, now: float, payload: bytes, source: IPAddress) -> Advertisement | HardenedPacket | Drop:
         """Check a packet for this group and of this mode; what comes back without a drop may be believed."""
+
+    def differs_in_vhid_only(self, payload: bytes, source: IPAddress) -> bool:
+        """Whether a well-formed packet of another vhid, of either mode, has our passphrase and addresses."""
 
 
 class Accepted(NamedTuple):
@@ -84,6 +88,7 @@ class CompatibleAuth:
         """Go on with these. Raises: ValueError."""
         if not accepted:
             raise ValueError("no passphrase")
+        self._accepted = tuple(accepted)
         self._keyed = [_keyed(self._vhid, *one) for one in accepted]
 
     def advertisement(self, now: float, source: IPAddress, claim: Claim) -> bytes:
@@ -102,7 +107,17 @@ class CompatibleAuth:
 
     def signed(self, advertisement: Advertisement) -> bool:
         """Whether one of what is accepted signed it."""
-        return any(bytes_eq(_digest(keyed, advertisement.counter), advertisement.digest) for keyed in self._keyed)
+        return _signed(self._keyed, advertisement)
+
+    def differs_in_vhid_only(self, payload: bytes, source: IPAddress) -> bool:
+        if payload[0] != VERSION_COMPATIBLE or not checksum_fits(payload, source):
+            return False
+        advertisement = unpack(payload)
+        return _signed([_keyed(advertisement.vhid, *one) for one in self._accepted], advertisement)
+
+
+def _signed(keyed: Iterable[HMAC], advertisement: Advertisement) -> bool:
+    return any(bytes_eq(_digest(one, advertisement.counter), advertisement.digest) for one in keyed)
 
 
 def _keyed(vhid: int, passphrase: bytes, addresses: Collection[IPAddress]) -> HMAC:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from carpsidecar.protocol import hardened_packet
 from carpsidecar.protocol.auth import Claim
 from carpsidecar.protocol.freshness import Belief, Freshness, Reply
-from carpsidecar.protocol.hardened_packet import NONE, HardenedPacket, Kind, Role
+from carpsidecar.protocol.hardened_packet import KINDS, NONE, HardenedPacket, Kind, Role
 from carpsidecar.protocol.keys import KeyRing, fingerprint
 from carpsidecar.protocol.packet import Drop, IPAddress
 
@@ -133,6 +133,13 @@ class Hardened:
             return _DROPS[belief]
         self._note(now, source, packet)
         return packet
+
+    def differs_in_vhid_only(self, payload: bytes, source: IPAddress) -> bool:
+        """Whether a well-formed packet of another vhid, of either mode, has our passphrase and addresses."""
+        if payload[0] not in KINDS or not self.keys.knows(payload) or not self.keys.verify(payload, source):
+            return False
+        packet = hardened_packet.unpack(payload)
+        return packet is not None and packet.fingerprint == self.fingerprint
 
     def differing(self) -> list[Member]:
         """Members whose group has other addresses than ours."""

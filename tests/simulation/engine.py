@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 
+from carpsidecar.engine.fencing import live_until
 from carpsidecar.member.actions import (
     Action,
     AddAddresses,
@@ -62,12 +63,13 @@ class Engine:
         settings: Settings,
         sources: Sequence[IPAddress],
         make_member: MakeMember = Member,
+        fenced: bool = False,
     ) -> None:
         self.world = world
         self.index = index
         self.settings = settings
         self.sources = sources
-        self.kernel = Kernel(world, index)
+        self.kernel = Kernel(world, index, fenced)
         self.member = make_member(settings, sources[0])
         self.running = False
         self.hung = False
@@ -81,6 +83,7 @@ class Engine:
         self.stepped_down = False
         self.interval_s = self.patience_s = 0.0
         """What it went by when it last decided something."""
+        self.advertised_at = NEVER
         self.advertises_every_s = 0.0
         """The interval that it went by when it last advertised, and that ends with its next advertisement."""
         patience_ticks = master_down_ticks(settings.advbase, settings.advskew, settings.dead_ratio)
@@ -211,6 +214,8 @@ class Engine:
                 return
             action = self.member.next_action(self.world.now)
             assert action is not None
+            if isinstance(action, RemoveAddresses):
+                self.kernel.silence()
             if isinstance(action, AddAddresses | RemoveAddresses) and self.renewing:
                 self._wait_for_kernel(cause, action)
                 return
@@ -233,7 +238,12 @@ class Engine:
             if self.advertises_every_s != self.interval_s:
                 self._trouble()
             self.advertises_every_s = self.interval_s
-            self.member.sent(now, action, self._transmit(action))
+            ok = self._transmit(action)
+            self.member.sent(now, action, ok)
+            if ok:
+                self.advertised_at = now
+                if self.member.lease.ends_at is not None:
+                    self._keep_live()
         elif isinstance(action, RoleChanged):
             monitor.became(self, action, cause)
         elif isinstance(action, AddAddresses):
@@ -242,6 +252,7 @@ class Engine:
                 self.member.lease_failed(now, action, OSError("no"))
             else:
                 self.held_until = cause.at + action.lifetime_s
+                self._keep_live()
                 self.kernel.lease(action.lifetime_s)
                 self.member.lease_confirmed(now, action)
                 if self.is_master:
@@ -259,6 +270,10 @@ class Engine:
             monitor.tries(self, action)
             fails = self.sends_fail if isinstance(action, TrySending) else self.adding_fails
             self.member.tried(now, action, not fails)
+
+    def _keep_live(self) -> None:
+        """Its backups cannot have lost their patience before."""
+        self.kernel.keep_live(live_until(self.member.lease.backups_wait_until, self.election.master_down_s))
 
     def _begin_renewal(self, request: RenewAddresses) -> None:
         takes_s = self.renewal_max_s * self.world.rng.random()

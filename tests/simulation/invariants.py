@@ -6,9 +6,9 @@
 3. A machine whose engine was killed or stopped has lost the address L + 0.5 s later, for a lifetime of L s, and
    an engine that wakes up does not renew what has run out (`stopped`, `renews`).
 4. Two live machines that reach each other both hold the address for no longer than the better one's interval,
-   one round trip and two late timers (`address_added`). A pair with a lost, late or blocked packet
+   one round trip and two late timers (`address_answers`). A pair with a lost, late or blocked packet
    between them, or one of them just started, hung or changed, has that much longer from then on.
-
+   A machine whose engine was killed or hangs behind a fence never answers beside one that took over after silence.
 5. No machine advertises more than some hundred times a second (`advertises`).
 
 What must become of a network that is left in peace is in `peace`.
@@ -31,6 +31,7 @@ from carpsidecar.member.recovery import GAP_MIN_S
 from carpsidecar.member.takeover import CLAIM_S
 from carpsidecar.protocol.effects import BOW_OUT, Advertise, Reason, State
 from carpsidecar.protocol.timing import BOW_OUT_ADVBASE, BOW_OUT_ADVSKEW, TICKS_PER_S, interval_ticks
+from tests.simulation.kernel import fence_ends_in_time
 from tests.simulation.world import NEVER, World
 from tests.support.contract import (
     ASKING_S,
@@ -175,7 +176,7 @@ class Monitor:
             node.master_since = self._world.now
             node.stepped_down = False
             fresh = cause.at == self._world.now
-            self._require(node.kernel.held or not fresh, "{} is master without the address", node)
+            self._require(node.kernel.answers or not fresh, "{} is master without the address", node)
 
     def _nobody_was_heard_by(self, node: "Engine", cause: "Cause") -> None:
         """No master that this node would follow was within its reach for the whole of its patience."""
@@ -203,17 +204,17 @@ class Monitor:
     def _nobody_was_there_to_answer(self, node: "Engine", cause: "Cause") -> None:
         """No machine that holds the address was within reach of all the questions and their answers."""
         for holder in self._world.nodes:
-            if holder is node or not holder.kernel.held:
+            if holder is node or not holder.kernel.answers:
                 continue
             trouble = max(self._world.trouble_since(holder, node), self._world.trouble_since(node, holder))
-            since = max(holder.kernel.held_since, trouble)
+            since = max(holder.kernel.answers_since, trouble)
             answered = cause.at - since <= QUESTIONS * GAP_MAX_S + TAKEOVER_WAIT_MAX_S + 2 * self.slack_s
             self._require(answered, "{} finds that nobody answers, and {} was there to", node, holder)
 
     def _somebody_holds_it(self, node: "Engine") -> None:
         recently = self._world.now - ASKING_S - 2 * self.slack_s
         others = [n for n in self._world.nodes if n is not node]
-        holds = any(n.kernel.held or n.kernel.held_until >= recently for n in others)
+        holds = any(n.kernel.answered_until >= recently for n in others)
         self._require(holds, "{} does not take an address that nobody has", node)
 
     def _no_better_one_was_heard_by(self, node: "Engine", cause: "Cause") -> None:
@@ -305,6 +306,13 @@ class Monitor:
         self._require(excused or not (node.alive and node.is_master), "{} is master and let its lease end", node)
         node.address_removed()
 
+    def fence_ended(self, index: int) -> None:
+        node = self._world.nodes[index]
+        self._world.say("{}: the fence silences the address", node)
+        silent_s = self._world.now - node.advertised_at
+        excused = not node.alive or node.sends_fail or silent_s > node.advertises_every_s + self.slack_s
+        self._require(excused or not node.is_master, "{} is master, advertises, and is silenced", node)
+
     def renews(self, node: "Engine") -> None:
         age_s = self._world.now - node.renewed_at
         self._require(age_s <= node.election.lifetime_s, "{} renews a lease of {:.3f} s ago", node, age_s)
@@ -320,20 +328,31 @@ class Monitor:
 
     # Two holders.
 
-    def address_added(self, index: int) -> None:
+    def address_answers(self, index: int) -> None:
         added = self._world.nodes[index]
         for other in self._world.nodes:
-            if other is added or not other.kernel.held:
+            if other is added or not other.kernel.answers:
                 continue
             self._world.say("{} and {} both hold the address", other, added)
             if not other.alive:
                 self.dead_overlaps.append((added.index, other.index))
+                self._was_not_silent_in_time(added, other)
             self._check_pair(added, other, self._world.now)
+
+    def _was_not_silent_in_time(self, added: "Engine", dead: "Engine") -> None:
+        """Behind a fence the dead never answer beside a backup that has waited for them."""
+        if not dead.kernel.fenced or added.election.reason not in (Reason.MASTER_SILENT, Reason.MASTER_GONE):
+            return
+        ways = (self._world.way_trouble_since(dead, added), self._world.way_trouble_since(added, dead))
+        trouble = max(*ways, added.troubled_at)
+        in_time = fence_ends_in_time(added.shortest_patience_s, dead.patience_s)
+        excused = trouble >= dead.advertised_at or not in_time
+        self._require(excused, "{} takes over from {}, which is gone and still answers", added, dead)
 
     def _check_pair(self, one: "Engine", other: "Engine", since: float) -> None:
         world = self._world
-        both = one.kernel.held and other.kernel.held
-        if not both or since != max(one.kernel.held_since, other.kernel.held_since):
+        both = one.kernel.answers and other.kernel.answers
+        if not both or since != max(one.kernel.answers_since, other.kernel.answers_since):
             return
         # Who was demoted since it last advertised does so less often from then on.
         every_s = [max(node.advertises_every_s, node.election.interval_s) for node in (one, other)]

@@ -4,7 +4,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from carpsidecar.member.actions import Action, LeaseRequest, TryAdding, TrySending
+from carpsidecar.member.claim_guard import ClaimGuard
 from carpsidecar.member.member import Member
+from carpsidecar.member.probe import Probe
+from carpsidecar.member.takeover import Takeover
 from carpsidecar.protocol.effects import (
     BOW_OUT,
     Addresses,
@@ -20,7 +23,7 @@ from carpsidecar.protocol.packet import IPAddress
 from carpsidecar.protocol.timetable import NEVER
 from carpsidecar.protocol.timing import TICKS_PER_S
 
-Mutant = type[Election] | type[Member]
+Mutant = type[Election] | type[Member] | type[Takeover] | type[Probe] | type[ClaimGuard]
 
 
 class ForgottenDeadRatio(Election):
@@ -244,7 +247,7 @@ class NeverMissesItsLease(Member):
 
     def __init__(self, settings: Settings, source: IPAddress) -> None:
         super().__init__(settings, source)
-        self.election = _AlwaysSure(settings, source)
+        _use(self, _AlwaysSure(settings, source))
         self.lease.may_be_overtaken = lambda now: False  # type: ignore[method-assign]
 
 
@@ -378,11 +381,23 @@ def member_maker(mutant: Mutant | None) -> Callable[[Settings, IPAddress], Membe
         return Member
     if issubclass(mutant, Member):
         return mutant
-    election_type = mutant
+    mistaken = mutant
 
     def make(settings: Settings, source: IPAddress) -> Member:
         member = Member(settings, source)
-        member.election = election_type(settings, source)
+        if issubclass(mistaken, Election):
+            _use(member, mistaken(settings, source))
+        elif issubclass(mistaken, Takeover):
+            member.takeover = mistaken(member.election, vhid=0)
+        elif issubclass(mistaken, Probe):
+            member.takeover.probe = mistaken(vhid=0)
+        else:
+            member.takeover.guard = mistaken()
         return member
 
     return make
+
+
+def _use(member: Member, election: Election) -> None:
+    member.election = election
+    member.takeover = Takeover(election, vhid=0)

@@ -39,6 +39,7 @@ class Node(Engine):
         self._receiver.add(VHID, self._authenticator)
         world.say("{} starts", self)
         world.monitor.started(self)
+        self.kernel.silence()
         if self.kernel.held:
             self.kernel.remove()
             self._transmit(BOW_OUT)

@@ -82,7 +82,7 @@ def the_master(world: World) -> "Node | None":
             raise Broken(f"at {world.now:.6f} s: {node} is still demoted by {', '.join(_concluded(node))}")
     running = [n for n in world.nodes if n.running]
     masters = [n for n in running if n.is_master]
-    holders = [n for n in world.nodes if n.kernel.held]
+    holders = [n for n in world.nodes if n.kernel.answers]
     names = ", ".join(map(str, masters)) or "nobody"
     if len(masters) != min(1, len(running)):
         raise Broken(f"at {world.now:.6f} s: of {len(running)} machines at peace, {names} is master")

@@ -4,6 +4,7 @@ import random
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
+from carpsidecar.engine.fencing import LEASE_SUFFICES_S
 from carpsidecar.member.member import Member
 from carpsidecar.protocol.effects import Settings
 from carpsidecar.protocol.packet import IPAddress
@@ -44,13 +45,15 @@ def make_world(seed: str, make_member: MakeMember = Member) -> World:
     prefix = rng.choice(("2001:db8", "fe80"))
     numbers = rng.sample(range(1, 250), n)
     numbers_v6 = rng.sample(range(1, 250), n)
+    fence = rng.choice(("auto", "auto", "auto", "off", "on"))
     for index in range(n):
         sources: list[IPAddress] = []
         if "4" in families:
             sources.append(IPv4Address(f"192.0.2.{numbers[index]}"))
         if "6" in families:
             sources.append(IPv6Address(f"{prefix}::{numbers_v6[index]:x}"))
-        node = Node(world, index, settings[index], sources, make_member)
+        fenced = fence == "on" or (fence == "auto" and _patience_s(settings[index]) < LEASE_SUFFICES_S)
+        node = Node(world, index, settings[index], sources, make_member, fenced)
         world.nodes.append(node)
     return world
 
@@ -63,7 +66,8 @@ def live(world: World) -> Outcome:
     """
     rng = random.Random(f"{world.rng.random()} faults")
     for node in world.nodes:
-        world.say("{}: {}, {}", node, ", ".join(map(str, node.sources)), node.settings)
+        fence = "with" if node.kernel.fenced else "no"
+        world.say("{}: {}, {}, {} fence", node, ", ".join(map(str, node.sources)), node.settings, fence)
         world.at(rng.choice((0.0, 0.0, rng.uniform(0, 3))), node.boot)
     world.run_until(3.0)
     if rng.random() < 0.75:
@@ -77,6 +81,10 @@ def live(world: World) -> Outcome:
             node.boot()
         await_peace(world)
     return Outcome(world.now, world.deliveries, world.monitor.transitions, len(world.nodes))
+
+
+def _patience_s(settings: Settings) -> float:
+    return master_down_ticks(settings.advbase, settings.advskew, settings.dead_ratio) / TICKS_PER_S
 
 
 def _settings(rng: random.Random, n: int) -> list[Settings]:

@@ -81,8 +81,11 @@ class World:
 
     def trouble_since(self, sender: "Engine", receiver: "Engine") -> float:
         """When a packet from one to the other last fared worse than in a healthy network."""
-        between = self._trouble.get((sender.index, receiver.index), NEVER)
-        return max(between, sender.troubled_at, receiver.troubled_at)
+        return max(self.way_trouble_since(sender, receiver), sender.troubled_at, receiver.troubled_at)
+
+    def way_trouble_since(self, sender: "Engine", receiver: "Engine") -> float:
+        """The same for the network alone."""
+        return self._trouble.get((sender.index, receiver.index), NEVER)
 
     # The wire.
 
@@ -98,7 +101,7 @@ class World:
                 self._carry(asker, other, self._answer, other, asker)
 
     def _answer(self, holder: "Engine", asker: "Engine") -> None:
-        if holder.kernel.held and holder.link_up:
+        if holder.kernel.answers and holder.link_up:
             self._carry(holder, asker, asker.answer_arrives, holder)
 
     def _carry(self, sender: "Engine", receiver: "Engine", arrives: Callable[..., None], *details: object) -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from carpsidecar.lab.holders import HolderWatch
+from tests.support.cluster import mac_of
 from tests.support.peers import OTHER_VIP, PASSPHRASE, Kind, Member, Segment, client_of, needs_ucarp, segment
 from tests.support.waits import SOON_S
 
@@ -72,3 +73,19 @@ def test_hardened_mode_beside_ucarp_is_another_version_to_it_and_no_advertisemen
         assert other_watch.holders_now() == {"stranger"}
         assert hardened.transitions == ["backup", "master"]
         assert times_logged(ucarp, "Bad digest") == 0
+
+
+def test_a_master_that_is_started_again_with_another_vhid_keeps_its_address_and_is_named() -> None:
+    with segment("first", "second") as made:
+        ucarp, ours = made.join_pair("ucarp", "ours")
+        made.expect_peace(ucarp)
+        ucarp.process.kill()
+        # Its kernel has the address all the while; as a rule it would run its script to take it off.
+        changed = made.join("ucarp", "first", "--vhid=43", "--deadratio=1", "--neutral")
+        changed.wait_for_role("master", SOON_S)
+        ours.process.wait_for(f"became fault: {made.vip} is in use by {mac_of(ucarp.node)}", SOON_S)
+        assert "bad vhid from 10.99.0.11 on eth0, vhid 43: passphrase and addresses are those of" in ours.log
+        made.expect_peace(changed)
+        changed.process.kill()
+        made.nodes["first"].run(["ip", "address", "del", f"{made.vip}/32", "dev", "eth0"])
+        made.expect_holder(ours)

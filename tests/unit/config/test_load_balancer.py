@@ -61,7 +61,9 @@ def test_what_stands_beside_holds_for_their_groups_and_what_is_a_groups_own_does
         "sync_group": "all",
         "peer": ["192.0.2.1", "192.0.2.2"],
     }
-    config = loaded({"pools": [POOL, {"name": "b", "addresses": ["198.51.100.0/28"], "interface": "eth1"}]}, **beside)
+    config = loaded(
+        {"pools": [POOL, {"name": "b", "addresses": ["198.51.100.0/28"], "interface": "eth1"}]}, **beside
+    )
     assert [group.name for group in config.groups] == ["front"]
     group = config.service_addresses.group(ip_address("192.0.2.200"), 1000)
     assert (group.settings.dead_ratio, group.interface, group.settings.advskew) == (5, "eth0", 0)
@@ -110,8 +112,14 @@ BAD = [
     (pools({**POOL, "adresses": []}), "load_balancer.pools[0]: there is no such setting as 'adresses'"),
     (pools({**POOL, "name": "A B"}), "load_balancer.pools[0].name: 'A B' can't be used: give a short name"),
     (pools({**POOL, "addresses": []}), "load_balancer.pools[0].addresses: a list can't be used: give a list such"),
-    (pools({**POOL, "addresses": ["192.0.2.300"]}), "pools[0].addresses: '192.0.2.300' can't be used: give a network"),
-    (pools(POOL, {**POOL, "name": "b"}), "load_balancer.pools: 192.0.2.200-192.0.2.250 and 192.0.2.200-192.0.2.250"),
+    (
+        pools({**POOL, "addresses": ["192.0.2.300"]}),
+        "pools[0].addresses: '192.0.2.300' can't be used: give a network",
+    ),
+    (
+        pools(POOL, {**POOL, "name": "b"}),
+        "load_balancer.pools: 192.0.2.200-192.0.2.250 and 192.0.2.200-192.0.2.250",
+    ),
     (pools(POOL, vhids="9-2"), "load_balancer.vhids: '9-2' can't be used: give a range such as 1000-1999"),
     (pools(POOL, vhids="0-2"), "load_balancer.vhids: '0-2' can't be used"),
     (pools(POOL, vhids="1-70000"), "load_balancer.vhids: '1-70000' can't be used"),
@@ -134,7 +142,10 @@ def test_what_cant_be_used_is_named_with_what_to_give(
     ("group", "problem"),
     [
         ({"vip": "192.0.2.201", "vhid": 1}, "vip: 192.0.2.201 of group vhid-1 is in pool web of load_balancer too"),
-        ({"vip": "192.0.2.1", "vhid": 1000}, "vhid: 1000 of group vhid-1000 is one of load_balancer.vhids, 1000-1999"),
+        (
+            {"vip": "192.0.2.1", "vhid": 1000},
+            "vhid: 1000 of group vhid-1000 is one of load_balancer.vhids, 1000-1999",
+        ),
         ({"vip": "192.0.2.1", "vhid": 1, "name": "lb-7"}, "name: 'lb-7' is what the group of a Service's address"),
     ],
 )

@@ -123,6 +123,7 @@ class GroupAlone:
             open_missing=lambda: None,
             missed_since=nothing_missed,
             read=lambda: None,
+            read_strangers=lambda: None,
         )
         loop, nothing = cast(asyncio.AbstractEventLoop, self.clock), cast(Any, None)
         ignored: Any = lambda *_: None  # noqa: E731

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
@@ -52,8 +53,9 @@ class FakeSocket:
         self._theirs.send(b"x")
 
     def receive(self, limit: int) -> list[Received]:
-        self._ours.recv(100)
-        taken, self.packets = self.packets, []
+        with suppress(BlockingIOError):
+            self._ours.recv(100)
+        taken, self.packets = self.packets[:limit], self.packets[limit:]
         return taken
 
     def sample(self, limit: int) -> tuple[list[Received], int]:
@@ -103,6 +105,7 @@ class FakeGroup:
         self.refresh_gap_min_s = 0.0
         self.taken: list[tuple[Advertisement, IPAddress]] = []
         self.doubtful: list[tuple[int, int, IPAddress]] = []
+        self.disagreements: list[IPAddress] = []
 
     def heard(self, now: float, packet: Advertisement | HardenedPacket, source: IPAddress) -> None:
         assert isinstance(packet, Advertisement)
@@ -112,6 +115,9 @@ class FakeGroup:
 
     def heard_unauthentic(self, advbase: int, advskew: int, source: IPAddress) -> None:
         self.doubtful.append((advbase, advskew, source))
+
+    def disagreed(self, source: IPAddress) -> None:
+        self.disagreements.append(source)
 
     def claimed(self, address: IPAddress, mac: bytes, solicited: bool) -> None: ...
 
@@ -221,6 +227,50 @@ def test_a_bad_digest_asks_for_passphrase_and_addresses(bench: InterfaceBench, l
     assert logged.lines == ["bad digest from 192.0.2.2 on eth7, vhid 42: do passphrase and addresses agree?"]
     assert logged.records[0].__dict__["keys"] == {"reason": "digest", "source": "192.0.2.2", "interface": "eth7"}
     assert (bench.group.doubtful, bench.group.taken) == ([(1, 0, PEER)], [])
+
+
+def of_another_vhid(source: IPAddress = PEER) -> Received:
+    other = authenticator_of(replace(group_config(), vhid=43), 0.0)
+    return Received(other.advertisement(0.0, source, Claim(Role.MASTER, 1, 0, 0.0)), 255, source)
+
+
+def test_a_member_that_has_another_vhid_now_disagrees_and_is_named(bench: InterfaceBench, logged: Logged) -> None:
+    bench.group.members = [PEER]
+    bench.arrive(of_another_vhid(), of_another_vhid(ip_address("192.0.2.3")), bench.group.packet(to=43))
+    assert bench.group.disagreements == [PEER]
+    assert logged.lines == [
+        "bad vhid from 192.0.2.2 on eth7, vhid 43: passphrase and addresses are those of a group of ours: "
+        "is vhid the same on all nodes?"
+    ]
+
+
+def test_what_waits_of_other_vhids_is_read_before_a_takeover_and_not_all_the_time(
+    bench: InterfaceBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.group.members = [PEER]
+    monkeypatch.setattr(module, "_STRANGERS_GAP_S", 60.0)
+    bench.strangers.arrive(*[of_another_vhid() for _ in range(100)])
+    bench.interface.read_strangers()
+    bench.interface.read_strangers()
+    assert len(bench.group.disagreements) == 64
+    monkeypatch.setattr(module, "_STRANGERS_GAP_S", 0.0)
+    bench.interface.read_strangers()
+    assert len(bench.group.disagreements) == 100
+
+
+def test_how_many_of_other_vhids_are_tried_is_limited_until_the_next_second(bench: InterfaceBench) -> None:
+    bench.group.members = [PEER]
+    for _ in range(20):
+        bench.arrive(*[of_another_vhid() for _ in range(60)])
+    assert len(bench.group.disagreements) == 1000
+    bench.interface.sample_strangers()
+    bench.arrive(of_another_vhid())
+    assert len(bench.group.disagreements) == 1001
+
+
+def test_a_master_in_the_other_mode_disagrees(bench: InterfaceBench) -> None:
+    bench.arrive(bench.group.packet(byte=0, to=0x31))
+    assert bench.group.disagreements == [PEER]
 
 
 def test_our_own_address_from_elsewhere_is_named(bench: InterfaceBench, logged: Logged) -> None:

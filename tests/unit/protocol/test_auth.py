@@ -128,3 +128,20 @@ def test_a_change_while_it_runs_goes_on_with_the_counter() -> None:
     packet = sent(one)
     assert unpack(packet).counter == bytes(7) + b"\x09"
     assert isinstance(auth(NEW).receive(0.0, packet, SOURCE), Advertisement)
+
+
+def of_vhid(vhid: int, passphrase: bytes, *texts: str) -> bytes:
+    return sent(CompatibleAuth(vhid, [Accepted(passphrase, addresses(*texts))], 7))
+
+
+def test_a_packet_of_another_vhid_is_known_by_passphrase_and_addresses() -> None:
+    ours = auth((PASSPHRASE, ["192.0.2.100"]), (b"former", ["192.0.2.101"]))
+    assert ours.differs_in_vhid_only(of_vhid(43, PASSPHRASE, "192.0.2.100"), SOURCE)
+    assert ours.differs_in_vhid_only(of_vhid(43, b"former", "192.0.2.101"), SOURCE)
+    assert not ours.differs_in_vhid_only(of_vhid(43, PASSPHRASE, "192.0.2.101"), SOURCE)
+    assert not ours.differs_in_vhid_only(of_vhid(43, b"of another pond", "192.0.2.100"), SOURCE)
+    damaged = bytearray(of_vhid(43, PASSPHRASE, "192.0.2.100"))
+    damaged[2] = 9
+    assert not ours.differs_in_vhid_only(bytes(damaged), SOURCE)
+    damaged[0] = 0x31
+    assert not ours.differs_in_vhid_only(bytes(damaged), SOURCE)

@@ -226,3 +226,17 @@ def test_whatever_is_changed_in_a_packet_nothing_is_raised_and_nothing_moves() -
             assert a.receive(1.0, mutated, B) is Drop.DIGEST
     assert (repr(a.members), repr(a._freshness._senders), a._freshness.deadline) == before
     assert a.take_replies() == []
+
+
+@pytest.mark.parametrize(
+    ("passphrases", "addresses", "differs"),
+    [(None, [ONE], True), ([b"of another pond"], [ONE], False), (None, [TWO], False)],
+)
+def test_a_packet_of_another_vhid_is_known_by_passphrase_and_addresses(
+    passphrases: list[bytes] | None, addresses: list[IPAddress], differs: bool
+) -> None:
+    other = Hardened(0.0, VHID + 1, KeyRing(passphrases or [b"sesame"]), addresses, random.Random(1).randbytes)
+    payload = other.advertisement(0.0, B, MASTER)
+    assert group("alpha").differs_in_vhid_only(payload, B) is differs
+    assert not group("alpha").differs_in_vhid_only(payload, A), "signed for another source"
+    assert not group("alpha").differs_in_vhid_only(b"\x21" + payload[1:], B)
