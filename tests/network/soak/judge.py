@@ -108,12 +108,23 @@ def _a_death_alone(scene: Scene, facts: Facts) -> Iterator[Violation]:
     if trouble.kind not in (Kind.KILL, Kind.HANG):
         return
     for one, other, _, span in double_holdings(facts, facts.answers if scene.is_fenced else None):
+        # What a fence protects against is backups as patient as its owner. A better one that was asked to step down
+        # is backup behind a worse one, and where advbase is 0 it waits for less.
+        if scene.is_fenced and trouble.nodes & {one, other} and _is_less_patient(facts, one, other, trouble.nodes):
+            continue
         if found := overlap(span, (trouble.begin, trouble.undone_from)):
             lasted_s = found[1] - found[0]
             yield Violation(
                 found[0],
                 f"{trouble} and nothing else, yet {one} and {other} shared the address for {lasted_s:.3f} s",
             )
+
+
+def _is_less_patient(facts: Facts, one: str, other: str, dead: frozenset[str]) -> bool:
+    """Whether the one of these two that lives waits for less than the dead one promised to be silent after."""
+    (survivor,) = {one, other} - dead
+    (gone,) = dead
+    return facts.silent_s[survivor] < facts.silent_s[gone]
 
 
 def right_holders(facts: Facts) -> set[str]:

@@ -114,6 +114,13 @@ def test_of_a_fenced_address_that_stands_on_two_nodes_after_a_death_alone_one_an
             assert ["nothing else" in text for text in found(facts, scene=1)] == [True] * noticed
 
 
+def test_a_backup_that_is_less_patient_than_its_master_may_answer_before_the_masters_fence_ends() -> None:
+    held = (B, 50, 104.6), (A, 103.3, 999)
+    dead = trouble(Kind.HANG, 103, 110, B)
+    facts = facts_of(*held, troubles=(dead,), scene=1, answered=((B, 100, 103.4), (A, 103.2, 130)))
+    assert found(facts, scene=1) == []
+
+
 @pytest.mark.parametrize("kind", [Kind.KILL, Kind.HANG])
 @pytest.mark.parametrize(("answers_s", "noticed"), [(0.48, False), (0.5, True)])
 def test_a_dead_node_answers_no_longer_than_its_fence(kind: Kind, answers_s: float, noticed: bool) -> None:
