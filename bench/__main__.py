@@ -45,8 +45,8 @@ def main() -> int:
         took_s = time.monotonic() - started
         print(f"\n## {section.title} ({took_s:.0f} s)\n\n{section.body}\n", flush=True)
         page.write(name, section, command, load, took_s, to)
-        if section.summary and not options.quick:
-            page.write_summary(section.summary, page.ROOT / section.summary_in)
+        for summary in () if options.quick else section.summaries:
+            page.write_summary(summary)
     page.write_page(list(_MODULES), to)
     print(f"written: {to / 'benchmark.md'}", file=sys.stderr)
     return 0

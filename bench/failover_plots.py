@@ -6,7 +6,8 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from bench.failover import Cell, goal_of
+from bench.failover import Cell, goals_of
+from bench.faults import Row
 from bench.picture import BLUE, CARD, GREY, INK, ORANGE, POINTS, PURPLE, SKY, SOFT, VERMILLION, Picture
 from bench.section import duration
 
@@ -74,41 +75,96 @@ def _view(axes: Axes, cells: Sequence[Cell]) -> None:
         )
 
 
+# A machine is lost.
+_AT_ONE_SECOND = ("ucarp", "keepalived", "ours")
+_LOST_TO_S, _LOST_STEP = 3.6, 48
+_SPREAD = 0.22
+"""How far from the middle of its row a round is drawn at most, so that one does not hide the other."""
+
+
+def machine_lost(cells: Sequence[Cell]) -> Picture:
+    """Every round of the three systems with the same settings."""
+    found = {cell.system.key: cell for cell in cells if cell.fault.key == "machine-lost" and cell.outcomes}
+    lost = [found[key] for key in _AT_ONE_SECOND if key in found]
+    rounds = max((len(cell.outcomes) for cell in lost), default=0)
+    bottom = 92.0 + _LOST_STEP * len(lost)
+    picture = Picture(
+        *(860, bottom + 44, "How long nobody answers after the master's machine is lost"),
+        *("The master's machine is lost: how long does nobody answer?",),
+        *(f"All advertise each second. A dot is a round, of {rounds}; the bar is their median.",),
+    )
+    if not lost:
+        return picture
+    axes = picture.axes(130, 80, 760, bottom)
+    axes.grid(False, axis="y")
+    axes.spines.bottom.set_visible(False)
+    axes.set_xlim(0, _LOST_TO_S)
+    axes.set_xticks(range(4), ["0", "1 s", "2 s", "3 s"])
+    _systems_at(axes, lost)
+    axes.set_yticklabels(["carpsidecar" if cell.system.key == "ours" else cell.system.label for cell in lost])
+    for row, cell in enumerate(lost):
+        colour = _COLOURS[cell.system.key]
+        values = cell.values(cell.fault.rows[0])
+        _rounds(axes, row, values, colour, size=6)
+        axes.vlines(median(values), row - 0.36, row + 0.36, color=colour, linewidth=4 * POINTS)
+        style: dict[str, Any] = {"weight": "bold", "color": colour, "va": "center_baseline"}
+        axes.text(
+            1.015,
+            row,
+            duration(median(values)),
+            transform=axes.get_yaxis_transform(),
+            fontsize=16 * POINTS,
+            **style,
+        )
+    return picture
+
+
+def _rounds(axes: Axes, row: int, values: Sequence[float], colour: str, size: float) -> None:
+    places = [row + _SPREAD * (number % 5 - 2) / 2 for number in range(len(values))]
+    axes.plot(values, places, "o", color=colour, alpha=0.4, markersize=size * POINTS, markeredgewidth=0)
+
+
 # Outage by fault.
 _LEAST_S, _MOST_S = 0.001, 10.0
 _TICKS = {0.0: "0", 0.001: "1 ms", 0.01: "10 ms", 0.1: "0.1 s", 1.0: "1 s", 10.0: "10 s"}
 _ROW = 20
 _COLUMNS = (
     ("outage", "The client is without an answer for"),
-    ("two holders", "Two nodes hold the address for"),
+    ("two holders", "Two nodes answer for the address for"),
 )
+_Panel = tuple[Row, list[Cell]]
 
 
 def outage_by_fault(cells: Sequence[Cell]) -> Picture:
-    """Median and spread of each fault at each system, on one logarithmic axis."""
-    by_fault: dict[str, list[Cell]] = {}
-    for cell in cells:
-        if cell.outcomes and cell.fault.measure != "transitions":
-            by_fault.setdefault(cell.fault.key, []).append(cell)
-    columns = [[p for p in by_fault.values() if p[0].fault.measure == measure] for measure, _ in _COLUMNS]
-    heights = [sum(len(panel) * _ROW + 66 for panel in column) for column in columns]
+    """Every round and the median of each fault at each system, on one logarithmic axis."""
+    columns = [_panels(cells, measure) for measure, _ in _COLUMNS]
+    heights = [sum(len(panel) * _ROW + 66 for _, panel in column) for column in columns]
     picture = Picture(
         *(980, 104 + max(heights), "Outage by fault and system", "What each fault of the master costs"),
-        *("Dot: median of the rounds. Line: from the least to the most. Black mark: our goal.",),
+        *("Large dot: median. Small ones: the rounds. Black mark: our goal; dotted, for every round.",),
     )
     for number, ((_, heading), column) in enumerate(zip(_COLUMNS, columns, strict=True)):
         left = 24.0 + number * 478
         picture.text(left, 94, heading, 15, SOFT)
         top = 136.0
-        for panel in column:
+        for row, panel in column:
             picture.text(left, top - 10, panel[0].fault.heading, 14, weight="bold")
             axes = picture.axes(left + 140, top, left + 372, top + len(panel) * _ROW)
-            _fault(axes, panel, cells)
+            _fault(axes, row, panel, cells)
             top += len(panel) * _ROW + 66
     return picture
 
 
-def _fault(axes: Axes, panel: Sequence[Cell], cells: Sequence[Cell]) -> None:
+def _panels(cells: Sequence[Cell], measure: str) -> list[_Panel]:
+    found: dict[str, _Panel] = {}
+    for cell in cells:
+        for row in cell.fault.rows:
+            if cell.outcomes and row.measure == measure:
+                found.setdefault(cell.fault.key, (row, []))[1].append(cell)
+    return list(found.values())
+
+
+def _fault(axes: Axes, row: Row, panel: Sequence[Cell], cells: Sequence[Cell]) -> None:
     axes.grid(False, axis="y")
     axes.spines.bottom.set_visible(False)
     axes.set_xscale("symlog", linthresh=_LEAST_S, linscale=0.8)
@@ -116,24 +172,26 @@ def _fault(axes: Axes, panel: Sequence[Cell], cells: Sequence[Cell]) -> None:
     axes.set_xticks(list(_TICKS), list(_TICKS.values()))
     axes.set_xticks([], minor=True)
     _systems_at(axes, panel)
-    for row, cell in enumerate(panel):
-        goal = goal_of(cell, cells)
-        if goal is not None:
-            axes.vlines(goal, row - 0.4, row + 0.4, color=INK, linewidth=1.6 * POINTS)
-        middle = median(cell.values)
-        style: dict[str, Any] = {"weight": "bold"} if cell.system.key.startswith("ours") else {}
-        text = duration(middle, "below 2 ms" if cell.fault.measure == "outage" else "never")
-        if cell.still:
-            style = {"weight": "bold", "color": VERMILLION}
+    for number, cell in enumerate(panel):
+        for goal, most in goals_of(cell, row, cells):
+            if not goal.half_of:
+                mark = axes.vlines(most, number - 0.4, number + 0.4, color=INK, linewidth=1.6 * POINTS)
+                mark.set_linestyle("-" if goal.of == "median" else ":")
+        values = cell.values(row)
+        middle = median(values)
+        style_of_text: dict[str, Any] = {"weight": "bold"} if cell.system.key.startswith("ours") else {}
+        text = duration(middle, "below 2 ms" if row.measure == "outage" else "never")
+        if cell.still(row):
+            style_of_text = {"weight": "bold", "color": VERMILLION}
             text = "for ever"
-            ends = (_MOST_S * 1.5, row), (min(cell.values), row)
+            ends = (_MOST_S * 1.5, number), (min(values), number)
             axes.annotate("", *ends, arrowprops={"arrowstyle": "-|>", "color": VERMILLION, "lw": 2.2 * POINTS})
         else:
             colour = _COLOURS[cell.system.key]
-            axes.plot([min(cell.values), max(cell.values)], [row, row], color=colour)
-            axes.plot(middle, row, "o", color=colour)
-        style |= {"transform": axes.get_yaxis_transform(), "fontsize": 12.5 * POINTS}
-        axes.text(1.345, row, text, ha="right", va="center_baseline", **style)
+            _rounds(axes, number, values, colour, size=4)
+            axes.plot(middle, number, "o", color=colour)
+        style_of_text |= {"transform": axes.get_yaxis_transform(), "fontsize": 12.5 * POINTS}
+        axes.text(1.345, number, text, ha="right", va="center_baseline", **style_of_text)
 
 
 def _systems_at(axes: Axes, cells: Sequence[Cell]) -> None:

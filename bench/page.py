@@ -6,7 +6,6 @@ The page is made of all JSON files there, so that one benchmark can be run anew 
 import json
 import os
 import platform
-import re
 import shutil
 import subprocess
 import time
@@ -15,12 +14,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from bench.section import Section
+from bench.section import Section, Summary
 from carpsidecar import __version__
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-_SUMMARY = re.compile(r"<!-- bench -->\n(.*?<!-- /bench -->\n)?", re.DOTALL)
 
 
 def write(name: str, section: Section, command: str, load_before: float, took_s: float, to: Path) -> None:
@@ -54,12 +52,15 @@ def write_page(names: Sequence[str], to: Path) -> None:
     (to / "benchmark.md").write_text("\n".join(parts).rstrip() + "\n")
 
 
-def write_summary(summary: str, file: Path) -> None:
+def write_summary(summary: Summary) -> None:
     """Put it at its place there."""
-    text = file.read_text()
-    if not _SUMMARY.search(text):
-        raise SystemExit(f"{file}: no line <!-- bench --> to put the numbers at")
-    file.write_text(_SUMMARY.sub(lambda _: f"<!-- bench -->\n{summary}\n<!-- /bench -->\n", text, count=1))
+    file = ROOT / summary.page
+    begin, end = f"<!-- bench: {summary.place} -->\n", "<!-- /bench -->\n"
+    before, found, rest = file.read_text().partition(begin)
+    _, ended, after = rest.partition(end)
+    if not found or not ended:
+        raise SystemExit(f"{file}: no lines {begin.strip()} and {end.strip()} to put the numbers between")
+    file.write_text(f"{before}{begin}{summary.text}\n{end}{after}")
 
 
 def load() -> float:

@@ -1,7 +1,7 @@
 """The stage of one measurement: two machines that share an address, a client that asks it, and who watches them."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -28,12 +28,14 @@ _TRACE_BEFORE_S = 1.0
 class Path:
     """When what happened at a takeover, in seconds since the fault; None where it did not, or was not seen."""
 
-    advertised_last_s: float | None
-    unanswered_s: float | None
-    advertised_s: float | None
-    held_s: float | None
-    announced_s: float | None
-    answered_s: float | None
+    advertised_last_s: float | None = None
+    unanswered_s: float | None = None
+    asked_s: float | None = None
+    """When the second machine asked for the address."""
+    advertised_s: float | None = None
+    held_s: float | None = None
+    announced_s: float | None = None
+    answered_s: float | None = None
 
 
 @dataclass
@@ -52,11 +54,17 @@ class Outcome:
 
 
 class Scene:
-    """`first` is master when the scene begins, `second` its backup. `struck_at` is when the fault was begun."""
+    """`first` is master when the scene begins, `second` its backup. `struck_at` is when the fault was begun.
 
-    def __init__(self, lab: Lab, system: System) -> None:
+    Args:
+        system: what runs on both.
+        first: what runs on the first one, if it is another.
+    """
+
+    def __init__(self, lab: Lab, system: System, first: System | None = None) -> None:
         self.system = system
         self.lab = lab
+        self._first_system = first or system
         self.first, self.second, self.client = (lab.node(name) for name in ("first", "second", "client"))
         self.struck_at = 0.0
         self.daemons: dict[str, Process] = {}
@@ -65,20 +73,45 @@ class Scene:
         self.probe: Probe
         self.wire: Wire
 
-    def start_daemon(self, node: Node) -> Process:
-        rank = 0 if node is self.first else 1
-        command = self.system.command(node, rank, self.lab.directory)
-        self.daemons[node.name] = process = node.start(command, env=self.system.env)
+    def start_daemon(self, node: Node, system: System | None = None) -> Process:
+        """As `launch`, until it is backup."""
+        process = self.launch(node, system)
+        process.wait_for((system or self._system_of(node)).ready, _STARTS_WITHIN_S)
         return process
 
-    def start_pair(self) -> None:
+    def launch(self, node: Node, system: System | None = None) -> Process:
+        """Args: system: as it is configured, where that is not the scene's."""
+        rank = 0 if node is self.first else 1
+        system = system or self._system_of(node)
+        command = system.command(node, rank, self.lab.directory)
+        self.daemons[node.name] = process = node.start(command, env=system.env)
+        return process
+
+    def _system_of(self, node: Node) -> System:
+        return self._first_system if node is self.first else self.system
+
+    def start_first(self) -> str:
+        """Alone. As the others: the name of who is going to answer for the address."""
+        self.start_daemon(self.first)
+        self.watch.wait_for_holder(self.first.name, _STARTS_WITHIN_S)
+        return self.first.name
+
+    def start_pair(self) -> str:
         """The first machine's so much earlier that it becomes master."""
-        self.start_daemon(self.first).wait_for(self.system.ready, _STARTS_WITHIN_S)
+        self.start_daemon(self.first)
         if self.system.interval_s < _HEAD_START_S:
             self.watch.wait_for_holder(self.first.name, _STARTS_WITHIN_S)
         else:
             time.sleep(_HEAD_START_S)
-        self.start_daemon(self.second).wait_for(self.system.ready, _STARTS_WITHIN_S)
+        self.start_daemon(self.second)
+        return self.first.name
+
+    def start_stranger(self) -> str:
+        """A machine that knows nothing of CARP and has the address, and nobody else yet."""
+        stranger = self.lab.node("stranger")
+        stranger.run(["ip", "address", "add", f"{VIP}/32", "dev", "eth0"])
+        EchoServer(stranger)
+        return stranger.name
 
     def strike(self, phase: float) -> None:
         """Wait for this part of the time between two advertisements of the master: the fault follows."""
@@ -114,10 +147,12 @@ class Scene:
         taken_over_at = next((at for at in adverts[self.second] if at > self.struck_at), self.struck_at)
         before = [at for at in adverts[self.first] if at <= taken_over_at]
         announced = [h.at for h in heard if h.kind == "announcement" and h.address == VIP]
+        asked = [h.at for h in heard if h.kind == "question" and h.address == VIP]
         held = [change.at for change in self.watch.changes if change.node == self.second.name and change.held]
         return Path(
             advertised_last_s=self._since_fault(before[-1] if before else None),
             unanswered_s=self._since_fault(longest.start if longest else None),
+            asked_s=self._first_after(asked),
             advertised_s=self._first_after(adverts[self.second]),
             held_s=self._first_after(held),
             announced_s=self._first_after(announced),
@@ -147,23 +182,32 @@ class SetUpError(Exception):
 
 
 @contextmanager
-def scene_of(system: System) -> Iterator[Scene]:
-    """Two machines at peace: the first one is master and answers, the second one is backup."""
+def scene_of(
+    system: System, prepare: Callable[[Scene], str] = Scene.start_pair, first: System | None = None
+) -> Iterator[Scene]:
+    """Machines at peace.
+
+    Args:
+        prepare: what stands there before the fault; by default the first one is master, the second one its backup.
+        first: as in `Scene`.
+    """
     with ExitStack() as stack:
         lab = stack.enter_context(Lab())
-        scene = Scene(lab, system)
+        scene = Scene(lab, system, first)
         scene.watch = stack.enter_context(HolderWatch([scene.first, scene.second], VIP))
-        scene.wire = stack.enter_context(Wire(scene.client))
+        scene.wire = stack.enter_context(Wire(scene.client, scene.second))
         for node in (scene.first, scene.second):
             EchoServer(node)
-        # By a machine of its own: the client's knowledge of who has the address is what is measured.
-        scene.answers = stack.enter_context(AnswerWatch(lab.node("asker"), [scene.first, scene.second], VIP))
         try:
-            scene.start_pair()
+            holder = prepare(scene)
             scene.probe = stack.enter_context(Probe(scene.client, VIP))
-            scene.probe.wait_until_answered_by(scene.first.name, TAKEOVER_WITHIN_S)
-            # What the start costs is over when one more has been sent.
-            scene.wire.wait_for("advertisement", str(scene.first.address), TAKEOVER_WITHIN_S)
+            scene.probe.wait_until_answered_by(holder, TAKEOVER_WITHIN_S)
+            # By a machine of its own: the client's knowledge of who has the address is what is measured.
+            holders = [node for node in lab.nodes.values() if node is not scene.client]
+            scene.answers = stack.enter_context(AnswerWatch(lab.node("asker"), holders, VIP))
+            if holder == scene.first.name:
+                # What the start costs is over when one more has been sent.
+                scene.wire.wait_for("advertisement", str(scene.first.address), TAKEOVER_WITHIN_S)
         except (LabError, TimeoutError) as error:
             raise SetUpError(str(error)) from None
         yield scene

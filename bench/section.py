@@ -1,6 +1,6 @@
 """What a benchmark gives to the page: text, numbers and pictures."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,15 +10,22 @@ from bench.result import HEADER, Result
 
 @dataclass(frozen=True)
 class Section:
-    """`body` is Markdown, in which a picture is docs/bench's `<name>.svg`; `summary` goes into `summary_in`,
-    between its lines <!-- bench --> and <!-- /bench -->."""
+    """`body` is Markdown, in which a picture is docs/bench's `<name>.svg`."""
 
     title: str
     body: str
     data: Any
     plots: Mapping[str, Picture] = field(default_factory=dict)
-    summary: str = ""
-    summary_in: str = "README.md"
+    summaries: Sequence["Summary"] = ()
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What another page shows, between its lines <!-- bench: `place` --> and <!-- /bench -->."""
+
+    page: str
+    place: str
+    text: str
 
 
 def image(name: str, text: str, folder: str = "bench") -> str:

@@ -15,7 +15,7 @@ from statistics import quantiles
 
 from bench.engine import Engine, Settings, became, write_config
 from bench.load import Load, late_by_itself, loaded
-from bench.section import Section
+from bench.section import Section, Summary
 from bench.stability_report import body, for_tuning, plot
 from bench.systems import FASTEST, Timing
 from carpsidecar.ipc.messages import GroupCounters
@@ -78,8 +78,7 @@ def render(stability: Stability) -> Section:
     text = for_tuning(stability)
     return Section(
         *("No false takeovers", body(stability), asdict(stability), {"stability": drawing}),
-        summary=text,
-        summary_in="docs/tuning.md",
+        summaries=[Summary("docs/tuning.md", "stability", text)],
     )
 
 

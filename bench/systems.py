@@ -16,7 +16,7 @@ from carpsidecar.lab.node import Node
 
 VIP = "10.99.0.100"
 VHID = 42
-PASSPHRASE = "carp in the lab"
+PASSPHRASE = "carp-in-the-lab"
 
 CARPSIDECAR = (sys.executable, "-m", "carpsidecar")
 _PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
@@ -53,11 +53,8 @@ class Timing:
 EVERY_SECOND = Timing(advbase=1, advskews=(0, 20))
 FASTEST = Timing(advbase=0, advskews=(4, 5), realtime=True)
 """The fastest that docs/tuning.md recommends."""
-OTHERS = tuple(
-    replace(FASTEST, advskews=(advskew, advskew + 1), dead_ratio=dead_ratio)
-    for advskew, dead_ratio in ((20, 3), (10, 6), (10, 3), (4, 6), (4, 3), (2, 3))
-)
-"""Slower and faster than that, to see what an outage is made of besides the backup's patience."""
+OTHERS = tuple(replace(FASTEST, advskews=(advskew, advskew + 1)) for advskew in (26, 10, 4, 2))
+"""Slower and faster than that: 26 is a tenth of a second, as keepalived's."""
 FLAPPING = Timing(advbase=0, advskews=(20, 25))
 """What ucarp can't do: it forgets its dead ratio where advbase is 0."""
 
@@ -73,6 +70,8 @@ class System:
     ready: re.Pattern[str]
     argv: Callable[["System", Node, int, Path], Sequence[str]]
     timing: Timing | None = None
+    vhid: int = VHID
+    passphrase: str = PASSPHRASE
     env: dict[str, str] = field(default_factory=dict)
 
     def command(self, node: Node, rank: int, directory: Path) -> Sequence[str]:
@@ -89,10 +88,9 @@ class System:
 def _ours(system: System, node: Node, rank: int, directory: Path) -> Sequence[str]:
     assert system.timing is not None
     timing = system.timing
-    secret = _file(directory / "passphrase", f"{PASSPHRASE}\n", 0o600)
     return [
-        *(*CARPSIDECAR, "run", "--interface", "eth0", "--vip", VIP, "--vhid", str(VHID)),
-        *("--passphrase-file", secret, "--advbase", str(timing.advbase)),
+        *(*CARPSIDECAR, "run", "--interface", "eth0", "--vip", VIP, "--vhid", str(system.vhid)),
+        *("--passphrase-file", _secret(system, node, directory), "--advbase", str(timing.advbase)),
         *("--advskew", str(timing.advskews[rank]), "--dead-ratio", str(timing.dead_ratio)),
         *(["--realtime"] if timing.realtime else []),
     ]
@@ -101,10 +99,24 @@ def _ours(system: System, node: Node, rank: int, directory: Path) -> Sequence[st
 def _ucarp(system: System, node: Node, rank: int, directory: Path) -> Sequence[str]:
     assert system.timing is not None
     timing = system.timing
-    secret = _file(directory / "passphrase", f"{PASSPHRASE}\n", 0o600)
+    secret = _secret(system, node, directory)
     script = '#!/bin/sh\nexec ip addr {} "$2/32" dev "$1"\n'
     return [
-        *("ucarp", "-i", "eth0", "-s", str(node.address), "-a", VIP, "-v", str(VHID), "-o", secret, "-f", "none"),
+        *(
+            "ucarp",
+            "-i",
+            "eth0",
+            "-s",
+            str(node.address),
+            "-a",
+            VIP,
+            "-v",
+            str(system.vhid),
+            "-o",
+            secret,
+            "-f",
+            "none",
+        ),
         *("-b", str(timing.advbase), "-k", str(timing.advskews[rank]), "-r", str(timing.dead_ratio), "-z"),
         *("-u", _file(directory / "up", script.format("add"), 0o755)),
         *("-d", _file(directory / "down", script.format("del"), 0o755)),
@@ -114,16 +126,24 @@ def _ucarp(system: System, node: Node, rank: int, directory: Path) -> Sequence[s
 def _keepalived(system: System, node: Node, rank: int, directory: Path) -> Sequence[str]:
     # A version and a timer for each, since version 2 knows whole seconds only.
     version = 2 if system.interval_s >= 1 else 3
+    # It takes eight characters at most, and version 3 has none.
+    secret = system.passphrase[-8:]
+    authentication = f"  authentication {{\n    auth_type PASS\n    auth_pass {secret}\n  }}\n"
     config = _file(
         directory / f"keepalived-{rank}.conf",
         f"global_defs {{\n  vrrp_version {version}\n}}\n"
-        f"vrrp_instance bench {{\n  interface eth0\n  virtual_router_id {VHID}\n  priority {(200, 180)[rank]}\n"
+        f"vrrp_instance bench {{\n  interface eth0\n  virtual_router_id {system.vhid}\n"
+        f"  priority {(200, 180)[rank]}\n{authentication if version == 2 else ''}"
         f"  advert_int {system.interval_s:g}\n  virtual_ipaddress {{\n    {VIP}/32\n  }}\n}}\n",
         0o600,
     )
     # Machines of the lab share one file system.
     pids = [f"--{flag}={directory}/{node.name}-{flag}" for flag in ("pid", "vrrp_pid")]
     return ["keepalived", "--vrrp", "--dont-fork", "--log-console", f"--use-file={config}", *pids]
+
+
+def _secret(system: System, node: Node, directory: Path) -> str:
+    return _file(directory / f"{node.name}-passphrase", f"{system.passphrase}\n", 0o600)
 
 
 def _file(path: Path, text: str, mode: int) -> str:
@@ -136,11 +156,12 @@ def _file(path: Path, text: str, mode: int) -> str:
 _OURS_READY = re.compile("became backup")
 _KEEPALIVED_READY = re.compile("Entering BACKUP STATE")
 
+UCARP = System(
+    *("ucarp", "ucarp", EVERY_SECOND.setting, EVERY_SECOND.interval_s),
+    *(re.compile("Switching to state: BACKUP"), _ucarp, EVERY_SECOND),
+)
 SYSTEMS = (
-    System(
-        *("ucarp", "ucarp", EVERY_SECOND.setting, EVERY_SECOND.interval_s),
-        *(re.compile("Switching to state: BACKUP"), _ucarp, EVERY_SECOND),
-    ),
+    UCARP,
     System(
         *("keepalived", "keepalived", "advert_int 1, priority 200 and 180", 1.0),
         *(_KEEPALIVED_READY, _keepalived),

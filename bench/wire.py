@@ -24,12 +24,13 @@ _ETH_P_ARP = 0x0806
 _CARP_AND_VRRP, _GROUP = 112, "224.0.0.18"
 _BROADCAST, _BEACON_PORT, _BEACON_INTERVAL_S = "10.99.0.255", 7009, 0.001
 
-Kind = Literal["advertisement", "announcement", "beacon"]
+Kind = Literal["advertisement", "announcement", "question", "beacon"]
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """`source` sent an advertisement, announced that it has `address`, or was let through again (a beacon)."""
+    """`source` sent an advertisement, announced that it has `address`, asked for it as CARP does (from 0.0.0.0), or
+    was let through again (a beacon)."""
 
     at: float
     kind: Kind
@@ -38,9 +39,14 @@ class Heard:
 
 
 class Wire:
-    """Listens at the client's eth0 from the moment it is made."""
+    """Listens at the client's eth0 from the moment it is made.
 
-    def __init__(self, client: Node) -> None:
+    Args:
+        asking: the machine whose ARP questions are of interest.
+    """
+
+    def __init__(self, client: Node, asking: Node) -> None:
+        self._asking_mac = asking.links[0].mac
         self._heard: list[Heard] = []
         self._changed = threading.Condition()
         self._sockets: dict[socket.socket, Callable[[bytes, str], Heard | None]] = {}
@@ -127,7 +133,11 @@ class Wire:
         return Heard(self._now, "beacon", sender)
 
     def _announcement(self, data: bytes, sender: str) -> Heard | None:
-        if len(data) < 28 or data[14:18] != data[24:28]:
+        if len(data) < 28:
+            return None
+        if data[14:18] == bytes(4) and data[8:14] == self._asking_mac:
+            return Heard(self._now, "question", data[8:14].hex(":"), socket.inet_ntoa(data[24:28]))
+        if data[14:18] != data[24:28]:
             return None
         return Heard(self._now, "announcement", data[8:14].hex(":"), socket.inet_ntoa(data[14:18]))
 

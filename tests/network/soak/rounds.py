@@ -68,6 +68,7 @@ class Soak:
             }
             if self._ending.is_set():
                 return
+            quiet_from = max(quiet_from, peace_from(self._scene, facts))
             found = [*judge(self._scene, facts), *self._client(probe, facts, quiet_from)]
         found += [Violation(facts.end, text) for text in self._health.complaints(self._lab.machines.values())]
         self._count(facts)

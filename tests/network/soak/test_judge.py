@@ -154,6 +154,15 @@ def test_one_that_was_asked_to_step_down_may_be_passed_over_until_it_is_master_a
     assert any("wrong" in text for text in found(facts))
 
 
+def test_one_that_was_asked_to_step_down_may_take_over_late_from_a_master_hardly_faster_than_it_waits() -> None:
+    late = (A, 50, 103.01), (B, 103, 124.05), (A, 124, 999)
+    for advskews, noticed in (({A: 20, B: 54}, False), ({A: 80, B: 84}, True)):
+        facts = facts_of(*late, scene=1)
+        facts.advskews = advskews
+        facts.asked = {A: 103.0}
+        assert bool(found(facts, scene=1)) == noticed
+
+
 def test_double_holdings_are_told_apart() -> None:
     troubles = (trouble(Kind.HANG, 102, 104), trouble(Kind.CUT_OFF, 105, 108, B))
     facts = facts_of((A, 50, 999), (B, 103, 109), troubles=troubles)
