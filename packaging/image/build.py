@@ -86,6 +86,8 @@ def options(architecture: str, base: str, pull: str) -> list[str]:
     if index := os.environ.get("PIP_INDEX_URL"):
         arguments["PIP_INDEX_URL"] = index
     command = ["buildah", "build", "--layers", f"--pull={pull}", "--timestamp", time]
+    # The history names what was built on the way by chance, and the label the version of buildah.
+    command += ["--omit-history", "--identity-label=false"]
     command += ["--platform", f"linux/{architecture}", "--isolation", os.environ.get("BUILDAH_ISOLATION", "chroot")]
     if Path(CERTIFICATES).exists():
         # Ours, so that a proxy that this machine trusts is trusted in there too.

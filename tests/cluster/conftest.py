@@ -9,6 +9,7 @@ import pytest
 
 from carpsidecar.lab.holders import HolderWatch
 from carpsidecar.lab.probe import Probe
+from tests.cluster import schemaless
 from tests.cluster.harness import NAMESPACE, VIP, Cluster, cluster_of_three
 from tests.cluster.workstation import Workstation
 
@@ -37,7 +38,8 @@ def _helm() -> str:
 
 @pytest.fixture(scope="module")
 def workstation(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Workstation:
-    return Workstation(tmp_path_factory.mktemp("workstation"), _helm())
+    server = "" if cluster.has_schema else schemaless.SERVER
+    return Workstation(tmp_path_factory.mktemp("workstation"), _helm(), server)
 
 
 @pytest.fixture

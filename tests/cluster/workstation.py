@@ -33,9 +33,10 @@ class Workstation:
 
     Args:
         folder: what the pages write goes there.
+        server: the URL of the API server for Helm, where it is not the one of the administrator's file.
     """
 
-    def __init__(self, folder: Path, helm: str) -> None:
+    def __init__(self, folder: Path, helm: str, server: str = "") -> None:
         self.folder = folder
         (folder / "charts").symlink_to(CHART.parent)
         tools = folder / "tools"
@@ -45,6 +46,7 @@ class Workstation:
             **os.environ,
             "KUBECONFIG": str(ROOT / "admin.kubeconfig"),
             "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
+            "HELM_KUBEAPISERVER": server,
         }
 
     def run(self, blocks: Sequence[Block]) -> str:
