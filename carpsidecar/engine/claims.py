@@ -6,6 +6,7 @@ from contextlib import suppress
 from ipaddress import IPv6Address
 from typing import Protocol
 
+from carpsidecar.engine.shared_questions import SharedQuestions
 from carpsidecar.linux.claims import ClaimWatch
 from carpsidecar.linux.netlink import Link
 from carpsidecar.linux.probe import Prober
@@ -24,10 +25,12 @@ class Holder(Protocol):
     def is_master(self) -> bool: ...
 
     def claimed(self, address: IPAddress, mac: bytes, solicited: bool) -> None: ...
+    def master_answered(self, master: IPAddress) -> None: ...
 
 
 class ClaimListener:
     def __init__(self, loop: asyncio.AbstractEventLoop, groups: Mapping[int, Holder]) -> None:
+        self.shared = SharedQuestions()
         self.unread = 0
         """Claims that came faster than they are answered."""
         self._loop = loop
@@ -95,6 +98,7 @@ class ClaimListener:
         if self._loop.time() < self._asked_until:
             self._loop.call_at(self._asked_until, self._end_of_answers)
         else:
+            self.shared.forget()
             self.watch_soon()
 
     def _watch_now(self) -> None:
@@ -120,6 +124,9 @@ class ClaimListener:
             self._loop.remove_reader(watch.fileno())
             self._loop.call_later(_FLOOD_PAUSE_S, self._listen, watch)
         for claim in claims:
+            master = self.shared.master_of(claim.address) if claim.solicited else None
             for group in self._groups.values():
                 if claim.address in group.ips:
                     group.claimed(claim.address, claim.mac, claim.solicited)
+                elif master is not None:
+                    group.master_answered(master)

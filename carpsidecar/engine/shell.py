@@ -158,14 +158,8 @@ class Shell:
                 # Where a command adds the addresses, they are announced when it has ended.
                 if self.config.holds_addresses or self.hooks.master_is_ready:
                     self.announcements.announce()
-            case AskForAddresses(every=every):
-                ips = list(self.addresses.ips)
-                if every:
-                    self.interface.read_strangers()
-                source = self.transmitter.sources.get(6)
-                self.interface.claims.ask(
-                    ips if every else ips[:1], source if isinstance(source, IPv6Address) else None
-                )
+            case AskForAddresses():
+                self._ask(action)
             case TrySending():
                 self.member.tried(self._loop.time(), action, ok=self.transmitter.try_sending() is None)
             case TryAdding():
@@ -187,6 +181,27 @@ class Shell:
                 self.log.report(action)
             case _:
                 assert_never(action)
+
+    def master_answered(self, master: IPAddress) -> None:
+        """Its machine answered for an address of another group, which was asked for in the place of all."""
+        self.member.master_answered(self._loop.time(), master)
+        self._advance()
+
+    def _ask(self, action: AskForAddresses) -> None:
+        ips, source = list(self.addresses.ips), self.transmitter.sources.get(6)
+        if action.every:
+            self.interface.read_strangers()
+        elif action.shared and self._another_group_asked(ips[0]):
+            return
+        asked = ips if action.every else ips[:1]
+        self.interface.claims.ask(asked, source if isinstance(source, IPv6Address) else None)
+
+    def _another_group_asked(self, address: IPAddress) -> bool:
+        """About the machine of our master, a moment ago."""
+        master, gap_s = self.member.master, self.member.takeover.probe.gap_s
+        if master is None or not self.member.election.follows(master):
+            return False
+        return not self.interface.claims.shared.is_due(self._loop.time(), master, address, gap_s)
 
     def _renewed(self, request: RenewAddresses, error: OSError | None) -> None:
         if error is None:

@@ -51,10 +51,12 @@ class Announce:
 class AskForAddresses:
     """Ask the segment who has them, by ARP and neighbour solicitation. Each answer is `address_answered`.
 
-    `every`: all of them; else the first one will do, since a master holds all or none.
+    `every`: all of them; else the first one will do, since a master holds all or none. `shared`: one that any group
+    of the same master asks serves all of them, if it is not asked alone.
     """
 
     every: bool
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)

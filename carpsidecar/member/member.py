@@ -270,6 +270,11 @@ class Member:
         if self.takeover.answered(now, address, mac):
             self._apply(now, self.election.address_in_use(now, AGAIN_AFTER_S))
 
+    def master_answered(self, now: float, master: IPAddress) -> None:
+        """Somebody answers for an address of another group of this master."""
+        if self.election.follows(master):
+            self.takeover.master_answered(now)
+
     def timer_expired(self, now: float, missed: bool = False) -> None:
         """Harmless when it comes early. What has arrived is fed before it; `missed`: not all could be read."""
         if missed:
@@ -294,8 +299,8 @@ class Member:
 
     def _approach_takeover(self, now: float) -> None:
         step = self.takeover.step(now)
-        if step is Step.ASK_FIRST or step is Step.ASK_ALL:
-            self._queue.append(AskForAddresses(every=step is Step.ASK_ALL))
+        if step in (Step.ASK_SHARED, Step.ASK_FIRST, Step.ASK_ALL):
+            self._queue.append(AskForAddresses(every=step is Step.ASK_ALL, shared=step is Step.ASK_SHARED))
         elif step is Step.MASTER_GONE:
             self._apply(now, self.election.master_gone(now))
         elif step is Step.REFUSE:

@@ -5,6 +5,9 @@ the addresses that it holds, however busy its processes are. A lost machine does
 fence ran out. So when an advertisement is overdue, questions go out in quick succession, and when several in a row
 stay unanswered the master is gone. An answer means: wait on. It never makes the wait longer than without a probe.
 
+Of many groups that follow one master not each needs to ask all that: the questions but for the last one are about
+this master's machine, and an answer to one group is one to all. The last one is about the group's own address.
+
 None of this is used before this very master has answered a question while it still advertised: a switch, a router
 in between or an `arp_ignore` may swallow questions or answers, and then silence means nothing.
 
@@ -82,6 +85,11 @@ class Probe:
     def calibrates(self, now: float) -> bool:
         """Whether who answers now does so while the master advertises: it, or somebody who answers for it."""
         return now < self._calibrated_until and not self.unanswered
+
+    @property
+    def asks_again(self) -> bool:
+        """Whether the question that was just asked about a silent master is not the last one."""
+        return 0 < self.unanswered < QUESTIONS
 
     @property
     def deadline(self) -> float:

@@ -29,6 +29,7 @@ class Step(Enum):
     """What is to be done now."""
 
     NOTHING = "nothing"
+    ASK_SHARED = "ask for one address of the master"
     ASK_FIRST = "ask for one address"
     ASK_ALL = "ask for all addresses"
     MASTER_GONE = "the master is gone"
@@ -97,6 +98,11 @@ class Takeover:
         self.guard.holder = late
         return True
 
+    def master_answered(self, now: float) -> None:
+        """Somebody answers for an address of another group of the master that is overdue."""
+        if self.probe.unanswered:
+            self.probe.answered(now)
+
     def stalled(self, now: float) -> None:
         """This node was not run itself for a while."""
         self.probe.stalled(now)
@@ -132,7 +138,9 @@ class Takeover:
         if step is ProbeStep.GONE:
             self.probe.forget()
             return Step.MASTER_GONE
-        return Step.ASK_FIRST if step is ProbeStep.ASK else Step.NOTHING
+        if step is ProbeStep.ASK:
+            return Step.ASK_SHARED if self.probe.asks_again else Step.ASK_FIRST
+        return Step.NOTHING
 
     def _ask(self, now: float) -> Step:
         if not self.guard.asking:

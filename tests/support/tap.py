@@ -87,6 +87,12 @@ class Frame:
         return self.is_advertisement and both == b"\xff\xff"
 
     @property
+    def asked(self) -> bytes | None:
+        """The IPv4 address that an ARP probe asks for, which claims none."""
+        data = self.data
+        return data[38:42] if data[12:14] == _ARP and data[20:22] == b"\0\1" and not any(data[28:32]) else None
+
+    @property
     def announced(self) -> bytes | None:
         """The address that a gratuitous ARP or an unsolicited neighbour advertisement is about."""
         data = self.data

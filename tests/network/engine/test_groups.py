@@ -11,7 +11,8 @@ import yaml
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
 from tests.support.cluster import FAST, VIP, VIP6, Cluster, addresses, client_of, cluster_of
-from tests.support.waits import SOON_S, Delay
+from tests.support.tap import Tap
+from tests.support.waits import SOON_S, Delay, wait_until
 
 pytestmark = pytest.mark.network
 
@@ -145,6 +146,22 @@ def test_255_groups_fail_over_after_a_kill_and_come_back_by_a_bow_out(cluster: C
     assert held_of(vips, cluster["a"]) == set(vips)
     stop(a)
     assert held_of(vips, cluster["a"]) == set()
+
+
+def test_a_lost_machine_is_not_asked_for_each_of_its_255_groups_again_and_again(tmp_path: Path) -> None:
+    unnamed = {"vip": None, "vhid": None, "interface": None}
+    with cluster_of("a", "b") as cluster, Tap(cluster.lab.node("ear"), [cluster["b"]]) as tap:
+        for name, advskew in (("a", 0), ("b", 100)):
+            process = cluster.start(name, "--config", str(file_of_255_groups(tmp_path, advskew)), **unnamed)
+            every_group(process, SILENT if name == "a" else "became backup: started")
+        # In its first interval each asks once whether this master answers at all.
+        wait_until(lambda: len({frame.asked for frame in tap.heard if frame.asked}) == 255)
+        before = tap.mark()
+        cluster["a"].power_off()
+        every_group(process, SILENT, GONE)
+        asked = [frame.asked for frame in tap.heard[before:] if frame.asked]
+        assert len(asked) < 2 * 255
+        assert process.log.count(GONE) > 200
 
 
 def every_group(process: Process, *texts: str) -> None:

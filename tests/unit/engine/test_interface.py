@@ -121,6 +121,8 @@ class FakeGroup:
 
     def claimed(self, address: IPAddress, mac: bytes, solicited: bool) -> None: ...
 
+    def master_answered(self, master: IPAddress) -> None: ...
+
     def flooded(self, now: float) -> None:
         self.floods += 1
 

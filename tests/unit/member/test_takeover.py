@@ -71,6 +71,38 @@ def test_a_better_master_that_is_late_is_not_overtaken_if_it_answers_the_claim()
     assert not backup.member.is_master
 
 
+def questions_until(backup: Driven, until: float) -> list[AskForAddresses]:
+    asked: list[AskForAddresses] = []
+    while backup.member.deadline is not None and backup.member.deadline <= until and not backup.member.is_master:
+        asked += [action for action in backup.timer() if isinstance(action, AskForAddresses)]
+    return asked
+
+
+def test_all_questions_about_a_silent_master_but_the_last_are_shared_with_its_other_groups(backup: Driven) -> None:
+    follow(backup)
+    asked = questions_until(backup, 3.3)
+    assert [question.shared for question in asked] == [True, True, True, False]
+    assert backup.member.is_master
+
+
+def test_an_answer_to_another_group_of_that_master_is_one_to_this_group(backup: Driven) -> None:
+    follow(backup)
+    while not backup.member.takeover.probe.unanswered:
+        backup.timer()
+    backup.feed(backup.member.master_answered, LOWER)
+    assert backup.member.takeover.probe.unanswered == 1
+    backup.feed(backup.member.master_answered, HIGHER)
+    assert backup.member.takeover.probe.unanswered == 0
+    assert run(backup, 3.24) == []
+
+
+def test_an_answer_to_another_group_does_not_calibrate(backup: Driven) -> None:
+    backup.hear(1, 0, at=1.0)
+    questions_until(backup, 1.0)
+    backup.feed(backup.member.master_answered, HIGHER)
+    assert not backup.member.takeover.probe.calibrated
+
+
 def test_a_bow_out_needs_no_question(backup: Driven) -> None:
     follow(backup)
     backup.hear(255, 255, at=2.5)
