@@ -19,7 +19,7 @@ def attack(world: World) -> None:
         world.run(world.now + rng.choice((0.05, 0.5, rng.uniform(0, 6))))
     world.run(world.now + 32)
     for node in world.nodes:
-        if not node.alive:
+        if not node.alive and node not in world.removed:
             node.start(world.now)
     _keep_playing(world, world.now + 28)
     world.settle()
@@ -28,17 +28,17 @@ def attack(world: World) -> None:
 def _trouble(world: World) -> None:
     rng = world.rng
     node = rng.choice(world.nodes)
-    match rng.randrange(7):
+    match rng.randrange(13):
         case 0:
             world.partition(rng.choice((0.5, 3.0, 8.0, 20.0)))
         case 1 | 2:
             pause_s = rng.choice((0.02, 0.2, 0.7, 2.0, 10.0))
-            world.restart(node, pause_s, cleanly=rng.random() < 0.5)
+            world.restart(node, pause_s, rng.choice(("stop", "kill", "power")))
             _welcome(world, node, world.now + pause_s)
         case 3:
             # All at once, and nobody remembers anything.
             for one in world.nodes:
-                world.restart(one, rng.choice((0.1, 0.1, 3.0)), cleanly=rng.random() < 0.3)
+                world.restart(one, rng.choice((0.1, 0.1, 3.0)), rng.choice(("stop", "kill", "power")))
         case 4:
             duration_s = rng.choice((0.3, 1.5, 6.0, 30.0))
             world.stall(node, duration_s)
@@ -48,7 +48,28 @@ def _trouble(world: World) -> None:
             for one in world.nodes:
                 if one.is_master:
                     world.partition(6.0)
-                    world.at(world.now + rng.uniform(0.1, 5), lambda one=one: world.restart(one, 9.0, False))  # type: ignore[misc]
+                    world.at(world.now + rng.uniform(0.1, 5), lambda one=one: world.restart(one, 9.0, "power"))  # type: ignore[misc]
+        case 6:
+            world.step_clock(node, rng.choice((0.3, 1.0, 2.5, 60.0, 4000.0, 1e6 * rng.random())))
+        case 7:
+            if node.alive and world.now >= node.runs_at:
+                node.step_down(world.now)
+        case 8:
+            if node.alive and world.now >= node.runs_at:
+                node.reload(world.now)
+        case 9:
+            world.partition(8.0)
+            world.tunnel(node, rng.choice(world.nodes), rng.choice((2.0, 20.0)))
+        case 10:
+            if world.freezes:
+                duration_s = rng.choice((0.5, 4.0, 20.0))
+                world.freeze(node, duration_s)
+                _welcome(world, node, world.now + duration_s)
+        case 11:
+            # It leaves for good, and only recordings of it are left.
+            if not world.removed and len(world.nodes) > 2 and node.alive and not node.frozen:
+                world.removed.add(node)
+                world.restart(node, 0.0, rng.choice(("stop", "kill", "power")))
         case _:
             pass
 
@@ -75,7 +96,7 @@ def _play_something(world: World) -> None:
     if not world.recordings:
         return
     to = rng.choice(world.nodes)
-    match rng.randrange(6):
+    match rng.randrange(12):
         case 0:
             # Anything to anyone, in a burst.
             for one in rng.choices(world.recordings, k=40):
@@ -86,13 +107,32 @@ def _play_something(world: World) -> None:
             # What was sent just now, held back for a while: answers that come late among them.
             for one in world.recordings[-30:]:
                 world.deliver(to, one, world.now + rng.choice((0.3, 0.9, 1.2, 2.5, 5.0)))
-        case 3:
+        case 3 | 9:
             _hold_answers_back(world)
+        case 10:
+            _deceive_who_wakes(world)
         case 4:
             # Every bow-out that there ever was.
             for one in world.recordings:
                 if one.kind == Kind.ADVERTISEMENT and one.payload[4:6] == b"\xff\xff":
                     world.deliver(to, one, world.now + rng.uniform(0, 0.5))
+        case 5:
+            # What one said, as if another had said it.
+            for one in rng.choices(world.recordings, k=20):
+                disguised = one._replace(source=rng.choice(rng.choice(world.nodes).sources))
+                if disguised.source != one.source:
+                    world.deliver(to, disguised, world.now + rng.uniform(0, 1))
+        case 6:
+            # Every question that there ever was.
+            for one in world.recordings:
+                if one.kind == Kind.SOLICITATION:
+                    for other in world.nodes:
+                        world.deliver(other, one, world.now + rng.uniform(0, 0.5))
+        case 7:
+            # All that those have said who are not there to deny it.
+            absent = {node.number for node in world.nodes if not node.alive}
+            for one in [one for one in world.recordings if one.node in absent][-200:]:
+                world.deliver(to, one, world.now + rng.uniform(0, 2))
         case _:
             # What the other side of a partition, or one who is dead now, said last, at its own pace.
             _stream(world, to, world.recordings[-rng.randint(1, min(60, len(world.recordings)))], 1.0)
@@ -102,7 +142,7 @@ def _stream(world: World, to: Node, first: Recording, pace: float) -> None:
     """From this packet on what its sender sent in 30 s, faster or slower."""
     for one in world.recordings:
         after_s = one.signed_s - first.signed_s
-        if one.source == first.source and 0 <= after_s < 30:
+        if one.node == first.node and 0 <= after_s < 30:
             world.deliver(to, one, world.now + after_s / pace)
 
 
@@ -113,16 +153,33 @@ def _hold_answers_back(world: World) -> None:
         return
     asking, answering = rng.sample(world.nodes, 2)
     world.stall(asking, 0.01)
-    world.restart(answering, rng.uniform(0.05, 0.3), cleanly=rng.random() < 0.5)
+    world.restart(answering, rng.uniform(0.05, 0.3), rng.choice(("stop", "kill")))
     began = len(world.recordings)
 
     def play() -> None:
         for one in world.recordings[max(0, began - 5) :]:
-            if one.source == answering.source:
+            if one.node == answering.number:
                 world.deliver(asking, one, world.now)
 
     for after_s in (0.15, 0.4, 0.6, 0.9, 1.1, 1.6):
         world.at(world.now + after_s, play)
+
+
+def _deceive_who_wakes(world: World) -> None:
+    """A node stalls, another is lost meanwhile, and its last words are played to the first one when that wakes."""
+    rng = world.rng
+    sleeper, lost = rng.sample(world.nodes, 2)
+    duration_s = rng.uniform(5, 12)
+    began = len(world.recordings)
+    world.stall(sleeper, duration_s)
+    world.at(world.now + 0.9 * duration_s, lambda: world.restart(lost, 9.0, "power"))
+
+    def play() -> None:
+        for one in world.recordings[began:]:
+            if one.node == lost.number:
+                world.deliver(sleeper, one, world.now)
+
+    world.at(world.now + duration_s + 0.05, play)
 
 
 def _keep_playing(world: World, until: float) -> None:

@@ -10,7 +10,7 @@ from tests.simulation.hardened.attacker import attack
 from tests.simulation.hardened.mutants import MUTANTS, Mutant
 from tests.simulation.hardened.world import Violation, World
 
-WORLDS = int(os.environ.get("CARP_ATTACK_WORLDS", "150"))
+WORLDS = int(os.environ.get("CARP_ATTACK_WORLDS", "80"))
 SEED = int(os.environ.get("CARP_SIM_SEED", "1"))
 MUTANT_WORLDS = 200
 
