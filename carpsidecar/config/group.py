@@ -182,6 +182,7 @@ def resolve_group(given: Mapping[str, Given], *, needs_passphrase: bool = True) 
             vhid=vhid,
             vip=[str(address) for address in addresses],
             passphrase_file=passphrase.file,
+            previous_passphrase_file=passphrase.previous_file,
         ),
     )
     return group, warnings

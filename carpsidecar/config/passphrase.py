@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from carpsidecar.config.schema import GROUP_FIELDS, ConfigError, Given
+from carpsidecar.config.schema import GROUP_FIELDS, ConfigError, Field, Given
 from carpsidecar.config.trust import changeable, readable
 from carpsidecar.protocol.auth import COMPATIBLE_PASSPHRASE_MAX
 
@@ -27,10 +27,17 @@ class Passphrase:
     """Where it was read from, if it was a file."""
     previous: tuple[bytes, ...] = ()
     """Accepted as well, but what we send is not signed with these."""
+    previous_file: str | None = None
+    """Where some of them are, if it is there."""
 
     @property
     def secrets(self) -> tuple[bytes, ...]:
         return (self.secret, *self.previous)
+
+    @property
+    def files(self) -> list[str]:
+        """What it is read from, as far as that is files."""
+        return [file for file in (self.file, self.previous_file) if file is not None]
 
     def __repr__(self) -> str:
         return "Passphrase(...)"
@@ -56,7 +63,7 @@ def read_passphrase(given: Mapping[str, Given], auth: str) -> Passphrase:
     value = GROUP_FIELDS[name].convert(origin)
     warnings: tuple[str, ...] = ()
     if name == "passphrase_file":
-        text, warnings = _from_file(value, origin)
+        text, warnings = _from_file(value, origin, GROUP_FIELDS[name])
     elif name == "passphrase_fd":
         text = _from_descriptor(value, origin.origin)
     else:
@@ -66,21 +73,36 @@ def read_passphrase(given: Mapping[str, Given], auth: str) -> Passphrase:
             raise GROUP_FIELDS["passphrase"].error(origin) from None
         if origin.origin == "--passphrase":
             warnings = ("--passphrase: everybody who runs ps can read it: use --passphrase-file",)
+    previous_file = None
+    if "previous_passphrase_file" in given:
+        previous_file, previous_text, more = _from_previous_file(given["previous_passphrase_file"])
+        text, warnings = text + b"\n" + previous_text, warnings + more
     first, *previous = _lines(text, auth, origin)
     if any(line.endswith(b"\r") for line in (first, *previous)):
         warnings += (
             f"{origin.origin}: the line ends in CR LF, and CR counts, as with ucarp: drop it on all nodes",
         )
     file = str(Path(value).absolute()) if name == "passphrase_file" else None
-    return Passphrase(first, warnings, file, tuple(previous))
+    return Passphrase(first, warnings, file, tuple(previous), previous_file)
 
 
-def _from_file(path: str, given: Given) -> tuple[bytes, tuple[str, ...]]:
+def _from_previous_file(given: Given) -> tuple[str, bytes, tuple[str, ...]]:
+    """Its path, its content and what deserves a warning; no content where it is not there."""
+    field = GROUP_FIELDS["previous_passphrase_file"]
+    path = str(Path(field.convert(given)).absolute())
+    return path, *_from_file(path, given, field, may_be_missing=True)
+
+
+def _from_file(
+    path: str, given: Given, field: Field, may_be_missing: bool = False
+) -> tuple[bytes, tuple[str, ...]]:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
+        if may_be_missing and isinstance(error, FileNotFoundError):
+            return b"", ()
         why = getattr(error, "strerror", None) or "no path"
-        raise GROUP_FIELDS["passphrase_file"].error(given, f"can't be read ({why})") from None
+        raise field.error(given, f"can't be read ({why})") from None
     try:
         status = os.fstat(descriptor)
         text = _content(descriptor, f"{given.origin}: {path}")

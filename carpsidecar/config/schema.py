@@ -73,6 +73,13 @@ class Group(Struct, kw_only=True, frozen=True):
             "give the path of a file that only its owner can read",
         ),
     ] = None
+    previous_passphrase_file: Annotated[
+        str | None,
+        _file(
+            "file with more passphrases that are accepted as well; it need not be there",
+            "give the path of a file that only its owner can read",
+        ),
+    ] = None
     passphrase_fd: Annotated[
         int | None,
         setting(

@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 
 from carpsidecar.config.group import GroupConfig
-from carpsidecar.engine.agreement import agreement
+from carpsidecar.engine.agreement import agreements
 from carpsidecar.engine.group import Group
 from carpsidecar.engine.interface import Interface
 from carpsidecar.ipc.messages import GroupCounters, GroupSnapshot, Heartbeat
@@ -21,6 +21,7 @@ def status_line(group: Group) -> str:
 
 def snapshot(group: Group) -> GroupSnapshot:
     member, settings = group.member, group.member.election.settings
+    agreed = agreements(group.configured) if group.configured.shows_agreement else []
     return GroupSnapshot(
         group=group.config.name,
         role=member.role,
@@ -44,7 +45,8 @@ def snapshot(group: Group) -> GroupSnapshot:
         master=str(member.master) if member.master else None,
         members=group.membership.views if group.membership is not None else [],
         drift=group.drift,
-        agreement=agreement(group.configured) if group.configured.shows_agreement else "",
+        agreement=agreed[0] if agreed else "",
+        agrees_with=agreed[1:],
     )
 
 

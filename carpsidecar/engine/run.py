@@ -243,7 +243,7 @@ class _Run:
         config, reload = self._config, self._reload
         if reload is None or not self._in_kubernetes:
             return
-        passphrases = [group.passphrase.file for group in config.groups if group.passphrase.file]
+        passphrases = [file for group in config.groups for file in group.passphrase.files]
         ConfigWatch(
             self._loop,
             [*self._files, *passphrases],
@@ -379,8 +379,8 @@ def _log_bug(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
 def _identities(config: Config) -> dict[str, tuple[int, int]]:
     """Of the passphrase files: what is another number when somebody has written or replaced one."""
     found = {}
-    for file in {group.passphrase.file for group in config.groups} - {None}:
+    for file in {file for group in config.groups for file in group.passphrase.files}:
         with suppress(OSError):
-            status = os.stat(file)  # type: ignore[arg-type] # noqa: PTH116 (its path may not be text)
-            found[str(file)] = (status.st_ino, status.st_mtime_ns)
+            status = os.stat(file)  # noqa: PTH116 (its path may not be text)
+            found[file] = (status.st_ino, status.st_mtime_ns)
     return found

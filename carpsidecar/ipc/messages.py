@@ -100,6 +100,8 @@ class GroupState(Struct, kw_only=True, frozen=True):
     """A keyed hash of what all members must agree upon; empty where nobody compares it."""
     services: list[str] = []
     """Of an address of Services of type LoadBalancer: their namespaces and names."""
+    agrees_with: list[str] = []
+    """The hashes of others that it understands as well: of the other passphrases and addresses that it accepts."""
 
 
 class GroupSnapshot(GroupState, tag_field="type", tag="group", kw_only=True, frozen=True):

@@ -163,8 +163,9 @@ def test_what_all_nodes_must_agree_upon_is_kept_apart(rendered: Select) -> None:
     groups = [{"name": "a", "vip": "192.0.2.100", "vhid": 1}, {"name": "b", "vip": "192.0.2.101", "vhid": 2}]
     assert agreement(VIP) == agreement({**VIP, "preempt": True, "health": {"cordonDemotion": 0}})
     others: list[Values] = [
-        {**VIP, "vip": ["192.0.2.100", "192.0.2.101"]},
+        {**VIP, "vip": "192.0.2.101"},
         {**VIP, "auth": "carp"},
+        {**VIP, "auth": "carp", "vip": ["192.0.2.100", "192.0.2.101"]},
         {**VIP, "vhid": 42},
         {**VIP, "existingSecret": "mine"},
         {**VIP, "discoverPeers": True},
@@ -173,6 +174,19 @@ def test_what_all_nodes_must_agree_upon_is_kept_apart(rendered: Select) -> None:
         {**secret, "groups": [groups[0], {**groups[1], "vhid": 3}]},
     ]
     assert len({agreement(VIP), *(agreement(other) for other in others)}) == len(others) + 1
+    # In the hardened mode members with different addresses hear each other, and the vhid follows from the first.
+    assert agreement({**VIP, "vip": ["192.0.2.100/24", "192.0.2.101"]}) == agreement(VIP)
+    both = [{**groups[0], "vip": ["192.0.2.100", "192.0.2.102"]}, groups[1]]
+    assert agreement({**secret, "groups": both}) == agreement({**secret, "groups": groups})
+
+
+def test_the_previous_passphrase_need_not_be_in_the_secret(rendered: Select) -> None:
+    [found] = rendered({**VIP, "existingSecret": "mine", "existingSecretKey": "pass.txt"}, "DaemonSet")
+    [volume] = [v for v in found["spec"]["template"]["spec"]["volumes"] if v["name"] == "passphrase"]
+    assert [source["secret"] for source in volume["projected"]["sources"]] == [
+        {"name": "mine", "items": [{"key": "pass.txt", "path": "passphrase"}]},
+        {"name": "mine", "optional": True, "items": [{"key": "previous", "path": "previous"}]},
+    ]
 
 
 def test_the_service_selects_the_master(rendered: Select) -> None:

@@ -112,15 +112,20 @@ def test_the_passphrase_is_kept_over_upgrades(release: Release) -> None:
     assert passphrase() == first
 
 
-def test_another_list_of_addresses_replaces_all_pods_at_once(release: Release) -> None:
-    release.deploy(VIP)
+def test_another_list_of_addresses_replaces_all_pods_at_once_where_the_digest_covers_it(release: Release) -> None:
+    before = {**VIP, "auth": "carp"}
+    release.deploy(before)
     one_by_one = {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}, "type": "RollingUpdate"}
     all_at_once = {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": "100%"}, "type": "RollingUpdate"}
     assert release.strategy == one_by_one
-    more = {**VIP, "vip": ["192.0.2.100", "192.0.2.101"]}
+    more = {**before, "vip": ["192.0.2.100", "192.0.2.101"]}
     assert "all pods are replaced at once" in release.deploy(more)
     assert release.strategy == all_at_once
     assert "at once" not in release.deploy({**more, "preempt": True})
+    assert release.strategy == one_by_one
+    # The hardened mode needs no gap for it, but for the change of the mode itself.
+    assert "at once" in release.deploy(VIP)
+    assert "at once" not in release.deploy({**more, "auth": "hardened"})
     assert release.strategy == one_by_one
 
 

@@ -137,7 +137,7 @@ class EngineRequests:
         claims = [pod for pod in cache.others if cache.role_of(pod, group.group) == "master" and is_alive(pod)]
         for pod in claims:
             theirs = pod.annotations.get(f"{ANNOTATIONS}{AGREEMENT}{suffix}", group.agreement)
-            if group.agreement and theirs != group.agreement:
+            if group.agreement and theirs not in (group.agreement, *group.agrees_with):
                 what = "under other addresses, vhid, mode or passphrase"
                 return "backup", f"{pod.name} on {pod.node} claims it {what}: waiting for its end"
         hosts = {ip: pod for pod in cache.carp_pods for ip in pod.host_ips}

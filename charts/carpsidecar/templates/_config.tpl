@@ -11,6 +11,7 @@
 {{- end }}
 {{- $_ := set $config "auth" $v.auth }}
 {{- $_ := set $config "passphrase_file" "/run/secrets/carpsidecar/passphrase" }}
+{{- $_ := set $config "previous_passphrase_file" "/run/secrets/carpsidecar/previous" }}
 {{- $_ := set $config "preempt" $v.preempt }}
 {{- if $v.realtime }}{{ $_ := set $config "realtime" true }}{{ end }}
 {{- $_ := set $config "advskew" (kindIs "string" $v.priority.advskew | ternary $v.priority.advskew (int $v.priority.advskew)) }}
@@ -40,21 +41,33 @@
 {{- end }}
 
 {{/*
-A digest of what all nodes must agree upon: CARP's own digest covers the addresses, so that nodes of the old and of
-the new list would not hear each other.
+A digest of what all nodes must agree upon. CARP's own digest covers the addresses, so that nodes of the old and of
+the new list would not hear each other; in the hardened mode they do, and only the vhid counts, which may follow from
+the first address.
 */}}
 {{- define "carpsidecar.agreement" -}}
 {{- $config := include "carpsidecar.config" . | fromYaml }}
 {{- $common := dict "secret" (include "carpsidecar.secretName" .) "key" .Values.existingSecretKey }}
 {{- $names := list "vip" "interface" "vhid" "auth" "passphrase_file" "peer" "multicast" "broadcast" "discover_peers" }}
 {{- range $names }}{{ $_ := set $common . (get $config .) }}{{ end }}
+{{- if eq .Values.auth "hardened" }}{{ $_ := set $common "vip" (include "carpsidecar.vipOfVhid" $config) }}{{ end }}
 {{- $groups := list }}
 {{- range $group := .Values.groups }}
 {{- $own := dict }}
 {{- range $names }}{{ $_ := set $own . (get $group .) }}{{ end }}
+{{- if eq (get $group "auth" | default $.Values.auth) "hardened" }}
+{{- $_ := set $own "vip" (include "carpsidecar.vipOfVhid" $group) }}
+{{- end }}
 {{- $groups = append $groups $own }}
 {{- end }}
 {{- dict "common" $common "groups" $groups | toJson | sha256sum | trunc 16 }}
+{{- end }}
+
+{{/* The address that the vhid follows from; nothing where the vhid is given. */}}
+{{- define "carpsidecar.vipOfVhid" -}}
+{{- if and (get . "vip") (not (get . "vhid")) -}}
+{{- kindIs "slice" .vip | ternary .vip (list .vip) | first | splitList "," | first | trim | splitList "/" | first }}
+{{- end }}
 {{- end }}
 
 {{/* Whether the running release agreed upon something else. "true" or nothing; nothing where no cluster can be asked. */}}

@@ -18,6 +18,7 @@ MISFITS = {
     "vhid": "65536",
     "also_accept": "192.0.2.1 nonsense",
     "passphrase_file": "/nonexistent/passphrase",
+    "previous_passphrase_file": "/etc/passwd/previous",
     "passphrase_fd": "-1",
     "auth": "md5",
     "advbase": "255",

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from carpsidecar.config.passphrase import Passphrase
 from carpsidecar.config.sources import load
 from tests.unit.config.conftest import Refusal, WriteFile, one_group
 
@@ -153,3 +154,21 @@ def test_a_number_in_yaml_is_no_text_and_not_shown(refusal: Refusal, write_file:
 def test_no_form_of_the_configuration_shows_it(form: object) -> None:
     assert callable(form)
     assert "hunter2" not in form(one_group(passphrase="hunter2"))
+
+
+def test_previous_ones_come_from_a_file_that_need_not_be_there(tmp_path: Path) -> None:
+    (tmp_path / "passphrase").write_text("new\n")
+    flags = VIP | {
+        "passphrase_file": str(tmp_path / "passphrase"),
+        "previous_passphrase_file": str(tmp_path / "previous"),
+    }
+
+    def read() -> Passphrase:
+        return load(flags, {}).groups[0].passphrase
+
+    assert read().secrets == (b"new",)
+    (tmp_path / "previous").write_text("old\nolder\n")
+    assert read().secrets == (b"new", b"old", b"older")
+    assert read().files == [str(tmp_path / "passphrase"), str(tmp_path / "previous")]
+    (tmp_path / "passphrase").write_text("old\nnew\n")
+    assert read().secrets == (b"old", b"new", b"older")
