@@ -19,6 +19,7 @@ _MODULES = {
     "process": "bench.process",
     "packets": "bench.packets",
     "stability": "bench.stability",
+    "loss": "bench.loss",
     "attack": "bench.attack",
     "scale": "bench.scale",
     "kubernetes": "bench.kubernetes",

@@ -109,9 +109,11 @@ def _a_death_alone(scene: Scene, facts: Facts) -> Iterator[Violation]:
     if trouble.kind not in (Kind.KILL, Kind.HANG):
         return
     for one, other, _, span in double_holdings(facts, facts.answers if scene.is_fenced else None):
+        if not trouble.nodes & {one, other}:
+            continue  # two that live and claim at the same moment: on a busy machine one is late, as above
         # What a fence protects against is backups as patient as its owner. A better one that was asked to step down
         # is backup behind a worse one, and where advbase is 0 it waits for less.
-        if scene.is_fenced and trouble.nodes & {one, other} and _is_less_patient(facts, one, other, trouble.nodes):
+        if scene.is_fenced and _is_less_patient(facts, one, other, trouble.nodes):
             continue
         if found := overlap(span, (trouble.begin, trouble.undone_from)):
             lasted_s = found[1] - found[0]
