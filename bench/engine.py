@@ -20,7 +20,6 @@ from carpsidecar.cli.run import parser
 from carpsidecar.config.sources import load
 from carpsidecar.ipc.messages import (
     MESSAGE_SIZE_MAX,
-    GroupCounters,
     GroupSnapshot,
     Heartbeat,
     ToReporter,
@@ -44,7 +43,8 @@ class Settings:
     advbase: int = 1
     advskew: int = 0
     dead_ratio: int = 3
-    probe: bool = True
+    more: Sequence[str] = ()
+    """Settings, as in the file."""
 
     @property
     def name(self) -> str:
@@ -62,8 +62,8 @@ def write_config(file: Path, groups: Sequence[Settings]) -> Path:
     for group in groups:
         vips = ", ".join(f'"{vip}"' for vip in group.vips)
         times = f"advbase: {group.advbase}, advskew: {group.advskew}, dead_ratio: {group.dead_ratio}"
-        probe = "" if group.probe else ", probe: false"
-        lines.append(f"  - {{vip: [{vips}], vhid: {group.vhid}, {times}{probe}}}")
+        more = "".join(f", {setting}" for setting in group.more)
+        lines.append(f"  - {{vip: [{vips}], vhid: {group.vhid}, {times}{more}}}")
     file.write_text("\n".join(lines) + "\n")
     return file
 
@@ -113,16 +113,6 @@ class Engine:
             ):
                 raise TimeoutError(f"no heartbeat from {self.node.name} in {timeout_s} s")
             return self.heartbeats[-1]
-
-    def all_counters(self, groups: Sequence[Settings]) -> dict[str, GroupCounters]:
-        """The newest of each, from now on: of many groups each heartbeat has some."""
-        begin, wanted = len(self.heartbeats), {group.name for group in groups}
-        found: dict[str, GroupCounters] = {}
-        while not wanted <= found.keys():
-            self.next_heartbeat(60)
-            for heartbeat in self.heartbeats[begin:]:
-                found.update(heartbeat.counters)
-        return found
 
     @property
     def is_master_of_all(self) -> bool:

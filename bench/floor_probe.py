@@ -15,6 +15,7 @@ from ipaddress import IPv4Address, IPv4Interface
 from carpsidecar.linux import realtime
 from carpsidecar.linux.announce import Announcer
 from carpsidecar.linux.carp_socket import CarpSocket
+from carpsidecar.linux.fence import Fence
 from carpsidecar.linux.lease import Lease
 from carpsidecar.linux.netlink import Netlink
 from carpsidecar.protocol.packet import CARP_GROUP_IPV4, header, pack
@@ -24,6 +25,7 @@ _HEAD = header(42, 0, 1)
 _TIME = struct.Struct(">Q")
 _HELD, _TAKEN = IPv4Interface("10.99.0.100/32"), IPv4Interface("10.99.0.101/32")
 _SETTLES_S = 1.0
+_LIVE_S = 0.5
 
 Times = dict[str, list[float]]
 
@@ -44,14 +46,17 @@ async def send(interval_s: float, seconds: float) -> Times:
     source = next(h.interface.ip for h in netlink.addresses(link.index) if h.interface.version == 4)
     carp, announcer = CarpSocket("eth0", link.index, 4), Announcer(link.index, link.mac, "eth0")
     held, taken = (Lease(netlink, link.index, [address], 1) for address in (_HELD, _TAKEN))
-    times: Times = {"late": [], "renewal": [], "takeover": []}
+    times: Times = {"late": [], "renewal": [], "fence": [], "takeover": []}
     held.renew()
+    fence = Fence()
+    fence.add([_HELD.ip])
     start = loop.time() + _SETTLES_S
     for number in range(round(seconds / interval_s)):
         due = start + number * interval_s
         await _at(loop, due)
         times["late"].append(loop.time() - due)
         times["renewal"].append(_took(held.renew))
+        times["fence"].append(_took(lambda: fence.renew({_HELD.ip: time.monotonic() + _LIVE_S})))
         carp.send(pack(_HEAD, _TIME.pack(time.monotonic_ns()), bytes(20)), source, _GROUP)
         await _at(loop, due + interval_s / 2)
 
@@ -63,6 +68,7 @@ async def send(interval_s: float, seconds: float) -> Times:
         times["takeover"].append(_took(take_over))
         taken.release()
     held.release()
+    fence.close()
     return times
 
 
