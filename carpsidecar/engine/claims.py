@@ -43,8 +43,13 @@ class ClaimListener:
     def open(self, link: Link) -> None:
         """Raises: OSError: a socket can't be opened."""
         if self._watch is None:
-            self._watch = ClaimWatch(link.index, link.mac)
-            self._prober = Prober(link.name, link.mac)
+            watch = ClaimWatch(link.index, link.mac)
+            try:
+                self._prober = Prober(link.name, link.mac)
+            except OSError:
+                watch.close()
+                raise
+            self._watch = watch
             self._listen(self._watch)
             # At once: under a new hardware address the addresses are announced next, and that may be contradicted.
             self._watch_now()

@@ -63,11 +63,12 @@ class ClaimWatch:
         watched = {address.packed: address for address in addresses}
         if watched.keys() == self._watched.keys():
             return
-        self._watched = watched
         v4 = [address for address in watched.values() if isinstance(address, IPv4Address)]
         v6 = [address for address in watched.values() if isinstance(address, IPv6Address)]
         self._narrow(4, claims_of(4, self._mac, v4) if v4 else None)
         self._narrow(6, claims_of(6, self._mac, v6) if v6 else None)
+        # Only now: what failed is to be tried again.
+        self._watched = watched
 
     def receive(self, limit: int) -> list[Claim]:
         """The claims that lie ready; reads `limit` frames of each family at most."""

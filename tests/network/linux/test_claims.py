@@ -1,13 +1,19 @@
 """Foreign machines that claim our addresses, and frames that look like it but are none."""
 
+import asyncio
+import errno
 import socket
+from collections.abc import Collection
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
+from carpsidecar.engine import claims as engine_claims
+from carpsidecar.engine.claims import ClaimListener
+from carpsidecar.linux import claims as linux_claims
 from carpsidecar.linux.claims import Claim, ClaimWatch
 from carpsidecar.linux.frames import gratuitous_arp, neighbour_advertisement
-from carpsidecar.linux.netlink import IPAddress
+from carpsidecar.linux.netlink import IPAddress, Netlink
 from tests.network.linux.helpers import DEADLINE_S, Node, gather, inject, readable, two_nodes
 
 pytestmark = pytest.mark.network
@@ -161,3 +167,60 @@ def test_receive_is_bounded(nodes: tuple[Node, Node]) -> None:
 def test_an_interface_without_ethernet_address_is_refused() -> None:
     with pytest.raises(OSError, match="has no Ethernet address"):
         ClaimWatch(7, b"")
+
+
+class Master:
+    """Holds an address, and stops the loop when that is claimed."""
+
+    ips: Collection[IPAddress] = (VIP,)
+    is_master = True
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.by: list[bytes] = []
+        self._loop = loop
+
+    def claimed(self, address: IPAddress, mac: bytes, solicited: bool) -> None:
+        self.by.append(mac)
+        self._loop.stop()
+
+
+def test_what_could_not_be_watched_is_tried_again(
+    nodes: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, right = nodes
+    with left.inside():
+        watch = ClaimWatch(left.index, left.mac)
+        with monkeypatch.context() as patch:
+            patch.setattr(linux_claims, "attach", no_memory)
+            with pytest.raises(OSError):
+                watch.watch([VIP])
+        watch.watch([VIP])
+    inject(right, gratuitous_arp(FOREIGN, VIP)[0])
+    assert claims(watch, 1) == [Claim(VIP, FOREIGN)]
+    watch.close()
+
+
+def test_a_listener_that_could_not_be_opened_is_opened_whole_next_time(
+    nodes: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, right = nodes
+    loop = asyncio.new_event_loop()
+    master = Master(loop)
+    with left.inside():
+        link = next(link for link in Netlink().links() if link.name == "net0")
+        listener = ClaimListener(loop, {1: master})
+        with monkeypatch.context() as patch:
+            patch.setattr(engine_claims, "Prober", no_memory)
+            with pytest.raises(OSError):
+                listener.open(link)
+        listener.open(link)
+    inject(right, gratuitous_arp(FOREIGN, VIP)[0])
+    loop.call_later(DEADLINE_S, loop.stop)
+    loop.run_forever()
+    assert master.by == [FOREIGN]
+    listener.close()
+    loop.close()
+
+
+def no_memory(*_: object) -> None:
+    raise OSError(errno.ENOBUFS, "no memory")
