@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from carpsidecar.ipc.credentials import REPORTER_USER
 from carpsidecar.lab.network import Lab
 from carpsidecar.lab.process import Process
 from tests.binary.conftest import NATIVE, SOURCE, built
@@ -32,6 +33,14 @@ def test_little_is_exposed(unit: Path, tmp_path: Path) -> None:
     if "unrecognized option" in judged.stderr:
         pytest.skip("this systemd-analyze can't look at a file")
     assert judged.returncode == 0, judged.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
+def test_the_engine_is_not_the_reporters_user(unit: Path) -> None:
+    # Without User= systemd calls a dynamic user as the unit, without what follows an @.
+    users = [line for line in unit.read_text().splitlines() if line.startswith("User=")]
+    assert users == ["User=carpsidecar-engine"]
+    assert f"u {REPORTER_USER} " in (unit.parent / "sysusers.conf").read_text()
 
 
 @pytest.fixture
