@@ -23,6 +23,7 @@ from carpsidecar.member.actions import (
     TrySending,
 )
 from carpsidecar.member.member import Member
+from carpsidecar.member.takeover import Takeover
 from carpsidecar.protocol.auth import Authenticator, Claim
 from carpsidecar.protocol.effects import Advertise, Settings
 from carpsidecar.protocol.election import Election
@@ -43,6 +44,12 @@ NO_LINK = "no link"
 MakeMember = Callable[[Settings, IPAddress], Member]
 
 
+def replace_election(member: Member, election: Election) -> None:
+    """Before it starts."""
+    member.election = election
+    member.takeover = Takeover(election, vhid=0)
+
+
 @dataclass(frozen=True, slots=True)
 class Cause:
     """What made an election act, and when."""
@@ -51,10 +58,14 @@ class Cause:
     at: float
     heard: Advertisement | None = None
     source: IPAddress | None = None
+    sent_at: float = NEVER
 
 
 class Engine:
     """One machine's protocol, kernel and wire. What befalls it is in `node`."""
+
+    is_ours = True
+    """Whether it runs this code, and is judged: a BSD does as it does."""
 
     def __init__(
         self,
@@ -146,8 +157,8 @@ class Engine:
             return
         self._hear(payload, source, sent_at)
 
-    def _cause(self, kind: str, heard: Advertisement | None = None, source: IPAddress | None = None) -> Cause:
-        return Cause(kind, self.world.now, heard, source)
+    def _cause(self, kind: str) -> Cause:
+        return Cause(kind, self.world.now)
 
     def _hear(self, payload: bytes, source: IPAddress, sent_at: float) -> None:
         if not self.running:
@@ -157,7 +168,7 @@ class Engine:
             self.world.say("{} drops a packet from {}: {}", self, source, heard)
             return
         assert isinstance(heard, Advertisement)
-        cause = self._cause("packet", heard, source)
+        cause = Cause("packet", self.world.now, heard, source, sent_at)
         self.world.monitor.heard(self, cause)
         received = self.member.advertisement_received
         self._feed(cause, received, heard.advbase, heard.advskew, heard.demotion, source)

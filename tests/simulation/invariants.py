@@ -10,6 +10,10 @@
    between them, or one of them just started, hung or changed, has that much longer from then on.
    A machine whose engine was killed or hangs behind a fence never answers beside one that took over after silence.
 5. No machine advertises more than some hundred times a second (`advertises`).
+6. Of two masters that are equal, the one that yields says nothing that makes a BSD yield too
+   (`_bsd_yields_to_an_equal`).
+
+A BSD is not ours and not judged, but what it makes of what ours say is.
 
 What must become of a network that is left in peace is in `peace`.
 """
@@ -91,6 +95,9 @@ class Monitor:
         self._sent: dict[int, tuple[int, int]] = {}
         self._shown: dict[int, State] = {}
         self._tried: dict[tuple[int, float, type], float] = {}
+        self._said_as_backup_at: dict[int, float] = {}
+        self._last_words_at: dict[int, float] = {}
+        """Of a master that yields to an equal one."""
         self._leaving_heard_at: dict[tuple[int, Reason], float] = {}
 
     def _require(self, holds: bool, text: str, *args: object) -> None:
@@ -124,6 +131,9 @@ class Monitor:
     def became(self, node: "Engine", change: RoleChanged, cause: "Cause") -> None:
         self._world.say("{} is {}: {}", node, change.role.upper(), change.reason)
         self.transitions += 1
+        if not node.is_ours:
+            self._bsd_became(node, cause)
+            return
         state, reason = STATE_OF.get(change.role, node.election.state), change.reason
         self._require(state is node.election.state, "{} says {} and is {}", node, state, node.election.state)
         before = self._shown[node.index]
@@ -158,6 +168,8 @@ class Monitor:
             self._require(node.link_seen == (reason is Reason.LINK_BACK), "{}: wrong '{}'", node, reason)
         if reason is Reason.BETTER_MASTER:
             self._require(_is_better(cause, node), "{} yields to a worse one", node)
+            if _theirs_s(cause) == node.interval_s and self._said_as_backup_at.get(node.index) == cause.at:
+                self._last_words_at[node.index] = cause.at
         if reason is Reason.PREEMPTED:
             may = node.settings.preempt and not node.stepped_down
             self._require(may and _theirs_s(cause) > node.interval_s, "{} must not preempt", node)
@@ -177,6 +189,23 @@ class Monitor:
             node.stepped_down = False
             fresh = cause.at == self._world.now
             self._require(node.kernel.answers or not fresh, "{} is master without the address", node)
+
+    def _bsd_became(self, bsd: "Engine", cause: "Cause") -> None:
+        before, state = self._shown[bsd.index], bsd.election.state
+        self._shown[bsd.index] = state
+        if state is State.MASTER:
+            bsd.master_since = self._world.now
+        elif before is State.MASTER:
+            bsd.master_until = self._world.now
+            if cause.heard is not None and _theirs_s(cause) == bsd.interval_s:
+                self._bsd_yields_to_an_equal(bsd, cause)
+
+    def _bsd_yields_to_an_equal(self, bsd: "Engine", cause: "Cause") -> None:
+        (sender,) = (n for n in self._world.nodes if cause.source in n.sources)
+        last_words = self._last_words_at.get(sender.index) == cause.sent_at
+        self._require(not last_words, "{} yields, and makes {} yield too", sender, bsd)
+        # What each said to the other may have crossed, and whatever comes of it is no fault.
+        self._world.disturb()
 
     def _nobody_was_heard_by(self, node: "Engine", cause: "Cause") -> None:
         """No master that this node would follow was within its reach for the whole of its patience."""
@@ -251,6 +280,8 @@ class Monitor:
         count = count + 1 if second == int(self._world.now) else 1
         self._sent[node.index] = (int(self._world.now), count)
         self._require(count <= SENT_PER_S_MAX, "{} floods the network", node)
+        if not node.is_master:
+            self._said_as_backup_at[node.index] = self._world.now
 
     def tries(self, node: "Engine", attempt: TrySending | TryAdding) -> None:
         """What failed is tried now and again, not all the time."""
@@ -263,6 +294,8 @@ class Monitor:
 
     def settled(self, node: "Engine", cause: "Cause", performed: Sequence[Action]) -> None:
         """All actions of one event are performed."""
+        if not node.is_ours:
+            return
         election = node.election
         self._in_order(node, performed)
         ends_at = node.member.lease.ends_at

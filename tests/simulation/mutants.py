@@ -22,6 +22,7 @@ from carpsidecar.protocol.election import Election
 from carpsidecar.protocol.packet import IPAddress
 from carpsidecar.protocol.timetable import NEVER
 from carpsidecar.protocol.timing import TICKS_PER_S
+from tests.simulation.engine import replace_election
 
 Mutant = type[Election] | type[Member] | type[Takeover] | type[Probe] | type[ClaimGuard]
 
@@ -60,6 +61,16 @@ class BothYield(Election):
         if theirs == self._interval_ticks:
             return (Addresses.RELEASE, *self._become_backup(now, Reason.BETTER_MASTER, source))
         return super()._heard_as_master(now, theirs, demotion, source)
+
+
+class FarewellToAnEqual(Election):
+    """Advertises a last time when it yields to an equal one too: a BSD yields to that."""
+
+    def _heard_as_master(self, now: float, theirs: int, demotion: int, source: IPAddress) -> Effects:
+        yields = theirs == self._interval_ticks and self.is_better(theirs, source)
+        farewell = (self._advertisement(now),) if yields else ()
+        effects = super()._heard_as_master(now, theirs, demotion, source)
+        return (*effects[:1], *farewell, *effects[1:])
 
 
 class FamiliesMixed(Election):
@@ -130,11 +141,10 @@ class NeverPreempts(Election):
     def _heard_as_backup(
         self, now: float, theirs: int, demotion: int, source: IPAddress, bows_out: bool
     ) -> Effects:
-        leaves = bows_out or theirs > self._master_down_ticks
-        if not leaves:
-            self._arm_master_down(now)
-            return ()
-        return super()._heard_as_backup(now, theirs, demotion, source, bows_out)
+        told, self.settings = self.settings, replace(self.settings, preempt=False)
+        effects = super()._heard_as_backup(now, theirs, demotion, source, bows_out)
+        self.settings = told
+        return effects
 
 
 class PreemptsEquals(Election):
@@ -247,7 +257,7 @@ class NeverMissesItsLease(Member):
 
     def __init__(self, settings: Settings, source: IPAddress) -> None:
         super().__init__(settings, source)
-        _use(self, _AlwaysSure(settings, source))
+        replace_election(self, _AlwaysSure(settings, source))
         self.lease.may_be_overtaken = lambda now: False  # type: ignore[method-assign]
 
 
@@ -342,6 +352,7 @@ MUTANTS: tuple[Mutant, ...] = (
     KeepsTheAddress,
     NoTieBreak,
     BothYield,
+    FarewellToAnEqual,
     FamiliesMixed,
     SlowRenewal,
     RenewsHalfway,
@@ -386,7 +397,7 @@ def member_maker(mutant: Mutant | None) -> Callable[[Settings, IPAddress], Membe
     def make(settings: Settings, source: IPAddress) -> Member:
         member = Member(settings, source)
         if issubclass(mistaken, Election):
-            _use(member, mistaken(settings, source))
+            replace_election(member, mistaken(settings, source))
         elif issubclass(mistaken, Takeover):
             member.takeover = mistaken(member.election, vhid=0)
         elif issubclass(mistaken, Probe):
@@ -396,8 +407,3 @@ def member_maker(mutant: Mutant | None) -> Callable[[Settings, IPAddress], Membe
         return member
 
     return make
-
-
-def _use(member: Member, election: Election) -> None:
-    member.election = election
-    member.takeover = Takeover(election, vhid=0)

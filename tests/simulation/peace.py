@@ -21,7 +21,7 @@ from tests.support.contract import settled_within_s
 if TYPE_CHECKING:
     from tests.simulation.node import Node
 
-_ROUNDS_MAX = 20
+_ROUNDS_MAX = 40
 
 
 def bound_s(world: World) -> float:
@@ -43,8 +43,9 @@ def await_peace(world: World) -> "Node | None":
         Broken: it has not.
     """
     for _ in range(_ROUNDS_MAX):
-        while (at := _settled_at(world)) > world.now:
+        if (at := _settled_at(world)) > world.now:
             world.run_until(at)
+            continue
         master = the_master(world)
         transitions, disturbed_at = world.monitor.transitions, world.disturbed_at
         world.run_until(world.now + window_s(world))
@@ -93,7 +94,7 @@ def the_master(world: World) -> "Node | None":
     (master,) = masters
     interval_s = master.election.interval_s
     for node in running:
-        if node is master:
+        if node is master or not node.is_ours:
             continue
         may_preempt = not node.stepped_down and node.election.may_preempt
         better = node.settings.preempt and may_preempt and node.election.interval_s < interval_s

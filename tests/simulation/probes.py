@@ -41,6 +41,8 @@ def probe(world: World, rng: random.Random) -> None:
         _demoted,
         _cut_off,
     ]
+    if not master.is_ours:
+        kinds = [kind for kind in kinds if kind not in _FOR_OURS]
     kind = rng.choice(kinds)
     world.say("at peace; next: {} {}", master, kind.__name__.strip("_"))
     kind(world, rng, master)
@@ -85,7 +87,7 @@ def _asked(world: World, rng: random.Random, master: Node) -> None:
 
 def _promoted(world: World, rng: random.Random, master: Node) -> None:
     """Another one is master from then on, if it can be."""
-    others = [n for n in world.nodes if n.alive and n is not master]
+    others = [n for n in world.nodes if n.alive and n.is_ours and n is not master]
     if not others:
         return
     chosen = rng.choice(others)
@@ -119,7 +121,11 @@ def _handed_over(world: World, master: Node, blow: Callable[[], None]) -> None:
     patience_s = master.shortest_patience_s
     in_turn = all(n.election.interval_s + world.monitor.slack_s < patience_s for n in others)
     blow()
-    world.run_until(world.now + TAKEOVER_WAIT_MAX_S + world.monitor.takeover_slack_s)
+    blown_at = world.now
+    world.run_until(blown_at + TAKEOVER_WAIT_MAX_S + world.monitor.takeover_slack_s)
+    if world.disturbed_at > blown_at and any(not n.is_ours for n in others):
+        # Of two that are equal both may have yielded.
+        return
     if others and not any(n.is_master and n.kernel.held for n in world.nodes):
         raise Broken(f"at {world.now:.6f} s: {master} bowed out, and nobody took over")
     if others and in_turn and blow == master.step_down and master.is_master:
@@ -145,3 +151,7 @@ def _cut_off(world: World, rng: random.Random, master: Node) -> None:
     world.say("mended")
     for way in ways:
         world.trouble(*way)
+
+
+_FOR_OURS = (_asked, _stopped, _restarted, _demoted)
+"""A BSD may leave in silence, and nobody can ask it to."""

@@ -1,7 +1,7 @@
 """The world that a seed stands for: its machines, and what befalls them."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 
 from carpsidecar.engine.fencing import LEASE_SUFFICES_S
@@ -9,6 +9,7 @@ from carpsidecar.member.member import Member
 from carpsidecar.protocol.effects import Settings
 from carpsidecar.protocol.packet import IPAddress
 from carpsidecar.protocol.timing import TICKS_PER_S, interval_ticks, master_down_ticks
+from tests.simulation.bsd import DEAD_RATIO, Bsd
 from tests.simulation.engine import MakeMember
 from tests.simulation.faults import Faults
 from tests.simulation.invariants import Monitor
@@ -16,6 +17,9 @@ from tests.simulation.node import Node
 from tests.simulation.peace import await_peace
 from tests.simulation.probes import probe
 from tests.simulation.world import Weather, World
+
+BSDS_PART = 0.25
+"""Of the worlds, those that have BSDs in them."""
 
 _SLOWEST_TO_FASTEST_MAX = 30
 """So that no world takes minutes: the longest patience in the shortest intervals."""
@@ -46,16 +50,32 @@ def make_world(seed: str, make_member: MakeMember = Member) -> World:
     numbers = rng.sample(range(1, 250), n)
     numbers_v6 = rng.sample(range(1, 250), n)
     fence = rng.choice(("auto", "auto", "auto", "off", "on"))
+    bsds = _bsds(random.Random(f"{seed} BSDs"), settings)
     for index in range(n):
         sources: list[IPAddress] = []
         if "4" in families:
             sources.append(IPv4Address(f"192.0.2.{numbers[index]}"))
         if "6" in families:
             sources.append(IPv6Address(f"{prefix}::{numbers_v6[index]:x}"))
+        if index in bsds:
+            with_their_ratio = replace(settings[index], dead_ratio=DEAD_RATIO)
+            world.nodes.append(Bsd(world, index, with_their_ratio, sources, bows_out=bsds[index]))
+            continue
         fenced = fence == "on" or (fence == "auto" and _patience_s(settings[index]) < LEASE_SUFFICES_S)
-        node = Node(world, index, settings[index], sources, make_member, fenced)
-        world.nodes.append(node)
+        world.nodes.append(Node(world, index, settings[index], sources, make_member, fenced))
     return world
+
+
+def _bsds(rng: random.Random, settings: list[Settings]) -> dict[int, bool]:
+    """Which machines run a BSD, and whether it bows out when it stops.
+
+    Of one advbase there is one at most: two whose intervals are equal may both yield, without end.
+    """
+    if rng.random() >= BSDS_PART:
+        return {}
+    drawn = rng.sample(range(len(settings)), rng.randint(1, (len(settings) + 1) // 2))
+    by_advbase = {settings[index].advbase: index for index in drawn}
+    return {index: rng.random() < 0.5 for index in by_advbase.values()}
 
 
 def live(world: World) -> Outcome:

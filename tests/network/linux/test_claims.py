@@ -183,6 +183,8 @@ class Master:
         self.by.append(mac)
         self._loop.stop()
 
+    def master_answered(self, master: IPAddress) -> None: ...
+
 
 def test_what_could_not_be_watched_is_tried_again(
     nodes: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch
