@@ -2,6 +2,7 @@
 
 import re
 from importlib import import_module
+from itertools import chain
 
 import pytest
 
@@ -17,6 +18,7 @@ from tests.support.manual.tables import names, rows
 __all__ = ["rendered"]  # a fixture
 
 PAGE = "security.md"
+MODES = ("compatible", "hardened")
 MODULE = "tests.network.process.test_reporter_stranger"
 BLOCKS = claim(f"docs/{PAGE}")
 
@@ -98,8 +100,52 @@ PROVEN = {
 """What a stranger in the reporter, or another user, can not do, and the test that tries it."""
 
 
+HARDENED = "tests.network.engine.test_hardened"
+PROVEN_ON_THE_SEGMENT = {
+    "make a master step down for as long as he sends: a recorded packet with a smaller advskew": [
+        (HARDENED, "test_an_altered_byte_spoils_the_digest"),
+        (HARDENED, "test_a_replay_under_another_name_is_no_news_either"),
+    ],
+    "make a backup take over: a recorded bow-out": [
+        (HARDENED, "test_a_replayed_bow_out_makes_nobody_take_over"),
+    ],
+    "play recordings of former days to a node that has just started": [
+        (HARDENED, "test_a_node_that_has_just_started_believes_no_recording_of_the_dead"),
+        (
+            "tests.simulation.hardened.test_attacker",
+            "test_no_recording_moves_anything_and_one_master_stands_in_the_end",
+        ),
+    ],
+    "make a backup lose its master by a flood": [
+        ("tests.network.engine.test_floods", "test_no_backup_loses_its_master"),
+    ],
+    "make a master announce hundreds of frames for one of his": [
+        ("tests.network.linux.test_announce", "test_answers_to_others_are_so_many_a_second"),
+        (
+            "tests.unit.engine.test_announcements",
+            "test_what_was_too_much_to_answer_follows_and_goes_first_when_it_is_answered_again",
+        ),
+    ],
+    "fill the log or take the processor with bad packets": [
+        ("tests.network.engine.test_bad_packets", "test_a_flood_is_said_once"),
+        (
+            "tests.unit.engine.test_throttle",
+            "test_whoever_invents_new_things_for_ever_fills_neither_log_nor_memory",
+        ),
+        (
+            "tests.network.linux.test_floods",
+            "test_of_strangers_a_sample_of_each_kind_is_kept_and_the_rest_is_counted",
+        ),
+    ],
+}
+"""What somebody on the segment can not do, in one mode at least."""
+
+
 def test_every_no_is_tried_by_a_test() -> None:
     table = rows(PAGE, "he wants to", "can he?")
     assert {row["he wants to"] for row in table if row["can he?"] == "no"} == PROVEN.keys()
-    for module, name in PROVEN.values():
+    segment = rows(PAGE, "what", "compatible", "hardened")
+    refused = {row["what"] for row in segment if any(row[mode].split(",")[0] == "no" for mode in MODES)}
+    assert refused == PROVEN_ON_THE_SEGMENT.keys()
+    for module, name in (*PROVEN.values(), *chain.from_iterable(PROVEN_ON_THE_SEGMENT.values())):
         assert callable(getattr(import_module(module), name))

@@ -194,7 +194,7 @@ def test_what_could_not_be_watched_is_tried_again(
         watch = ClaimWatch(left.index, left.mac)
         with monkeypatch.context() as patch:
             patch.setattr(linux_claims, "attach", no_memory)
-            with pytest.raises(OSError):
+            with pytest.raises(OSError, match="no memory"):
                 watch.watch([VIP])
         watch.watch([VIP])
     inject(right, gratuitous_arp(FOREIGN, VIP)[0])
@@ -213,7 +213,7 @@ def test_a_listener_that_could_not_be_opened_is_opened_whole_next_time(
         listener = ClaimListener(loop, {1: master})
         with monkeypatch.context() as patch:
             patch.setattr(engine_claims, "Prober", no_memory)
-            with pytest.raises(OSError):
+            with pytest.raises(OSError, match="no memory"):
                 listener.open(link)
         listener.open(link)
     inject(right, gratuitous_arp(FOREIGN, VIP)[0])
