@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+from concurrent.futures import Future
 
 from msgspec.structs import replace
 
@@ -35,6 +36,17 @@ class Engine:
             return await asyncio.wait_for(self._requests[number], within_s)
         finally:
             del self._requests[number]
+
+    def request_from_thread(self, command: ToEngine, within_s: float) -> "Future[Result]":
+        """As `request`, from another thread; the result is as good as none where the loop has ended."""
+        coroutine = self.request(command, within_s)
+        try:
+            return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        except RuntimeError:  # the loop is closed: the engine is gone
+            coroutine.close()
+            future: Future[Result] = Future()
+            future.cancel()
+            return future
 
     def receive(self, result: Result) -> None:
         request = self._requests.get(result.id)

@@ -61,6 +61,21 @@ class PodView(Struct, frozen=True):
     """Of its node."""
 
 
+class ServiceView(Struct, frozen=True):
+    """A Service of type LoadBalancer of ours, as the API shows it."""
+
+    service: str
+    """`namespace/name`."""
+    addresses: dict[str, str]
+    """The node that holds each; empty where none does."""
+    allocated: bool
+    """Whether it has all the addresses that it is to have."""
+    held: bool
+    """Whether each is held by a node."""
+    text: str
+    """Since when and why, or what keeps it from it."""
+
+
 class Transition(Struct, frozen=True):
     at_s: float
     group: str
@@ -97,6 +112,8 @@ class NodeStatus(Struct, tag_field="type", tag="status", kw_only=True, frozen=Tr
     checks: list[CheckResult] = []
     pods: list[PodView] | None = None
     """Of all nodes; null outside Kubernetes."""
+    services: list[ServiceView] | None = None
+    """Of type LoadBalancer; null where these are nobody's business here."""
     api_reachable: bool | None = None
     """Whether Kubernetes' API answers; null outside Kubernetes."""
     api_silent_s: float | None = None

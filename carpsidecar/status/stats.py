@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-ApiResource = Literal["pod_status", "event"]
+ApiResource = Literal["pod_status", "event", "service_status"]
 ApiFailure = Literal[
     "unreachable", "timeout", "unauthorized", "forbidden", "conflict", "throttled", "server", "other"
 ]

@@ -60,9 +60,12 @@ class Running:
         self.stats = ApiStats()
         self.asked: list[ToEngine] = []
         self._news = threading.Condition()
-        self.reporter = KubernetesReporter(settings, self.state, self.stats, self._ask, timing, account)
+        self.reporter = self.make_reporter(settings, self.state, self.stats, self._ask, timing, account)
         self.heartbeat()
         self.reporter.start()
+
+    def make_reporter(self, settings: KubernetesSettings, *arguments: Any) -> KubernetesReporter:
+        return KubernetesReporter(settings, *arguments)
 
     def snapshot(
         self, role: Role, reason: str = "for a test", group: str = "web", since_s: float | None = None, **more: Any
@@ -286,10 +289,17 @@ class Scene:
     ) -> Running:
         """A reporter with every right that it needs, unless it gets another account."""
         settings = settings or self.settings()
-        account = account or self.account(rules(settings), f"account-{len(self._running)}")
-        running = Running(settings, account, timing)
-        self._running.append(running)
+        running = Running(settings, account or self.rights(settings), timing)
+        self.add(running)
         return running
+
+    def rights(self, settings: KubernetesSettings) -> Path:
+        """An account with every right that these settings need."""
+        return self.account(rules(settings), f"account-{len(self._running)}")
+
+    def add(self, running: Running) -> None:
+        """Stop it at the end."""
+        self._running.append(running)
 
 
 def role_of(pod: Object, label: str = "carp-role") -> str | None:

@@ -6,11 +6,12 @@ One worker takes from it and reconciles: it compares observed with desired statu
 
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from logging import INFO, WARNING
 from pathlib import Path
 from typing import Any
 
-from carpsidecar.ipc.messages import GroupGone, GroupSnapshot, Heartbeat, Notice, ToEngine, ToReporter
+from carpsidecar.ipc.messages import GroupGone, GroupSnapshot, Heartbeat, Notice, Result, ToEngine, ToReporter
 from carpsidecar.ipc.settings import KubernetesSettings, ReporterSettings
 from carpsidecar.logs import log
 from carpsidecar.reporter.kubernetes import informers, rbac
@@ -27,10 +28,11 @@ from carpsidecar.reporter.kubernetes.ratelimit import LogLimiter
 from carpsidecar.reporter.kubernetes.reconcilers import OwnPod, WorkloadPods
 from carpsidecar.reporter.kubernetes.recorder import EventRecorder
 from carpsidecar.reporter.kubernetes.reflector import Reflector
+from carpsidecar.reporter.kubernetes.services.controller import ServicesController, has_services
 from carpsidecar.reporter.kubernetes.status_writer import StatusWriter
 from carpsidecar.reporter.kubernetes.transitions import Transitions
 from carpsidecar.reporter.kubernetes.workqueue import Item, Worker, WorkQueue
-from carpsidecar.status.model import PodView
+from carpsidecar.status.model import PodView, ServiceView
 from carpsidecar.status.state import State
 from carpsidecar.status.stats import ApiStats
 
@@ -57,6 +59,7 @@ class KubernetesReporter:
     send: sends the engine a request; from any thread, and without waiting.
     timing: for tests.
     service_account: the folder of the token and of the authority's certificate.
+    request: as `send`, with the seconds within which its result is to come; needed for Services.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class KubernetesReporter:
         send: Callable[[ToEngine], None],
         timing: Timing | None = None,
         service_account: Path = SERVICE_ACCOUNT,
+        request: Callable[[ToEngine, float], "Future[Result]"] | None = None,
     ) -> None:
         self._timing = timing = timing or Timing()
         self._settings = settings
@@ -100,9 +104,13 @@ class KubernetesReporter:
         """Whether none was received before it."""
         self._started_at = time.monotonic()
         stats.unwritten_s = self._unwritten_s
+        self._services: ServicesController | None = None
+        if settings.load_balancer is not None and request is not None:
+            self._services = ServicesController(
+                settings.load_balancer, settings, cache, api, stats, timing, request, self._bad_setting
+            )
         for group in state.groups.values():
-            cache.set_group(group)
-            self._transitions.group_changed(group)
+            self._set_group(group)
         state.subscribe(self.update)
 
     def start(self) -> None:
@@ -119,16 +127,22 @@ class KubernetesReporter:
         reflector.start()
         for worker in self._workers:
             worker.start()
+        if self._services is not None:
+            self._services.start()
 
     def update(self, message: ToReporter) -> None:
         """Take a message of the engine. Returns at once."""
         with self._cache.lock:
             if isinstance(message, GroupSnapshot):
-                self._cache.set_group(message)
-                self._transitions.group_changed(message)
+                if not self._set_group(message):
+                    return
             elif isinstance(message, GroupGone):
+                if self._services is not None and self._services.group_gone(message.group):
+                    return
                 self._cache.drop_group(message.group)
             elif isinstance(message, Notice):
+                if self._services is not None and self._services.noticed(message):
+                    return
                 self._transitions.noticed(message)
             elif isinstance(message, ReporterSettings):
                 self._cache.successor = message
@@ -157,11 +171,15 @@ class KubernetesReporter:
             reflectors = list(self._reflectors)
         if not self._queue.drain(deadline):
             log(WARNING, "writes_left", "not all of what was to be written last could be written in time")
+        if self._services is not None:
+            self._services.stop(deadline)
         self._queue.shut_down()
         for reflector in reflectors:
             reflector.stop()
         for join in [*(one.join for one in reflectors), *(one.join for one in self._workers)]:
             join(min(_JOIN_S, max(0.0, deadline - time.monotonic())))
+        if self._services is not None:
+            self._services.join(deadline)
         self._api.close()
 
     def cluster(self) -> list[PodView]:
@@ -170,12 +188,28 @@ class KubernetesReporter:
             suffixes = self._cache.suffixes
             return [view(pod, suffixes) for pod in sorted(self._cache.carp_pods, key=lambda pod: pod.name)]
 
+    def services(self) -> list[ServiceView]:
+        """Those of type LoadBalancer that are ours, by name."""
+        return [] if self._services is None else self._services.views()
+
+    def _set_group(self, group: GroupSnapshot) -> bool:
+        """Whether it is one whose role is a label of pods."""
+        if has_services(group):
+            if self._services is not None:
+                self._services.group_changed(group)
+            return False
+        self._cache.set_group(group)
+        self._transitions.group_changed(group)
+        return True
+
     def _cache_changed(self, workload_pods: Iterable[Key]) -> None:
         """With the lock held."""
         self._transitions.pod_seen(self._cache.own)
         self._watch_node()
         self._masters.observe(time.monotonic())
         self._engine_requests.update()
+        if self._services is not None:
+            self._services.update()
         self._enqueue(workload_pods)
 
     def _enqueue(self, workload_pods: Iterable[Key]) -> None:
@@ -253,7 +287,11 @@ class KubernetesReporter:
     def _api_answered(self, back: bool) -> None:
         """In a reflector's thread, or the worker's."""
         self._queue.server_answered()
+        if self._services is not None:
+            self._services.server_answered()
         if back:
             if self._log_limiter.due(time.monotonic(), "back"):
                 log(INFO, "api_back", "the API server answers")
             self._queue.retry_now()
+            if self._services is not None:
+                self._services.retry_now()

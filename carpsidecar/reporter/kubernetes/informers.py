@@ -18,7 +18,7 @@ BadSetting = Callable[[str], None]
 """Called, with the lock held, with what is wrong with a setting."""
 
 
-class _Handler:
+class Informer:
     """What all have in common: logging what fails, and reporting a malformed selector."""
 
     def __init__(self, cache: Cache, changed: Changed, bad_setting: BadSetting, what: str) -> None:
@@ -42,7 +42,7 @@ class _Handler:
             self._bad_setting(text)
 
 
-class CarpPods(_Handler):
+class CarpPods(Informer):
     """The DaemonSet's pods. `reflector` is set before it starts."""
 
     reflector: Reflector[Pod]
@@ -98,7 +98,7 @@ class CarpPods(_Handler):
         self._report_bad_setting(f"{why}: the other nodes' pods are not watched")
 
 
-class WorkloadPods(_Handler):
+class WorkloadPods(Informer):
     """The workload pods of this node, in one namespace."""
 
     def __init__(self, cache: Cache, changed: Changed, bad_setting: BadSetting, namespace: str) -> None:
@@ -134,7 +134,7 @@ class WorkloadPods(_Handler):
             self._changed((one.key,))
 
 
-class OwnNode(_Handler):
+class OwnNode(Informer):
     def __init__(self, cache: Cache, changed: Changed, bad_setting: BadSetting) -> None:
         super().__init__(cache, changed, bad_setting, f"node {cache.node_name}")
 

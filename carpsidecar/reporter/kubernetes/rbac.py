@@ -59,8 +59,34 @@ WATCH_NODES = Rule("watch", "nodes", "")
 LIST_SERVICES = Rule("list", "services", "")
 
 
+WATCH_SERVICES = Rule("watch", "services", "")
+PATCH_SERVICE_STATUS = Rule("patch", "services/status", "")
+"""The address, and by the same write our annotations and conditions: nobody with our token can change a Service."""
+LIST_ENDPOINTS = Rule("list", "endpointslices", "", "discovery.k8s.io")
+WATCH_ENDPOINTS = Rule("watch", "endpointslices", "", "discovery.k8s.io")
+LIST_NAMESPACES = Rule("list", "namespaces", "")
+WATCH_NAMESPACES = Rule("watch", "namespaces", "")
+
+
+def get_lease(namespace: str) -> Rule:
+    return Rule("get", "leases", namespace, "coordination.k8s.io")
+
+
+def create_lease(namespace: str) -> Rule:
+    return Rule("create", "leases", namespace, "coordination.k8s.io")
+
+
+def update_lease(namespace: str) -> Rule:
+    return Rule("update", "leases", namespace, "coordination.k8s.io")
+
+
+def events_namespace(settings: KubernetesSettings) -> str:
+    """Where events are written: with addresses for Services, in the namespaces of these too."""
+    return settings.pod_namespace if settings.load_balancer is None else ""
+
+
 def watches_node(settings: KubernetesSettings) -> bool:
-    return settings.cordon_demotion > 0 or bool(settings.advskew_label)
+    return settings.cordon_demotion > 0 or bool(settings.advskew_label) or settings.load_balancer is not None
 
 
 def workload_namespaces(settings: KubernetesSettings) -> Sequence[str]:
@@ -73,11 +99,17 @@ def workload_namespaces(settings: KubernetesSettings) -> Sequence[str]:
 def rules(settings: KubernetesSettings) -> list[Rule]:
     """All that these settings need, and no more."""
     own = settings.pod_namespace
-    needed = [list_pods(own), watch_pods(own), patch_status(own), create_event(own), patch_event(own)]
+    events = events_namespace(settings)
+    needed = [list_pods(own), watch_pods(own), patch_status(own), create_event(events), patch_event(events)]
     for namespace in workload_namespaces(settings):
         needed += [list_pods(namespace), watch_pods(namespace), patch_status(namespace)]
     if watches_node(settings):
         needed += [LIST_NODES, WATCH_NODES]
     if settings.check_addresses:
         needed += [LIST_NODES, LIST_SERVICES]
+    if settings.load_balancer is not None:
+        needed += [LIST_SERVICES, WATCH_SERVICES, PATCH_SERVICE_STATUS, LIST_ENDPOINTS, WATCH_ENDPOINTS]
+        needed += [get_lease(own), create_lease(own), update_lease(own)]
+        if any(pool.namespace_selector for pool in settings.load_balancer.pools):
+            needed += [LIST_NAMESPACES, WATCH_NAMESPACES]
     return list(dict.fromkeys(needed))
