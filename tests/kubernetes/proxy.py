@@ -186,7 +186,7 @@ class _Handler(BaseHTTPRequestHandler):
                     target.getresponse().read()
             self.proxy.pause(fault.hang_s)
 
-    do_GET = do_POST = do_PATCH = do_DELETE = _any
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _any
 
     def _headers(self) -> dict[str, str]:
         return {name: value for name, value in self.headers.items() if name.lower() not in _LEFT_OUT}

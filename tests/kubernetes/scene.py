@@ -8,10 +8,11 @@ import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from carpsidecar.ipc.messages import GroupSnapshot, Heartbeat, Role, ToEngine
+from carpsidecar.ipc.messages import GroupSnapshot, Heartbeat, Result, Role, ToEngine
 from carpsidecar.ipc.settings import KubernetesSettings
 from carpsidecar.logs import logger
 from carpsidecar.reporter.kubernetes import KubernetesReporter
@@ -28,6 +29,7 @@ QUICK = Timing(connect_s=5.0, answer_s=5.0, watch_s=60.0, watch_grace_s=5.0, bac
 LABELS = {"app": "carp"}
 WORKLOAD = {"app": "web"}
 _numbers = itertools.count(1)
+Request = Callable[[ToEngine, float], "Future[Result]"]
 
 
 class Logs(logging.Handler):
@@ -55,17 +57,16 @@ class Logs(logging.Handler):
 class Running:
     """One reporter, and the engine's part in it."""
 
-    def __init__(self, settings: KubernetesSettings, account: Path, timing: Timing) -> None:
+    def __init__(
+        self, settings: KubernetesSettings, account: Path, timing: Timing, request: Request | None = None
+    ) -> None:
         self.state = State()
         self.stats = ApiStats()
         self.asked: list[ToEngine] = []
         self._news = threading.Condition()
-        self.reporter = self.make_reporter(settings, self.state, self.stats, self._ask, timing, account)
+        self.reporter = KubernetesReporter(settings, self.state, self.stats, self._ask, timing, account, request)
         self.heartbeat()
         self.reporter.start()
-
-    def make_reporter(self, settings: KubernetesSettings, *arguments: Any) -> KubernetesReporter:
-        return KubernetesReporter(settings, *arguments)
 
     def snapshot(
         self, role: Role, reason: str = "for a test", group: str = "web", since_s: float | None = None, **more: Any
@@ -118,6 +119,7 @@ class Scene:
         self._folder = folder
         self._running: list[Running] = []
         self._bindings: list[str] = []
+        self.at_close: list[Callable[[], object]] = []
         self.namespace = self.add_namespace()
         os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"] = (
             "127.0.0.1",
@@ -134,6 +136,8 @@ class Scene:
             running.reporter.stop(0.1)
         for path in self._bindings:
             self.admin.delete(path)
+        for clean_up in self.at_close:
+            clean_up()
         self.proxy.close()
         os.environ.pop("KUBERNETES_SERVICE_HOST"), os.environ.pop("KUBERNETES_SERVICE_PORT")
 

@@ -15,7 +15,6 @@ from carpsidecar.ipc.messages import (
     ToEngine,
 )
 from carpsidecar.ipc.settings import KubernetesSettings, LoadBalancerPool, LoadBalancerSettings
-from carpsidecar.reporter.kubernetes import KubernetesReporter
 from carpsidecar.reporter.kubernetes.client import Timing
 from tests.kubernetes.admin import Object
 from tests.kubernetes.scene import QUICK, Running, Scene
@@ -64,10 +63,7 @@ class Node(Running):
 
     def __init__(self, scene: Scene, settings: KubernetesSettings, engine: Engine, timing: Timing) -> None:
         self.engine = engine
-        super().__init__(settings, scene.rights(settings), timing)
-
-    def make_reporter(self, settings: KubernetesSettings, *arguments: Any) -> KubernetesReporter:
-        return KubernetesReporter(settings, *arguments, self.engine.request)
+        super().__init__(settings, scene.rights(settings), timing, engine.request)
 
     def wait_asked(self, ip: str, holds: Callable[[SetServiceAddress], bool] = lambda _: True) -> SetServiceAddress:
         """The newest request for an address, as soon as that holds for it."""
@@ -112,6 +108,12 @@ class Services:
             class_=f"test.io/{scene.namespace}", pools=list(pools) or [POOL], **values
         )
         self.path = f"/api/v1/namespaces/{scene.namespace}/services"
+        scene.at_close.append(self._delete_all)
+
+    def _delete_all(self) -> None:
+        """Nothing here deletes what is in a namespace, and their addresses would be taken."""
+        for one in self.scene.admin.get(self.path)["items"]:
+            self.delete(one["metadata"]["name"])
 
     def node(self, number: int = 1, engine: Engine | None = None, timing: Timing = QUICK, **settings: Any) -> Node:
         """Its pod is `carp-<number>`."""

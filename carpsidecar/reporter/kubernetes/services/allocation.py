@@ -20,6 +20,7 @@ from carpsidecar.reporter.kubernetes.services.holdings import (
     free_vhid,
     has_family,
     holders,
+    is_marked,
     is_ours,
     share_problem,
     vhids_of,
@@ -27,6 +28,7 @@ from carpsidecar.reporter.kubernetes.services.holdings import (
 from carpsidecar.reporter.kubernetes.services.objects import (
     ALLOCATED,
     ALLOCATION,
+    CLASS,
     HELD,
     NODE,
     POOL,
@@ -62,6 +64,8 @@ class Outcome:
     addresses: Mapping[str, int | None]
     """An address that it has is kept without a vhid where none is left, and not served."""
     condition: Condition | None
+    class_: str
+    """Of the installation."""
     new: tuple[str, ...] = ()
     """Those that nobody had: they are asked for on the network before they are given."""
 
@@ -77,18 +81,19 @@ def plan(services: Iterable[Service], rules: Rules, unavailable: Mapping[str, st
     for service in sorted(services, key=lambda one: one.order):
         if is_ours(service, rules):
             found[service.key] = plan.serve(service)
-        elif service.annotations.keys() & {ALLOCATION, NODE} or service.conditions:
-            found[service.key] = Outcome({}, None)
+        elif is_marked(service, rules.class_):
+            found[service.key] = Outcome({}, None, rules.class_)
     return found
 
 
 def is_done(service: Service, outcome: Outcome) -> bool:
     """Whether the Service says so already."""
     if outcome.condition is None:
-        return not service.annotations.keys() & {ALLOCATION, NODE} and not service.conditions
+        return not is_marked(service, outcome.class_)
     return (
         service.ingress == tuple(outcome.addresses)
-        and allocation_of(service) == _with_vhid(outcome)
+        and is_marked(service, outcome.class_)
+        and allocation_of(service, outcome.class_) == _with_vhid(outcome)
         and service.conditions.get(ALLOCATED) == outcome.condition
     )
 
@@ -97,13 +102,14 @@ def patch(service: Service, outcome: Outcome, now: str) -> dict[str, object]:
     """A strategic merge patch of the status subresource, which holds for this version of the Service only."""
     annotations: dict[str, str | None] = {}
     if outcome.condition is None:
-        left = [ip for ip in service.ingress if ip not in allocation_of(service)]
-        annotations = {ALLOCATION: None, NODE: None}
+        ours = allocation_of(service, outcome.class_)
+        left = [ip for ip in service.ingress if ip not in ours]
+        annotations = {ALLOCATION: None, CLASS: None, NODE: None}
         conditions = [{"type": name, "$patch": "delete"} for name in service.conditions]
     else:
         left = list(outcome.addresses)
         text = msgspec.json.encode(_with_vhid(outcome)).decode()
-        annotations = {ALLOCATION: text if outcome.addresses else None}
+        annotations = {ALLOCATION: text if outcome.addresses else None, CLASS: outcome.class_}
         before, after = service.conditions.get(ALLOCATED), outcome.condition
         entry = {"type": ALLOCATED, "status": after.status, "reason": after.reason, "message": after.message}
         if before is None or before.status != after.status:
@@ -130,9 +136,11 @@ class _Plan:
         self._rules = rules
         self._unavailable = unavailable
         self._held = holders(services, rules)
-        self._vhids = vhids_of(self._held, rules.vhids)
+        self._vhids = vhids_of(self._held, rules)
         ours = {service.key for found in self._held.values() for service in found}
-        self._of_others = {ip: str(one) for one in services if one.key not in ours for ip in _served_by_others(one)}
+        self._of_others = {
+            ip: str(one) for one in services if one.key not in ours for ip in _served_by_others(one, rules)
+        }
         self._free: dict[tuple[str, int], Iterator[str]] = {}
         """By pool and family, what was not looked at yet."""
 
@@ -166,7 +174,8 @@ class _Plan:
             addresses = {ip: vhid for ip, vhid in addresses.items() if vhid is not None or ip not in new}
         problems += [problem for ip in had.values() if ip in addresses for problem in self._misfits(service, ip)]
         is_complete = len(addresses) == len(families_of(service, self._rules)) and None not in addresses.values()
-        return Outcome(addresses, self._condition(addresses, problems, is_complete), tuple(new))
+        condition = self._condition(addresses, problems, is_complete)
+        return Outcome(addresses, condition, self._rules.class_, tuple(new))
 
     def _condition(self, addresses: Iterable[str], problems: list[Problem], is_complete: bool) -> Condition:
         is_served = is_complete and all(problem.reason != POOL_GONE for problem in problems)
@@ -282,7 +291,7 @@ def _of_family(pool: Pool, family: int) -> Iterator[str]:
     return (str(ip) for one in pool.ranges if one.first.version == family for ip in one)
 
 
-def _served_by_others(service: Service) -> Iterable[str]:
+def _served_by_others(service: Service, rules: Rules) -> Iterable[str]:
     """The addresses that its status has, where it is no Service of ours."""
-    leaving = allocation_of(service)
+    leaving = allocation_of(service, rules.class_)
     return [ip for ip in service.ingress if ip not in leaving]

@@ -10,12 +10,17 @@ from carpsidecar.reporter.kubernetes.services.holdings import Rules
 from carpsidecar.reporter.kubernetes.services.objects import Key, Service
 
 
+_GONE_MAX = 4096
+
+
 class ServiceStore:
     """The newest version of each Service that may concern us, by namespace and name."""
 
     def __init__(self) -> None:
         self.listed = False
         self._services: dict[Key, Service] = {}
+        self._gone: dict[str, None] = {}
+        """The uids of those that were deleted last: an answer to a write of ours may come after that."""
 
     def all(self) -> list[Service]:
         return list(self._services.values())
@@ -34,7 +39,7 @@ class ServiceStore:
     def put(self, one: Service) -> None:
         """Take it, unless a newer version is known."""
         before = self._services.get(one.key)
-        if before is not None and _is_newer(before, one):
+        if one.uid in self._gone or (before is not None and _is_newer(before, one)):
             return
         if one.is_load_balancer or one.annotations or one.conditions:
             self._services[one.key] = one
@@ -43,6 +48,9 @@ class ServiceStore:
 
     def remove(self, one: Service) -> None:
         """Unless another one of this name is there."""
+        self._gone[one.uid] = None
+        if len(self._gone) > _GONE_MAX:
+            del self._gone[next(iter(self._gone))]
         before = self._services.get(one.key)
         if before is not None and before.uid == one.uid:
             del self._services[one.key]

@@ -57,7 +57,7 @@ def _holder(key: tuple[str, ...]) -> Item:
 
 
 class ServicesController:
-    """Args: request: sends the engine a command, without waiting; with the seconds in which its result must come."""
+    """Args: request: sends the engine a command, without waiting; with the seconds its result may take."""
 
     def __init__(
         self,

@@ -15,6 +15,7 @@ import msgspec
 from carpsidecar.pools import Pool, Pools
 from carpsidecar.reporter.kubernetes.services.objects import (
     ALLOCATION,
+    CLASS,
     PREFER_TWO,
     SHARE,
     Service,
@@ -57,7 +58,7 @@ def is_ours(service: Service, rules: Rules) -> bool:
         return False
     if service.class_:
         return service.class_ == rules.class_
-    allocation = allocation_of(service)
+    allocation = allocation_of(service, rules.class_)
     theirs = (ip for ip in service.ingress if ip not in allocation and rules.pool_of(ip) is None)
     return rules.is_default and not any(theirs)
 
@@ -70,9 +71,14 @@ def families_of(service: Service, rules: Rules) -> tuple[int, ...]:
     return tuple(family for family in service.families if family in had) or service.families[:1]
 
 
-def allocation_of(service: Service) -> Mapping[str, int]:
-    """The vhids by address that its annotation names; nothing where it is nonsense."""
-    return _read(service.annotations.get(ALLOCATION, ""))
+def is_marked(service: Service, class_: str) -> bool:
+    """Whether an allocator of this class wrote on it last."""
+    return service.annotations.get(CLASS) == class_
+
+
+def allocation_of(service: Service, class_: str) -> Mapping[str, int]:
+    """The vhids by address that its annotation names; nothing where it is nonsense, or of another class."""
+    return _read(service.annotations.get(ALLOCATION, "")) if is_marked(service, class_) else {}
 
 
 @lru_cache(maxsize=4096)
@@ -86,7 +92,7 @@ def _read(allocation: str) -> Mapping[str, int]:
 
 def addresses_of(service: Service, rules: Rules) -> dict[int, str]:
     """By family, the addresses that this Service of ours has."""
-    allocation, found = allocation_of(service), dict[int, str]()
+    allocation, found = allocation_of(service, rules.class_), dict[int, str]()
     for ip in service.ingress:
         family = family_of(ip)
         if family in service.families and (ip in allocation or rules.pool_of(ip) is not None):
@@ -104,14 +110,14 @@ def holders(services: Iterable[Service], rules: Rules) -> dict[str, list[Service
     return found
 
 
-def vhids_of(held: Mapping[str, Sequence[Service]], vhids: range) -> dict[str, int]:
+def vhids_of(held: Mapping[str, Sequence[Service]], rules: Rules) -> dict[str, int]:
     """The vhid of each address that has one; an address whose claim lost is not in it."""
     claims: dict[int, tuple[int, int, str]] = {}
     for number, (ip, services) in enumerate(held.items()):
-        named = (allocation_of(service).get(ip) for service in services)
-        vhid = next((one for one in named if one is not None and one in vhids), None)
+        named = (allocation_of(service, rules.class_).get(ip) for service in services)
+        vhid = next((one for one in named if one is not None and one in rules.vhids), None)
         if vhid is not None:
-            claim = (vhid - first_vhid(ip, vhids)) % len(vhids), number, ip
+            claim = (vhid - first_vhid(ip, rules.vhids)) % len(rules.vhids), number, ip
             claims[vhid] = min(claim, claims.get(vhid, claim))
     return {ip: vhid for vhid, (_, _, ip) in claims.items()}
 

@@ -80,7 +80,7 @@ class NodeRequests:
             return None
         now = self._clock()
         held = holders(self._services.services.all(), self._services.rules)
-        vhids = vhids_of(held, self._services.rules.vhids)
+        vhids = vhids_of(held, self._services.rules)
         served = {ip: services for ip, services in held.items() if ip in vhids and self._services.rules.pool_of(ip)}
         self._keep(served)
         for ip, services in served.items():

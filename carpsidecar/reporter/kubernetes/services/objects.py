@@ -18,6 +18,8 @@ Address = IPv4Address | IPv6Address
 
 ALLOCATION = f"{ANNOTATIONS}allocation"
 """The annotation with the vhid of each address, as a JSON object."""
+CLASS = f"{ANNOTATIONS}class"
+"""The annotation with the class under which that was written: another installation's is not ours to change."""
 NODE = f"{ANNOTATIONS}node"
 """The annotation with the node that holds the address."""
 REQUESTED = f"{ANNOTATIONS}address"

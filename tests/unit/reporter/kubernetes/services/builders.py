@@ -10,7 +10,7 @@ from carpsidecar.reporter.kubernetes.services.allocation import Outcome, is_done
 from carpsidecar.reporter.kubernetes.services.holdings import Rules
 from carpsidecar.reporter.kubernetes.services.objects import ALLOCATED, ALLOCATION, Key, Service
 
-CLASS = "carpsidecar.io/carp"
+OURS = "carpsidecar.io/carp"
 _numbers = count(1)
 
 
@@ -19,13 +19,13 @@ def pool(name: str = "default", *texts: str, **more: Any) -> Pool:
 
 
 def rules(*pools: Pool, vhids: range = range(1000, 2000), **more: Any) -> Rules:
-    values = {"class_": CLASS, "addresses_max": 100, **more}
+    values = {"class_": OURS, "addresses_max": 100, **more}
     return Rules(vhids=vhids, pools=Pools(pools or (pool(),)), **values)
 
 
 def service(name: str = "web", namespace: str = "shop", **more: Any) -> Service:
     number = next(_numbers)
-    values = {"class_": CLASS, "created": f"{number:09}", "ports": frozenset({("TCP", 80)}), **more}
+    values = {"class_": OURS, "created": f"{number:09}", "ports": frozenset({("TCP", 80)}), **more}
     return Service(namespace=namespace, name=name, uid=f"uid-{number}", version=str(number), **values)
 
 

@@ -24,7 +24,7 @@ def test_each_service_gets_the_first_free_address_and_a_vhid_of_the_range() -> N
     assert here.addresses() == ("192.0.2.200",)
     assert here.addresses("mail") == ("192.0.2.201",)
     assert here.reason() == ("True", "Assigned")
-    found = vhids_of(holders(here.services.values(), here.rules), here.rules.vhids)
+    found = vhids_of(holders(here.services.values(), here.rules), here.rules)
     assert len(set(found.values())) == 2
     assert all(vhid in here.rules.vhids for vhid in found.values())
 
@@ -266,7 +266,7 @@ def test_nobody_gets_an_address_or_a_vhid_by_writing_it_into_his_annotation() ->
     mine = here.services[WEB].annotations[ALLOCATION]
     stolen = mine.replace("192.0.2.201", "192.0.2.200")
     here.annotate(("shop", "older"), allocation=stolen)
-    found = vhids_of(holders(here.services.values(), here.rules), here.rules.vhids)
+    found = vhids_of(holders(here.services.values(), here.rules), here.rules)
     assert found["192.0.2.201"] == int(mine.rpartition(":")[2].strip("}"))
     here.annotate(("shop", "older"), allocation=mine)
     here.allocate()
@@ -294,3 +294,23 @@ def test_an_address_that_something_else_has_is_passed_over() -> None:
     here.add(service())
     [outcome] = plan(here.services.values(), here.rules, here.unavailable).values()
     assert outcome.new == ("192.0.2.201",)
+
+
+def test_what_another_installation_gave_is_its_own() -> None:
+    here, there = (
+        cluster(pool("default", "192.0.2.200")),
+        cluster(pool("default", "198.51.100.7"), class_="other.io/b"),
+    )
+    theirs = service(class_="other.io/b")
+    there.add(theirs)
+    there.allocate()
+    given = there.services[WEB]
+    here.add(given)
+    here.allocate()
+    assert here.services[WEB] == given
+    # It changes hands: the one lets go first, and the other gives it one of its own.
+    moved = {"class_": "carpsidecar.io/carp"}
+    there.change(WEB, **moved)
+    here.change(WEB, **moved)
+    here.allocate()
+    assert here.addresses() == ("192.0.2.200",)

@@ -13,8 +13,8 @@ from carpsidecar.reporter.kubernetes.services.holdings import (
     share_problem,
     vhids_of,
 )
-from carpsidecar.reporter.kubernetes.services.objects import ALLOCATION, REQUESTED, SHARE, Key, family_of
-from tests.unit.reporter.kubernetes.services.builders import CLASS, Cluster, pool, rules, service
+from carpsidecar.reporter.kubernetes.services.objects import ALLOCATION, CLASS, REQUESTED, SHARE, Key, family_of
+from tests.unit.reporter.kubernetes.services.builders import OURS, Cluster, pool, rules, service
 
 ADDRESSES = [f"192.0.2.{number}" for number in range(200, 206)] + ["2001:db8::1", "2001:db8::2", "203.0.113.1"]
 POOLS = [
@@ -85,14 +85,14 @@ class Allocation(RuleBasedStateMachine):
     @rule(key=services, annotations=ANNOTATIONS)
     def annotate(self, key: Key, annotations: dict[str, str]) -> None:
         """The user of it writes what he likes; of ours, too."""
-        allocation = self.here.services[key].annotations.get(ALLOCATION)
-        before = {} if allocation is None else {ALLOCATION: allocation}
+        annotations_before = self.here.services[key].annotations
+        before = {name: annotations_before[name] for name in (ALLOCATION, CLASS) if name in annotations_before}
         self.here.change(key, annotations={**before, **self.given(annotations)})
         self.allocate(*([key] if "carpsidecar.io/address" in annotations else []))
 
     @rule(
         key=services,
-        values=st.sampled_from([{"class_": "other.io/x"}, {"is_load_balancer": False}, {"class_": CLASS}]),
+        values=st.sampled_from([{"class_": "other.io/x"}, {"is_load_balancer": False}, {"class_": OURS}]),
     )
     def change_class(self, key: Key, values: dict[str, Any]) -> None:
         self.here.change(key, **{"is_load_balancer": True, **values})
@@ -137,7 +137,7 @@ class Allocation(RuleBasedStateMachine):
     @invariant()
     def no_vhid_is_that_of_two_addresses(self) -> None:
         held = holders(self.here.services.values(), self.here.rules)
-        found = vhids_of(held, self.here.rules.vhids)
+        found = vhids_of(held, self.here.rules)
         assert len(set(found.values())) == len(found)
         assert len(found) == min(len(held), 6) or len(held) > 6
 
