@@ -83,7 +83,7 @@ class ControlPlane:
             # It would refuse pods whose service account nobody made.
             "--disable-admission-plugins=ServiceAccount",
             "--endpoint-reconciler-type=none",
-            "--service-cluster-ip-range=10.0.0.0/24",
+            "--service-cluster-ip-range=10.0.0.0/24,fd00:10::/112",
         ]
 
     def _start(self, program: str, *options: str) -> "subprocess.Popen[bytes]":

@@ -79,8 +79,12 @@ def test_who_is_ours_no_more_loses_the_address_at_once_and_nothing_of_ours_stays
 def test_both_families_by_the_services_policy(scene: Scene) -> None:
     services = Services(scene, TWO)
     services.node()
-    services.create(ipFamilyPolicy="PreferDualStack")
-    assert services.wait_address() == ["192.0.2.200"], "this cluster has one family"
+    services.create(ipFamilyPolicy="RequireDualStack")
+    assert services.wait_address(count=2) == ["192.0.2.200", "2001:db8::1"]
+    services.create("mail", ipFamilies=["IPv6"])
+    assert services.wait_address("mail") == ["2001:db8::2"]
+    services.patch("web", {"spec": {"ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv4"], "clusterIPs": None}})
+    assert services.wait_address() == ["192.0.2.200"]
 
 
 def test_a_requested_address_is_given_and_changed_by_request(scene: Scene) -> None:

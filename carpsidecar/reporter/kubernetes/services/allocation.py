@@ -220,7 +220,7 @@ class _Plan:
             for ip in self._free.setdefault((pool.name, family), _of_family(pool, family)):
                 if not self._held.get(ip) and ip not in self._of_others and ip not in self._unavailable:
                     return ip, True
-        where = ", ".join(repr(pool.name) for pool in pools) or "any pool"
+        where = f"pool {', '.join(repr(pool.name) for pool in pools)}" if pools else "any pool"
         raise Problem(
             NO_ADDRESS_LEFT, f"no IPv{family} address is left in {where} for namespace {service.namespace}"
         )

@@ -9,7 +9,6 @@ from carpsidecar.reporter.kubernetes.services.endpoints import Endpoints
 from carpsidecar.reporter.kubernetes.services.holdings import Rules
 from carpsidecar.reporter.kubernetes.services.objects import Key, Service
 
-
 _GONE_MAX = 4096
 
 

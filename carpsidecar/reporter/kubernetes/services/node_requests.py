@@ -174,7 +174,7 @@ class NodeRequests:
             if not self._log_limiter.due(self._clock(), (message.address, reason)):
                 return
             text = f"{message.address} is not served: {reason}"
-            log(WARNING, "service_refused", text, services=", ".join(message.services))
+            log(WARNING, "service_refused", f"{text} (Services: {', '.join(message.services)})")
             for key in (name.partition("/") for name in message.services):
                 service = self._services.services.get((key[0], key[2]))
                 if service is not None:
