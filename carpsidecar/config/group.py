@@ -78,6 +78,8 @@ class GroupConfig:
     in_use: InUse = _DEFAULTS.in_use
     both_families: bool = _DEFAULTS.both_families
     holds_addresses: bool = True
+    closed: bool = False
+    """Whether the ports of this node itself are out of reach at the addresses."""
     auto_advskew: bool = False
     """Whether the advskew follows from this node's address."""
     shows_agreement: bool = False

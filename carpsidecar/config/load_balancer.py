@@ -12,6 +12,7 @@ from carpsidecar.config.field import ConfigError, Field, Given, fields_of, setti
 from carpsidecar.config.group import GroupConfig, IPInterface, resolve_group
 from carpsidecar.config.passphrase import PASSPHRASE_FIELDS
 from carpsidecar.config.schema import GROUP_FIELDS, INTERFACE_PATTERN, NAME_PATTERN
+from carpsidecar.ipc.messages import SERVICE_ADDRESSES_MAX
 from carpsidecar.ipc.settings import LoadBalancerPool, LoadBalancerSettings
 from carpsidecar.pools import IPAddress, Pool, PoolError, Pools, parse_range
 
@@ -53,9 +54,9 @@ class LoadBalancer(Struct, kw_only=True, frozen=True):
             pattern=r"^[0-9]{1,5}-[0-9]{1,5}(?!\n)$",
         ),
     ] = "1000-1999"
-    max_addresses: Annotated[int, setting("addresses of Services that this node takes part for", ge=1, le=2000)] = (
-        1000
-    )
+    max_addresses: Annotated[
+        int, setting("addresses of Services that this node takes part for", ge=1, le=SERVICE_ADDRESSES_MAX)
+    ] = 1000
     rebalance_delay_s: Annotated[
         float,
         setting(
@@ -126,17 +127,18 @@ class ServiceAddresses:
     """A group of the first address, for each family that the pools have."""
     given: LoadBalancer = field(compare=False, repr=False)
 
-    def group(self, address: IPAddress, vhid: int) -> GroupConfig:
-        """The group of an address that lies in a pool."""
+    def group(self, address: IPAddress, vhid: int, interface: str | None = None) -> GroupConfig:
+        """The group of an address that lies in a pool; on this interface where the configuration names none."""
         like = self.like[address.version]
         pool = self.pools.pool_of(address)
         own: IPInterface = type(like.addresses[0])(address)
         return dataclasses.replace(
             like,
-            name=group_name(vhid),
+            name=f"{GROUP_PREFIX}{vhid}",
             vhid=vhid,
             addresses=(own,),
-            interface=(pool and pool.interface) or like.interface,
+            closed=self.closes_node_ports,
+            interface=(pool and pool.interface) or like.interface or interface,
         )
 
     def awaiting_peers(self, awaits: bool) -> "ServiceAddresses":
@@ -186,10 +188,6 @@ class ServiceAddresses:
                 for pool in self.pools
             ],
         )
-
-
-def group_name(vhid: int) -> str:
-    return f"{GROUP_PREFIX}{vhid}"
 
 
 def resolve_load_balancer(

@@ -58,6 +58,11 @@ class Config:
     """What all of it comes to, as a file could say it, without the passphrase itself."""
     warnings: tuple[str, ...] = ()
 
+    @property
+    def all_groups(self) -> list[GroupConfig]:
+        """Those, and what the groups of Services' addresses are like."""
+        return [*self.groups, *(self.service_addresses.like.values() if self.service_addresses else ())]
+
 
 def flag_name(name: str) -> str:
     return "--" + name.removesuffix("_s").replace("_", "-")

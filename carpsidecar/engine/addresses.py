@@ -61,6 +61,7 @@ class HeldAddresses:
         self._renewer = renewer
         self._fencing = fencing
         self.fence_wanted = False
+        self._closed = False
         self._lease: Lease | None = None
         self._lease_is_for = (0, 0)
         self._rearranges = False
@@ -74,6 +75,19 @@ class HeldAddresses:
         elif self.fence_wanted:
             self._fencing.remove(self.ips)
         self.fence_wanted = wanted
+
+    def close_ports(self, wanted: bool) -> None:
+        """Whether the ports of this node itself are to be out of reach at them."""
+        if wanted:
+            self._fencing.close_ports(self.ips)
+        elif self._closed:
+            self._fencing.open_ports(self.ips)
+        self._closed = wanted
+
+    @property
+    def open_ports(self) -> str:
+        """Why its ports are in reach though they are not to be; empty where they are as wanted."""
+        return self._fencing.ports_lacking if self._closed else ""
 
     @property
     def fence_lacking(self) -> str:

@@ -12,7 +12,16 @@ from typing import NamedTuple
 
 from carpsidecar import drained
 from carpsidecar.engine.throttle import Throttle
-from carpsidecar.ipc.messages import GroupCommand, Result, SetAdvskew, SetDemotion, SetPeers, Withhold, subject
+from carpsidecar.ipc.messages import (
+    GroupCommand,
+    Result,
+    ServiceCommand,
+    SetAdvskew,
+    SetDemotion,
+    SetPeers,
+    Withhold,
+    subject,
+)
 from carpsidecar.ipc.settings import ReporterSettings
 from carpsidecar.logs import log
 
@@ -58,8 +67,8 @@ class Admission:
         self._throttle = Throttle(_LOG_EVERY_S, _LOG_BURST)
         self._waiting: dict[Hashable, tuple[GroupCommand, Answer]] = {}
         self._timer: object = None
-        self._of_group: dict[str | None, _Bucket] = {}
-        self._of_all = _Bucket(loop.time())
+        self._of_group: dict[str | None, Bucket] = {}
+        self._of_all = Bucket(loop.time())
         self.configure(settings)
 
     def configure(self, settings: ReporterSettings | None) -> None:
@@ -77,7 +86,7 @@ class Admission:
         """Follow it, now or when there is room for it; or refuse it."""
         refusal = self._refusal(command)
         if refusal:
-            self._refuse(command, refusal, answer)
+            self.refuse(command, refusal, answer)
             return
         key = subject(command)
         superseded = self._waiting.pop(key, None)
@@ -110,7 +119,7 @@ class Admission:
                 return ""
         return "" if command.group is None or command.group in self._groups() else "there is no such group here"
 
-    def _refuse(self, command: GroupCommand, why: str, answer: Answer) -> None:
+    def refuse(self, command: GroupCommand | ServiceCommand, why: str, answer: Answer) -> None:
         kind = str(command.__struct_config__.tag)
         self.refused[kind] += 1
         held_back = self._throttle.allow(self._loop.time(), kind)
@@ -133,7 +142,7 @@ class Admission:
         """Take what it costs out of both buckets; or how long it has to wait, and nothing is taken."""
         name = None if isinstance(command, SetPeers | SetAdvskew) else command.group
         count = len(self._groups())
-        of_group = self._of_group.get(name) or _Bucket(now)
+        of_group = self._of_group.get(name) or Bucket(now)
         wait_s = max(
             of_group.wait_s(now, 1, GROUP_BURST, GROUP_PER_S),
             self._of_all.wait_s(
@@ -154,7 +163,7 @@ class Admission:
                 del self._of_group[name]
 
 
-class _Bucket:
+class Bucket:
     """So much at once, and so much a second for long."""
 
     def __init__(self, now: float) -> None:

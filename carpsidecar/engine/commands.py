@@ -67,7 +67,7 @@ class Commands:
 
     def apply_to(self, group: Group) -> None:
         """To one that is new, before it takes part."""
-        if self._advskew is not None:
+        if self._advskew is not None and not group.services:
             group.use_advskew(self._advskew)
         if self._peers is not None:
             _use_peers(group, self._peers)
@@ -76,6 +76,16 @@ class Commands:
         for command in self._demotions.values():
             if group in self._bound_to(command.group):
                 group.demote(command.cause, command.amount, command.bow_out, command.text)
+
+    def forget_group(self, name: str) -> None:
+        """It is gone, and what a later one of this name does has nothing to do with it."""
+        self._withheld.pop(name, None)
+        drains = {(drained.CAUSE, None), (drained.CAUSE, name)} & self._demotions.keys()
+        if drains:
+            self._files.store([name], None, lambda _problem: None)
+        for cause, group in list(self._demotions):
+            if group == name:
+                del self._demotions[cause, group]
 
     def forget(self) -> None:
         """What a reporter set that gets other settings now.
@@ -121,7 +131,8 @@ class Commands:
             case SetAdvskew():
                 self._advskew = command.advskew
                 for group in self._bound_to(None):
-                    group.use_advskew(command.advskew)
+                    if not group.services:  # each of theirs has a rank of its own
+                        group.use_advskew(command.advskew)
             case SetPeers():
                 self._use_peers(command)
 

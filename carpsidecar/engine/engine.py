@@ -4,11 +4,14 @@ import asyncio
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
+from ipaddress import IPv6Address
 from logging import INFO, WARNING
 
 from carpsidecar.config.group import GroupConfig
+from carpsidecar.config.load_balancer import ServiceAddresses as ServicePools
 from carpsidecar.config.schema import ConfigError
 from carpsidecar.config.sources import Config
+from carpsidecar.engine.address_probe import AddressProbes
 from carpsidecar.engine.addresses import Renewer
 from carpsidecar.engine.commands import Commands
 from carpsidecar.engine.comparison import Comparison
@@ -18,6 +21,7 @@ from carpsidecar.engine.group import Group
 from carpsidecar.engine.hooks import HookRunner
 from carpsidecar.engine.interface import Interface
 from carpsidecar.engine.report import heartbeats, snapshot, status_line
+from carpsidecar.engine.service_addresses import ServiceAddresses
 from carpsidecar.engine.settings import keeps_state
 from carpsidecar.engine.shell import Host
 from carpsidecar.engine.startup import (
@@ -28,8 +32,17 @@ from carpsidecar.engine.startup import (
     take_off_left_over,
 )
 from carpsidecar.engine.throttle import Reader
-from carpsidecar.ipc.messages import GroupCommand, GroupGone, GroupSnapshot, Heartbeat, Notice, Result
+from carpsidecar.ipc.messages import (
+    GroupCommand,
+    GroupGone,
+    GroupSnapshot,
+    Heartbeat,
+    Notice,
+    Result,
+    SetServiceAddress,
+)
 from carpsidecar.linux.instance_lock import InstanceLock
+from carpsidecar.linux.lease import take_off
 from carpsidecar.linux.monitor import (
     AddressAdded,
     AddressRemoved,
@@ -40,6 +53,7 @@ from carpsidecar.linux.monitor import (
     Overrun,
 )
 from carpsidecar.linux.netlink import Link, Netlink
+from carpsidecar.linux.routes import network_of, source_for
 from carpsidecar.logs import in_words, log
 from carpsidecar.member.sync_groups import siblings
 from carpsidecar.protocol.packet import IPAddress
@@ -73,6 +87,11 @@ class Engine:
         self._locks: dict[str, InstanceLock] = {}
         self._leaving: dict[str, HookRunner] = {}
         """Last commands of groups that are gone, which a group of the same name waits for."""
+        self.services = ServiceAddresses(loop, self, self._report)
+        self._services_locked: InstanceLock | None = None
+        self._left_over: set[IPAddress] = set()
+        """Addresses of Services that a former run left, and whose backups have not heard of it."""
+        self._probes = AddressProbes(loop)
         self._comparison = Comparison(loop, self._netlink, self._groups)
         self._commands = Commands(self._bound_to, DrainFiles(loop))
         self._stopping = False
@@ -105,6 +124,7 @@ class Engine:
         """
         resolved, waiting = resolve_interfaces(self._netlink, config)
         self._start([self._create(group) for group in resolved])
+        self.services.configure(config.service_addresses)
         return waiting
 
     def reload(self, config: Config, *, waits: bool) -> dict[str, str]:
@@ -125,6 +145,8 @@ class Engine:
         wanted = {group.name: group for group in groups}
         kept: list[tuple[Group, GroupConfig]] = []
         for name, group in list(self._groups.items()):
+            if group.services:
+                continue
             if name in wanted and keeps_state(group.configured, wanted[name]):
                 kept.append((group, wanted.pop(name)))
             else:
@@ -133,7 +155,7 @@ class Engine:
         failure: ConfigError | StartError | None = None
         for group, resolved in kept:
             try:
-                self._reconfigure(group, resolved)
+                self.reconfigure_group(group, resolved)
             except OSError as error:
                 failure = failure or StartError(f"group {resolved.name}: {in_words(error)}")
         for resolved in wanted.values():
@@ -142,11 +164,13 @@ class Engine:
             except (ConfigError, StartError) as error:
                 failure = failure or error
         self._start(created)
+        self.services.configure(config.service_addresses)
         if failure is not None:
             raise failure
         return waiting
 
-    def _reconfigure(self, group: Group, config: GroupConfig) -> None:
+    def reconfigure_group(self, group: Group, config: GroupConfig) -> None:
+        """Raises: OSError."""
         if group.configured == config:
             return
         moved = group.configured.sync_group != config.sync_group
@@ -171,14 +195,17 @@ class Engine:
             group.stop()
 
     def close(self) -> None:
+        self.services.close()
+        self._probes.close()
         for group in self._groups.values():
             group.close()
         for hooks in self._all_hooks:
             hooks.end()
         for interface in self._interfaces.values():
             interface.close()
-        for lock in self._locks.values():
-            lock.close()
+        for lock in (*self._locks.values(), self._services_locked):
+            if lock is not None:
+                lock.close()
         self._news.close()
         self._monitor.close()
         self._renewer.close()
@@ -207,16 +234,7 @@ class Engine:
             undo.callback(lock.close)
             try:
                 left_over = take_off_left_over(self._netlink, config)
-                interface = self._interfaces.setdefault(
-                    config.interface, Interface(self._loop, config.interface, self._report)
-                )
-                group = Group(self._host, interface, config, former)
-                undo.callback(self._let_go_of_interface, group)
-                interface.add(group)
-                if interface.link is None:
-                    interface.set_link(self._link_named(config.interface))
-                group.fence()
-                undo.callback(group.close)
+                group = self._opened(config, undo, former)
                 if config.fence == "on" and self._fencing.lacking:
                     raise StartError(f"fence: it is on, but {self._fencing.lacking}")
             except OSError as error:
@@ -229,6 +247,21 @@ class Engine:
             group.bow_out_for_former_self()
         return group
 
+    def _opened(self, config: GroupConfig, undo: ExitStack, former: HookRunner | None = None) -> Group:
+        """Raises: OSError."""
+        assert config.interface is not None
+        interface = self._interfaces.get(config.interface)
+        if interface is None:
+            interface = self._interfaces[config.interface] = Interface(self._loop, config.interface, self._report)
+        group = Group(self._host, interface, config, former)
+        undo.callback(self._let_go_of_interface, group)
+        interface.add(group)
+        if interface.link is None:
+            interface.set_link(self._link_named(config.interface))
+        group.fence()
+        undo.callback(group.close)
+        return group
+
     def _remove(self, group: Group) -> None:
         group.stop()
         group.close()
@@ -236,11 +269,68 @@ class Engine:
         del self._groups[group.config.name]
         for sibling in siblings(group, self._groups.values()):
             self._settle_degraded(sibling)
-        self._locks.pop(group.config.name).close()
+        if (lock := self._locks.pop(group.config.name, None)) is not None:
+            lock.close()
         if not group.hooks.idle:
             self._leaving[group.config.name] = group.hooks.runner
         log(INFO, "removed", "no longer configured so", group=group.config.name)
         self._report(GroupGone(group=group.config.name))
+
+    # Groups of Services' addresses.
+
+    def open_services(self, configured: ServicePools) -> None:
+        """Before the first of their groups.
+
+        Raises:
+            StartError: another engine of this node serves Services.
+            OSError: the kernel refuses.
+        """
+        if self._services_locked is not None:
+            return
+        self._services_locked = lock_instance("load_balancer", configured.vhids[0])
+        held = [own for own in self._netlink.addresses() if own.leased]
+        held = [own for own in held if configured.pools.pool_of(own.interface.ip) is not None]
+        take_off(self._netlink, held)
+        self._left_over = {own.interface.ip for own in held}
+        if held:
+            log(WARNING, "services_left_over", f"a former run left {len(held)} addresses of Services: taken off")
+
+    def network_of(self, address: IPAddress) -> str | None:
+        """The interface of the network that has it; None where no network of this node does."""
+        link = network_of(self._netlink, address)
+        return link.name if link is not None else None
+
+    def add_service_group(self, config: GroupConfig, command: SetServiceAddress) -> Group:
+        """Raises: StartError."""
+        own = config.addresses[0].ip
+        with ExitStack() as undo:
+            try:
+                group = self._opened(config, undo)
+                beside = group.interface.addresses_beside(self._netlink)
+            except OSError as error:
+                raise StartError(f"group {config.name}: {in_words(error)}") from None
+            if any(held.interface.ip == own and not held.leased for held in beside):
+                raise StartError(f"{own} is this node's own address: leave it out of the pool, or take it off")
+            undo.pop_all()
+        self._groups[config.name] = group
+        if own in self._left_over:
+            self._left_over.discard(own)
+            group.bow_out_for_former_self()
+        group.serve(command)
+        self._start([group])
+        return group
+
+    def remove_service_group(self, group: Group) -> None:
+        self._remove(group)
+        self._commands.forget_group(group.config.name)
+
+    def probe(self, interface: str, address: IPAddress, done: Callable[[bytes | None], None]) -> None:
+        """Ask who has it. Raises: OSError."""
+        link = self._link_named(interface)
+        if link is None:
+            raise OSError(f"interface {interface} is not there")
+        source = source_for(self._netlink, link.index, 6, ()) if address.version == 6 else None
+        self._probes.ask(link, address, source if isinstance(source, IPv6Address) else None, done)
 
     def _let_go_of_interface(self, group: Group) -> None:
         group.interface.remove(group)
@@ -365,7 +455,7 @@ class Engine:
         return list(self._groups)
 
     def snapshots(self) -> list[GroupSnapshot]:
-        return [snapshot(group) for group in self._groups.values()]
+        return [*(snapshot(group) for group in self._groups.values()), *self.services.waiting]
 
     def status_lines(self) -> list[tuple[str, str]]:
         return [(name, status_line(group)) for name, group in self._groups.items()]

@@ -26,6 +26,7 @@ MARGIN_MAX_S = 0.012
 MARGIN_PART = 0.25
 """Of the patience, where that is shorter: a master must not be silent between two advertisements."""
 
+CLOSE_AGAIN_AFTER_S = 10.0
 LEASE_SUFFICES_S = 3.0
 """From this patience of the backups on, the kernel drops an address by itself in time: see protocol.timing."""
 
@@ -54,11 +55,28 @@ class Fencing:
         self._lock = threading.Lock()
         self._due: dict[IPAddress, float] = {}
         self._restored = 0
+        self.ports_lacking = ""
+        """Why ports are not closed though they are to be; empty where they are."""
+        self._closed: dict[IPAddress, None] = {}
+        self._closes_again_at = 0.0
+
+    def close_ports(self, addresses: Collection[IPAddress]) -> None:
+        """From now on this node's own ports are out of reach at these."""
+        self._closed.update(dict.fromkeys(addresses))
+        self._close(addresses)
+
+    def open_ports(self, addresses: Collection[IPAddress]) -> None:
+        """They are in reach again."""
+        for address in addresses:
+            self._closed.pop(address, None)
+        if self._fence is not None:
+            self._try(self._fence.open_ports, addresses)
 
     def add(self, addresses: Collection[IPAddress], until: float) -> None:
         """From now on these are silent on this node unless they are renewed, for the first time with this."""
         try:
             fence = self._fence or self._open()
+            self.lacking = ""
             fence.renew(dict.fromkeys(addresses, until))
             fence.add(addresses)
         except OSError as error:
@@ -95,6 +113,8 @@ class Fencing:
         """To be called every second."""
         if self._fence is not None:
             self._try(self._fence.keep)
+        if self.ports_lacking and self._loop.time() >= self._closes_again_at:
+            self._close(self._closed)
 
     def close(self) -> None:
         if self._fence is not None:
@@ -104,13 +124,27 @@ class Fencing:
                 self._thread.shutdown()
             fence.close()
 
+    def _close(self, addresses: Collection[IPAddress]) -> None:
+        """Better served with open ports than not at all: it is warned of, and tried again."""
+        try:
+            (self._fence or self._open()).close_ports(addresses)
+        except OSError as error:
+            self._report_ports(in_words(error))
+        else:
+            self.ports_lacking = ""
+
+    def _report_ports(self, text: str) -> None:
+        self._closes_again_at = self._loop.time() + CLOSE_AGAIN_AFTER_S
+        if text != self.ports_lacking:
+            self.ports_lacking = text
+            log(ERROR, "ports_open", f"ports of this node are in reach at the addresses of Services: {text}")
+
     def _open(self) -> "Fence":
         # Here, since most groups need none.
         from carpsidecar.linux.fence import Fence
 
         fence = self._fence = Fence()
         self._restored = 0
-        self.lacking = ""
         self._loop.add_reader(fence.fileno(), self._damaged, fence)
         # It starts now, to have what priority this process is given.
         self._thread = ThreadPoolExecutor(1, "fence", keep_only, (("CAP_NET_ADMIN",), True))
@@ -148,6 +182,8 @@ class Fencing:
         had = self._fence is not None
         self.close()
         text = in_words(error)
+        if self._closed:
+            self._report_ports(text)
         if text != self.lacking:
             self.lacking = text
             what = "is taken away" if had else "can't be had"

@@ -17,7 +17,7 @@ from carpsidecar.engine.interface import Interface
 from carpsidecar.engine.peers import PeersHeard
 from carpsidecar.engine.settings import settings_in_force
 from carpsidecar.engine.shell import Host, Shell
-from carpsidecar.engine.throttle import Reminder
+from carpsidecar.ipc.messages import SetServiceAddress
 from carpsidecar.member.actions import Role
 from carpsidecar.protocol.auth import Authenticator
 from carpsidecar.protocol.effects import BOW_OUT, State
@@ -43,12 +43,11 @@ class Group(Shell):
         self.drift = ""
         """What the configuration on disk has that can't be put into force."""
         self.started = False
+        self.services: tuple[str, ...] = ()
+        """Whose address it is, where it is one of Services."""
         self._advskew: int | None = None
         """What is used instead of the configured one."""
         self._peers_known = bool(config.destination.peers)
-        self._withheld: tuple[Role, str] = "fault", ""
-        """Why the cluster wants it to take no part, and the role that it shows meanwhile."""
-        self._reminder = Reminder(host.loop, self.log.still_waiting)
         self._discovered: tuple[IPAddress, ...] | None = None
         """The peers that became known later."""
         self.family_warning = FamilyWarning(self.log)
@@ -91,22 +90,13 @@ class Group(Shell):
     @property
     def _trouble(self) -> str:
         """Why it can't take part in the election; empty where it can."""
-        if self.interface.link is None:
-            return f"interface {self.interface.name} is not there"
-        if not self.interface.up and not self.config.ignore_link:
-            return f"the link of {self.interface.name} is down"
-        if not self.transmitter.sources:
-            given = ", ".join(map(str, self.config.sources))
-            return (
-                f"source: {given} is no address of this machine: give one of {self.interface.name}"
-                if given
-                else f"{self.interface.name} has no address to advertise from"
-            )
-        if self.config.both_families and (missing := self.transmitter.missing_families):
-            return f"{self.interface.name} has no {missing} address to advertise from, and both_families is set"
-        if self.config.awaits_peers and not self._peers_known:
-            return "the addresses of the other nodes are not known yet"
-        return self._withheld[1]
+        return self.participation.trouble(self.config, self.interface, self.transmitter, self._peers_known)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is to be known of it though it works."""
+        lacking = self.addresses.open_ports
+        return self.family_warning.texts + ([f"ports of this node are reached at it: {lacking}"] if lacking else [])
 
     @property
     def demoted_since_s(self) -> dict[str, float]:
@@ -119,17 +109,18 @@ class Group(Shell):
     def start(self) -> None:
         self.find_sources()
         self.started = True
-        self._settle_role_shown()
+        self.member.role_withheld = self.participation.role_shown(self._trouble)
         self.member.start(self._loop.time(), self._trouble)
-        self._reminder.about(self.member.trouble)
+        self.participation.remind(self.member.trouble)
         self.family_warning.settle(self.config, self.transmitter)
         self._advance()
         if self.membership is not None:
             self.membership.start()
 
     def fence(self) -> None:
-        """Have the addresses silent on this node unless it is master, where that is wanted."""
+        """Have the addresses silent on this node unless it is master, and its ports closed there, where wanted."""
         self.addresses.fence(is_wanted(self.config), self._live_until if self.is_master else 0.0)
+        self.addresses.close_ports(self.config.closed)
 
     def stop(self) -> None:
         self._stopped = True
@@ -141,10 +132,11 @@ class Group(Shell):
     def close(self) -> None:
         """Nothing happens any more, except that its last command may still run."""
         self.addresses.fence(False)
+        self.addresses.close_ports(False)
         self.announcements.stop()
         if self.membership is not None:
             self.membership.close()
-        self._reminder.about("")
+        self.participation.remind("")
         for timer in (self._timer, self._reporting_master):
             if timer is not None:
                 timer.cancel()
@@ -166,14 +158,14 @@ class Group(Shell):
         """The link or the addresses of the interface are not what they were."""
         before = self.member.trouble
         self.find_sources()
-        self._settle_role_shown()
+        self.member.role_withheld = self.participation.role_shown(self._trouble)
         self.member.link_changed(self._loop.time(), self._trouble)
         if self.family_warning.settle(self.config, self.transmitter):
             self._host.changed(self.config.name)
         self.addresses.rearrange()
         self.member.renew(self._loop.time())
         if self.started:
-            self._reminder.about(self.member.trouble)
+            self.participation.remind(self.member.trouble)
         self._advance()
         if self.membership is not None and before and not self._trouble:
             self.membership.start()
@@ -274,9 +266,24 @@ class Group(Shell):
 
     def withhold(self, role: Role, text: str) -> None:
         """Take no part for this reason, and show this role; an empty text ends it."""
-        self._withheld = role, text
+        self.participation.withhold(role, text)
         if self.started:
             self.surroundings_changed()
+
+    def serve(self, command: SetServiceAddress) -> None:
+        """Take part for these Services, or, where this node is not eligible, take no part."""
+        before = self.services, self.participation.ineligible
+        self.services = tuple(command.services)
+        self.participation.decide(command)
+        self.use_advskew(command.advskew)
+        if self.started and (self.services, self.participation.ineligible) != before:
+            trouble = self.member.trouble
+            self.member.role_withheld = self.participation.role_shown(self._trouble)
+            self.member.link_changed(self._loop.time(), self._trouble)
+            self._advance()
+            if self.membership is not None and trouble and not self._trouble:
+                self.membership.start()
+            self._host.changed(self.config.name)
 
     def use_advskew(self, advskew: int | None) -> None:
         """Instead of the configured one; None goes back to that."""
@@ -331,10 +338,6 @@ class Group(Shell):
         self.surroundings_changed()
         if self.membership is not None:
             self.membership.configured()
-
-    def _settle_role_shown(self) -> None:
-        role, text = self._withheld
-        self.member.role_withheld = role if text and self._trouble == text else None
 
     def _settle_advskew(self) -> None:
         settings = settings_in_force(self.config, self._advskew, self.transmitter.source)

@@ -118,7 +118,8 @@ class Interface:
         self.receiver.add(group.config.vhid, group.authenticator)
         self.groups[group.config.vhid] = group
         self._share_refreshes()
-        self.open_missing()
+        if self.link is not None:
+            self._open(self.link, [group])
         for family, sock in self._sockets.items():
             sock.narrow_to(None)
             self._strangers[family].narrow_to(None)
@@ -141,7 +142,7 @@ class Interface:
             OSError: a socket can't be opened.
         """
         if self.link is not None:
-            self._open(self.link)
+            self._open(self.link, self.groups.values())
 
     def set_link(self, link: Link | None) -> bool:
         """The kernel says that the link is so now; None: it is gone, or has another name.
@@ -159,7 +160,7 @@ class Interface:
         self.link = link
         self.addresses_changed()
         if link is not None:
-            self._open(link)
+            self._open(link, self.groups.values())
             if link.up and not (before and before.up):
                 self._rejoin()
         return moved
@@ -291,14 +292,14 @@ class Interface:
             left, of = left - share, of - count
         self.unread += left
 
-    def _open(self, link: Link) -> None:
-        families: set[Family] = {family for group in self.groups.values() for family in group.config.families}
+    def _open(self, link: Link, groups: Collection[Listener]) -> None:
+        families: set[Family] = {family for group in groups for family in group.config.families}
         for family in families - self._sockets.keys():
             sock = CarpSocket(link.name, link.index, family)
             self._sockets[family] = sock
             self._loop.add_reader(sock.fileno(), self._readable, sock)
             self._strangers[family] = StrangerSocket(link.name, link.index, family)
-        for group in self.groups.values():
+        for group in groups:
             if not group.config.destination.peers:
                 for ip in group.config.destination.multicast:
                     self._sockets[ip.version].join(ip)

@@ -9,6 +9,7 @@ from carpsidecar.engine.group_log import GroupLog
 from carpsidecar.ipc.messages import MEMBERS_MAX, MemberView, Notice
 from carpsidecar.protocol.freshness import LATENESS_MAX_S, Reply
 from carpsidecar.protocol.hardened import Hardened, Member
+from carpsidecar.protocol.hardened_packet import Role
 from carpsidecar.protocol.packet import IPAddress
 
 _STALL_MIN_S = LATENESS_MAX_S / 2
@@ -86,6 +87,13 @@ class Membership:
     def sources(self) -> list[IPAddress]:
         """The addresses that members send from."""
         return [source for member in self._hardened.members.values() for source in member.sources]
+
+    @property
+    def master(self) -> IPAddress | None:
+        """The address of the member that was heard last of those that are master; None where there is none."""
+        masters = [member for member in self._hardened.members.values() if member.role is Role.MASTER]
+        last = max(masters, key=lambda member: member.heard_s, default=None)
+        return next(iter(last.sources)) if last is not None else None
 
     @property
     def views(self) -> list[MemberView]:

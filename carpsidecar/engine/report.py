@@ -1,13 +1,13 @@
 """What a group looks like from outside: for the reporter, for a log line, for a hook."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from carpsidecar.config.group import GroupConfig
 from carpsidecar.engine.agreement import agreements
 from carpsidecar.engine.group import Group
 from carpsidecar.engine.interface import Interface
-from carpsidecar.ipc.messages import GroupCounters, GroupSnapshot, Heartbeat
+from carpsidecar.ipc.messages import GroupCounters, GroupSnapshot, Heartbeat, Role
 from carpsidecar.protocol.packet import Drop
 
 _HEARTBEAT_GROUPS = 25
@@ -22,6 +22,10 @@ def status_line(group: Group) -> str:
 def snapshot(group: Group) -> GroupSnapshot:
     member, settings = group.member, group.member.election.settings
     agreed = agreements(group.configured) if group.configured.shows_agreement else []
+    master = member.master
+    if master is None and group.services and group.membership is not None:
+        # A node that takes no part follows nobody, and yet the address has its master.
+        master = group.membership.master
     return GroupSnapshot(
         group=group.config.name,
         role=member.role,
@@ -37,25 +41,28 @@ def snapshot(group: Group) -> GroupSnapshot:
         demotions=dict(member.demotions.amounts),
         demotion_texts=dict(member.demotions.texts),
         demoted_since_s=group.demoted_since_s,
-        warnings=group.family_warning.texts,
+        warnings=group.warnings,
         link=group.interface.up,
         fenced=group.addresses.fence_wanted and not group.addresses.fence_lacking,
         fence_lacking=group.addresses.fence_lacking,
         sync_group=group.config.sync_group,
-        master=str(member.master) if member.master else None,
+        master=str(master) if master else None,
         members=group.membership.views if group.membership is not None else [],
         drift=group.drift,
         agreement=agreed[0] if agreed else "",
         agrees_with=agreed[1:],
+        services=list(group.services),
     )
 
 
-def failed(config: GroupConfig, why: str, before: GroupSnapshot | None) -> GroupSnapshot:
+def failed(
+    config: GroupConfig, why: str, before: GroupSnapshot | None, role: Role = "fault", services: Sequence[str] = ()
+) -> GroupSnapshot:
     """Of a group that could not be started; since `before`, where that says the same."""
     since_s = before.since_s if before is not None and before.reason == why else time.time()
     return GroupSnapshot(
         group=config.name,
-        role="fault",
+        role=role,
         reason=why,
         since_s=since_s,
         interface=config.interface or "",
@@ -69,6 +76,7 @@ def failed(config: GroupConfig, why: str, before: GroupSnapshot | None) -> Group
         link=False,
         sync_group=config.sync_group,
         master=None,
+        services=list(services),
     )
 
 

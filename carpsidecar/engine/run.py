@@ -243,7 +243,7 @@ class _Run:
         config, reload = self._config, self._reload
         if reload is None or not self._in_kubernetes:
             return
-        passphrases = [file for group in config.groups for file in group.passphrase.files]
+        passphrases = [file for group in config.all_groups for file in group.passphrase.files]
         ConfigWatch(
             self._loop,
             [*self._files, *passphrases],
@@ -328,7 +328,10 @@ class _Run:
 
     def _handle(self, command: ToEngine, answer: Callable[[Result], object]) -> None:
         if isinstance(command, ServiceCommand):
-            answer(Result(id=command.id, outcome="refused", reason="no load_balancer is configured"))
+            if refusal := self._engine.services.refusal(command):
+                self._admission.refuse(command, refusal, answer)
+            else:
+                self._engine.services.handle(command, answer)
             return
         if not isinstance(command, SendHeartbeat):
             self._admission.handle(command, answer)
@@ -379,7 +382,7 @@ def _log_bug(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
 def _identities(config: Config) -> dict[str, tuple[int, int]]:
     """Of the passphrase files: what is another number when somebody has written or replaced one."""
     found = {}
-    for file in {file for group in config.groups for file in group.passphrase.files}:
+    for file in {file for group in config.all_groups for file in group.passphrase.files}:
         with suppress(OSError):
             status = os.stat(file)  # noqa: PTH116 (its path may not be text)
             found[file] = (status.st_ino, status.st_mtime_ns)

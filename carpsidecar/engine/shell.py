@@ -20,6 +20,7 @@ from carpsidecar.engine.fencing import Fencing, live_until
 from carpsidecar.engine.group_log import GroupLog
 from carpsidecar.engine.hooks import HookRunner
 from carpsidecar.engine.interface import Interface
+from carpsidecar.engine.participation import Participation
 from carpsidecar.engine.role_hooks import RoleHooks
 from carpsidecar.engine.transmitter import Transmitter
 from carpsidecar.ipc.messages import Notice, Role
@@ -91,6 +92,7 @@ class Shell:
         self.member = Member(config.settings, IPv4Address(0), config.vhid)
         self._configure_takeover()
         self.log = GroupLog(host.loop, config.name, interface.name)
+        self.participation = Participation(host.loop, self.log)
         self.transmitter = Transmitter(host.netlink, interface, config, host.loop.time())
         self.addresses = HeldAddresses(host.netlink, interface, config, host.renewer, host.fencing)
         self.announcements = Announcements(host.loop, interface, self.addresses.ips, self.log, host.notice)
@@ -177,7 +179,10 @@ class Shell:
                 self.log.report(action)
                 if self.membership is not None:
                     self.membership.stalled(late_s)
-            case Waiting() | DemotionChanged() | AddressesFailed():
+            case Waiting(why=why):
+                if why != self.participation.ineligible:
+                    self.log.report(action)
+            case DemotionChanged() | AddressesFailed():
                 self.log.report(action)
             case _:
                 assert_never(action)

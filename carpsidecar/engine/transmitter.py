@@ -11,7 +11,7 @@ from carpsidecar import __version__
 from carpsidecar.config.group import Family, GroupConfig
 from carpsidecar.engine.interface import Interface
 from carpsidecar.linux.netlink import Netlink
-from carpsidecar.linux.routes import source_for
+from carpsidecar.linux.routes import source_among
 from carpsidecar.protocol.auth import Accepted, Claim, CompatibleAuth
 from carpsidecar.protocol.effects import BOW_OUT
 from carpsidecar.protocol.packet import IPAddress, header, pack
@@ -134,6 +134,6 @@ class Transmitter:
             return None
         configured = next((ip for ip in self._config.sources if ip.version == family), None)
         if configured is None:
-            return source_for(self._netlink, link.index, family, virtual)
+            return source_among(self._interface.addresses_beside(self._netlink), family, virtual)
         held = {address.interface.ip for address in self._netlink.addresses()}
         return configured if configured in held else None

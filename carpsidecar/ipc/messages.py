@@ -24,12 +24,16 @@ MEMBERS_MAX = 64
 TEXT_MAX = 200
 SERVICES_MAX = 64
 """Services that share an address."""
+SERVICE_ADDRESSES_MAX = 2000
 
 _ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]*(?!\n)$"
 """No control characters, line ends, or signs that turn the direction of what follows."""
 
 Text = Annotated[str, Meta(max_length=TEXT_MAX, pattern=_ONE_LINE)]
 """A person's reason for a command, as logs and tables can show it."""
+AddressText = Annotated[str, Meta(max_length=45, pattern=_ONE_LINE)]
+ServiceName = Annotated[str, Meta(max_length=128, pattern=_ONE_LINE)]
+"""Namespace, slash and name, each of 63 characters at most."""
 
 Role = Literal["init", "backup", "master", "fault"]
 
@@ -264,12 +268,11 @@ class SetServiceAddress(BaseCommand, tag_field="type", tag="service_address", kw
     Refused where the configuration does not have the address in a pool, or the vhid in its range.
     """
 
-    address: str
+    address: AddressText
     vhid: Annotated[int, Meta(ge=1, le=65535)]
     advskew: Annotated[int, Meta(ge=0, le=254)]
     eligible: bool = True
-    services: Annotated[list[str], Meta(min_length=1, max_length=SERVICES_MAX)]
-    """`namespace/name` of each."""
+    services: Annotated[list[ServiceName], Meta(min_length=1, max_length=SERVICES_MAX)]
     text: Text = ""
     """Why it is not eligible."""
 
@@ -277,13 +280,13 @@ class SetServiceAddress(BaseCommand, tag_field="type", tag="service_address", kw
 class KeepServiceAddresses(BaseCommand, tag_field="type", tag="keep_service_addresses", kw_only=True, frozen=True):
     """Every address of Services that is not named here goes: its group bows out, and is no more."""
 
-    addresses: list[str]
+    addresses: Annotated[list[AddressText], Meta(max_length=SERVICE_ADDRESSES_MAX)]
 
 
 class ProbeAddress(BaseCommand, tag_field="type", tag="probe_address", kw_only=True, frozen=True):
     """Ask the network who has this address of a pool. Done: nobody answers; refused: who does."""
 
-    address: str
+    address: AddressText
 
 
 Report = ReporterSettings | Configuration | GroupSnapshot | Heartbeat | GroupGone | Notice

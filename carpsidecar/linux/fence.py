@@ -9,6 +9,8 @@ The table outlives its process, or it would be of no use: a killed owner's addre
 harm for ever, the elements of `ours` time out as well, a while after the kernel has dropped the addresses. Its name
 carries the netlink port of its owner, by which the next process that starts knows that the owner is gone.
 
+A third set, `closed`, has addresses at which ports of this node itself are out of reach: those of Services.
+
 On a node that does not hold an address the rules change nothing: traffic for it is not for this node, and what
 other machines announce, by ARP or as neighbour advertisements, passes.
 """
@@ -22,36 +24,22 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from itertools import groupby
 
+from carpsidecar.linux.fence_rules import CLOSED, LIVE, OURS, SETS_OF, closing, silencing
 from carpsidecar.linux.netlink import IPAddress
 from carpsidecar.linux.nftables import (
     ARP,
-    ARP_INPUT,
-    ARP_OUTPUT,
     DELCHAIN,
     DELRULE,
     DELSET,
     DELTABLE,
     INET,
-    INET_INPUT,
-    INET_OUTPUT,
     NETLINK_NETFILTER,
     SUBSYSTEM,
     Message,
     Nftables,
-    address_set,
-    chain,
-    equal,
     is_bound,
-    is_family,
-    is_protocol,
-    member,
-    network,
-    no_member,
     put,
-    rule,
-    table,
     take,
-    transport,
     without_table,
 )
 from carpsidecar.linux.packet_filter import attach, nftables_losses
@@ -62,13 +50,8 @@ OURS_TIMEOUT_S = 60.0
 """Longer than any process may need to come round and any address to end by itself, and not for ever."""
 KEEP_EVERY_S = 20.0
 
-_PRIORITY = -300
-"""Before connection tracking, and before anybody's filter: what is to be silent costs nothing more."""
 _GROUP_NFTABLES = 7
 _SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
-_SETS = ((ARP, 4), (INET, 4), (INET, 6))
-_ICMPV6, _NEIGHBOUR_SOLICITATION = 58, 135
-_OURS, _LIVE = "ours", "live"
 _DELETIONS = {SUBSYSTEM << 8 | kind for kind in (DELTABLE, DELCHAIN, DELRULE, DELSET)}
 
 
@@ -84,6 +67,7 @@ class Fence:
         """How often somebody deleted what is ours, and it was put back."""
         self._lock = threading.Lock()
         self._ours: dict[IPAddress, None] = {}
+        self._closed: dict[IPAddress, None] = {}
         self._live_until: dict[IPAddress, float] = {}
         self._kept_at = 0.0
         # Any that the kernel would not give by itself, and nobody had before.
@@ -91,7 +75,7 @@ class Fence:
         self._name = f"{PREFIX}{self._port:08x}"
         self._nftables = Nftables(self._port)
         try:
-            self._nftables.commit([*_empty(self._name), *self._of_the_dead()])
+            self._nftables.commit([*silencing(self._name), *self._of_the_dead()])
             self._updates = self._kernel_updates_timeouts()
             self._monitor = self._listen()
         except OSError:
@@ -115,7 +99,7 @@ class Fence:
         """From now on these are silent here unless they are renewed."""
         with self._lock:
             self._ours.update(dict.fromkeys(addresses))
-            self._commit(self._put(_OURS, addresses, OURS_TIMEOUT_S))
+            self._commit(self._put(OURS, addresses, OURS_TIMEOUT_S))
 
     def remove(self, addresses: Collection[IPAddress]) -> None:
         """These are ours no longer."""
@@ -123,7 +107,7 @@ class Fence:
             known = [address for address in addresses if self._ours.pop(address, self) is not self]
             for address in known:
                 self._live_until.pop(address, None)
-            self._commit([*self._take(_OURS, known), *self._take(_LIVE, known)])
+            self._commit([*self._take(OURS, known), *self._take(LIVE, known)])
 
     def renew(self, until: Mapping[IPAddress, float]) -> None:
         """They are live until then and no longer, by the monotonic clock; what is over stays so."""
@@ -136,7 +120,26 @@ class Fence:
         with self._lock:
             for address in addresses:
                 self._live_until.pop(address, None)
-            self._commit(self._take(_LIVE, addresses))
+            self._commit(self._take(LIVE, addresses))
+
+    def close_ports(self, addresses: Collection[IPAddress]) -> None:
+        """From now on nobody reaches ports of this node at these: only connections that were there already, what
+        others have translated to somewhere else, and echo requests."""
+        with self._lock:
+            messages = [] if self._closed else closing(self._name)
+            before = dict(self._closed)
+            self._closed.update(dict.fromkeys(addresses))
+            try:
+                self._commit([*messages, *self._put(CLOSED, addresses, OURS_TIMEOUT_S)])
+            except OSError:
+                self._closed = before
+                raise
+
+    def open_ports(self, addresses: Collection[IPAddress]) -> None:
+        """They are in reach again."""
+        with self._lock:
+            known = [address for address in addresses if self._closed.pop(address, self) is not self]
+            self._commit(self._take(CLOSED, known))
 
     def keep(self) -> None:
         """To be called every few seconds, on a backup as well: we live, and our addresses are ours."""
@@ -144,7 +147,8 @@ class Fence:
         if now - self._kept_at >= KEEP_EVERY_S:
             with self._lock:
                 self._kept_at = now
-                self._commit(self._put(_OURS, self._ours, OURS_TIMEOUT_S))
+                kept = [(OURS, self._ours), (CLOSED, self._closed)]
+                self._commit([step for name, ips in kept for step in self._put(name, ips, OURS_TIMEOUT_S)])
 
     def receive(self) -> None:
         """Read what was deleted, and put back what was ours."""
@@ -187,7 +191,9 @@ class Fence:
     def _restore(self) -> None:
         """All anew in one transaction, so that there is no moment without it."""
         self._was_damaged()  # what has happened up to now is mended by what follows
-        messages = [*_empty(self._name), *self._put(_OURS, self._ours, OURS_TIMEOUT_S)]
+        messages = [*silencing(self._name), *self._put(OURS, self._ours, OURS_TIMEOUT_S)]
+        if self._closed:
+            messages += [*closing(self._name), *self._put(CLOSED, self._closed, OURS_TIMEOUT_S)]
         self._nftables.commit([*messages, *self._renewal(self._live_until)])
         self.restored += 1
 
@@ -196,13 +202,13 @@ class Fence:
         messages: list[Message] = []
         for ends_at, addresses in groupby(until, until.__getitem__):
             if ends_at > now:
-                messages += self._put(_LIVE, list(addresses), ends_at - now)
+                messages += self._put(LIVE, list(addresses), ends_at - now)
         return messages
 
     def _put(self, name: str, addresses: Iterable[IPAddress], timeout_s: float) -> list[Message]:
         timeout_ms = max(1, int(timeout_s * 1000))
         messages: list[Message] = []
-        for family, version in _SETS:
+        for family, version in SETS_OF[name]:
             keys = _keys(addresses, version)
             if keys:
                 where = family, self._name, f"{name}{version}"
@@ -213,7 +219,7 @@ class Fence:
 
     def _take(self, name: str, addresses: Iterable[IPAddress]) -> list[Message]:
         messages: list[Message] = []
-        for family, version in _SETS:
+        for family, version in SETS_OF[name]:
             keys = _keys(addresses, version)
             if keys:
                 where = family, self._name, f"{name}{version}"
@@ -230,7 +236,7 @@ class Fence:
 
     def _kernel_updates_timeouts(self) -> bool:
         """Linux does from 6.12 on; before, an element has to be deleted and added again."""
-        where, key = (INET, self._name, f"{_OURS}4"), bytes(4)
+        where, key = (INET, self._name, f"{OURS}4"), bytes(4)
         for timeout_ms in (1_000_000, 3_000_000):
             self._nftables.commit(put(*where, [key], timeout_ms))
         left_ms = self._nftables.elements(*where).get(key) or 0
@@ -261,40 +267,12 @@ def missing() -> str:
     except OSError as error:
         return str(error)
     try:
-        nftables.commit([*_empty(PREFIX + never), without_table(INET, never)])
+        nftables.commit([*silencing(PREFIX + never), without_table(INET, never)])
     except OSError as error:
         return "" if never in str(error) else error.strerror or str(error)
     finally:
         nftables.close()
     return ""
-
-
-def _empty(name: str) -> list[Message]:
-    """The tables, their rules, and no element."""
-    sets = [(family, f"{kind}{version}", version) for family, version in _SETS for kind in (_OURS, _LIVE)]
-    silent4 = member(f"{_OURS}4"), no_member(f"{_LIVE}4")
-    silent6 = member(f"{_OURS}6"), no_member(f"{_LIVE}6")
-    source4, target4, source6, target6 = network(12, 4), network(16, 4), network(8, 16), network(24, 16)
-    request = network(6, 2), equal(b"\0\1")
-    arp_sender, arp_target = network(14, 4), network(24, 4)
-    solicitation = *is_protocol(_ICMPV6), transport(0, 1), equal(bytes([_NEIGHBOUR_SOLICITATION]))
-    return [
-        *table(ARP, name),
-        *table(INET, name),
-        *(address_set(family, name, kind, version, at) for at, (family, kind, version) in enumerate(sets, 1)),
-        chain(ARP, name, "input", ARP_INPUT, _PRIORITY),
-        chain(ARP, name, "output", ARP_OUTPUT, _PRIORITY),
-        chain(INET, name, "input", INET_INPUT, _PRIORITY),
-        chain(INET, name, "output", INET_OUTPUT, _PRIORITY),
-        # A request from one of our own addresses is the new master's announcement.
-        rule(ARP, name, "input", *request, arp_sender, no_member(f"{_OURS}4"), arp_target, *silent4),
-        rule(ARP, name, "output", arp_sender, *silent4),
-        rule(INET, name, "input", *is_family(4), target4, *silent4),
-        rule(INET, name, "input", *is_family(6), target6, *silent6),
-        rule(INET, name, "input", *is_family(6), *solicitation, transport(8, 16), *silent6),
-        rule(INET, name, "output", *is_family(4), source4, *silent4),
-        rule(INET, name, "output", *is_family(6), source6, *silent6),
-    ]
 
 
 def _keys(addresses: Iterable[IPAddress], version: int) -> list[bytes]:

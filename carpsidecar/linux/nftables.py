@@ -51,6 +51,9 @@ _NETWORK_HEADER, _TRANSPORT_HEADER = 1, 2
 _VERDICT, _REGISTER = 0, 1
 _META_NFPROTO, _META_L4PROTO = 15, 16
 _DROP = 0
+_REJECT_TCP_RESET, _REJECT_EITHER, _PORT_UNREACHABLE = 1, 2, 1
+_CT_STATE = 0
+ESTABLISHED, RELATED = 2, 4
 
 
 class Message(NamedTuple):
@@ -203,14 +206,33 @@ def take(family: int, table: str, name: str, keys: Iterable[bytes]) -> list[Mess
 
 
 def rule(family: int, table: str, chain: str, *expressions: bytes) -> Message:
-    """Drops what all expressions match."""
-    verdict = nested(2, nested(2, number(1, _DROP)))
-    listed = b"".join(
-        nested(1, part) for part in (*expressions, expression("immediate", number(1, _VERDICT) + verdict))
-    )
+    """What all expressions match goes the way that the last one says."""
+    listed = b"".join(nested(1, part) for part in expressions)
     body = string(1, table) + string(2, chain) + nested(4, listed)
     about = f"a rule in family {_family(family)}"
     return Message(NEWRULE, family, about, body, NLM_F_CREATE | 0x800)  # NLM_F_APPEND
+
+
+def drop() -> bytes:
+    return expression("immediate", number(1, _VERDICT) + nested(2, nested(2, number(1, _DROP))))
+
+
+def reset() -> bytes:
+    """Of TCP."""
+    return expression("reject", number(1, _REJECT_TCP_RESET))
+
+
+def refuse() -> bytes:
+    """As a port that nobody listens at, in either family."""
+    return expression("reject", number(1, _REJECT_EITHER) + attribute(2, bytes([_PORT_UNREACHABLE])))
+
+
+def has_no_state(bits: int) -> tuple[bytes, bytes, bytes]:
+    """Of a packet in connection tracking."""
+    state = expression("ct", number(1, _REGISTER) + number(2, _CT_STATE))
+    mask, none = (nested(kind, attribute(1, struct.pack("=I", value))) for kind, value in ((4, bits), (5, 0)))
+    masked = expression("bitwise", number(1, _REGISTER) + number(2, _REGISTER) + number(3, 4) + mask + none)
+    return state, masked, equal(bytes(4))
 
 
 def is_family(version: int) -> tuple[bytes, bytes]:
@@ -219,6 +241,10 @@ def is_family(version: int) -> tuple[bytes, bytes]:
 
 def is_protocol(protocol: int) -> tuple[bytes, bytes]:
     return meta(_META_L4PROTO), equal(bytes([protocol]))
+
+
+def is_no_protocol(protocol: int) -> tuple[bytes, bytes]:
+    return meta(_META_L4PROTO), differs(bytes([protocol]))
 
 
 def network(offset: int, length: int) -> bytes:
@@ -235,6 +261,10 @@ def meta(key: int) -> bytes:
 
 def equal(value: bytes) -> bytes:
     return expression("cmp", number(1, _REGISTER) + number(2, 0) + nested(3, attribute(1, value)))
+
+
+def differs(value: bytes) -> bytes:
+    return expression("cmp", number(1, _REGISTER) + number(2, 1) + nested(3, attribute(1, value)))
 
 
 def member(name: str) -> bytes:

@@ -9,6 +9,8 @@ from typing import Literal
 from carpsidecar.linux.netlink import HeldAddress, IPAddress, Link, Netlink
 from carpsidecar.linux.rtnetlink import RT_SCOPE_HOST
 
+IPVS_INTERFACE = "kube-ipvs0"
+
 
 def interface_for(netlink: Netlink, address: IPAddress) -> Link | None:
     """The interface by which the address is reached directly, or that holds it now.
@@ -33,16 +35,38 @@ def interface_for(netlink: Netlink, address: IPAddress) -> Link | None:
     return None if route.gateway else links.get(route.index)
 
 
+def network_of(netlink: Netlink, address: IPAddress) -> Link | None:
+    """The interface whose network the address lies in, whether this node holds it or not.
+
+    kube-proxy in IPVS mode has each Service's address on an interface of its own, on every node.
+    """
+    route = netlink.route(address)
+    links = {link.index: link for link in netlink.links() if not link.loopback and link.name != IPVS_INTERFACE}
+    if route is not None and not route.local:
+        return None if route.gateway else links.get(route.index)
+    around = [own for own in netlink.addresses() if own.index in links and address in own.interface.network]
+    around = [own for own in around if own.interface.network.prefixlen < address.max_prefixlen]
+    return links[max(around, key=lambda own: own.interface.network.prefixlen).index] if around else None
+
+
 def source_for(
     netlink: Netlink, index: int, family: Literal[4, 6], avoid: Collection[IPAddress]
 ) -> IPAddress | None:
-    """The address of the interface to send advertisements from, never one of `avoid` nor one held on a lease.
+    """As `source_among`, of what the interface holds now."""
+    return source_among(netlink.addresses(index), family, avoid)
+
+
+def source_among(
+    held: Collection[HeldAddress], family: Literal[4, 6], avoid: Collection[IPAddress]
+) -> IPAddress | None:
+    """The address to send advertisements from on an interface that holds these, never one of `avoid` nor one held
+    on a lease.
 
     IPv4: primary before secondary, global before link scope. IPv6: link-local first, as CARP does on the BSDs.
     """
     usable = [
         own
-        for own in netlink.addresses(index)
+        for own in held
         if own.interface.version == family
         and own.interface.ip not in avoid
         and own.scope < RT_SCOPE_HOST

@@ -39,8 +39,8 @@ On Kubernetes the chart writes the file: `config`, `groups` and `health.checks` 
 _NAMES = ["in the file", "flag", "variable", "takes", "default", "meaning"]
 _REST = ["takes", "default", "meaning"]
 _BESIDE_SERVICES = f"""\
-Addresses for Services of type LoadBalancer are in groups of their own, hardened and with `preempt`, named `lb-` and the
-vhid. `vip` and `groups` may be left out beside it. Of what stands there, this holds for these groups too:
+Each address for Services of type LoadBalancer is in a group of its own, hardened and with `preempt`, named `lb-`
+and the vhid. `vip` and `groups` may be left out beside it. Of what stands there, this holds for these groups too:
 {", ".join(f"`{name}`" for name in SHARED)}."""
 
 

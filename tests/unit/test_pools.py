@@ -41,7 +41,7 @@ def test_a_network_or_a_range(text: str, first: str, last: str) -> None:
     ],
 )
 def test_what_is_neither_says_what_to_give(text: str) -> None:
-    with pytest.raises(PoolError, match=": give |: leave "):
+    with pytest.raises(PoolError, match=r": give |: leave "):
         parse_range(text)
 
 

@@ -82,6 +82,8 @@ class Machine:
 
     def fence(self, wanted: bool, until: float = 0.0) -> None: ...
 
+    def close_ports(self, wanted: bool) -> None: ...
+
     def add(self, lifetime_s: int, until: float) -> None:
         if self.failure is not None:
             raise self.failure

@@ -22,6 +22,7 @@ class FakeGroup:
         self.demotions: dict[str, int] = {}
         self.withheld: list[tuple[str, str]] = []
         self.is_master = False
+        self.services = ()
 
     def demote(self, cause: str, amount: int, bow_out: bool, text: str) -> None:
         self.demotions[cause] = amount
