@@ -93,12 +93,6 @@ class Group(Shell):
         return self.participation.trouble(self.config, self.interface, self.transmitter, self._peers_known)
 
     @property
-    def warnings(self) -> list[str]:
-        """What is to be known of it though it works."""
-        lacking = self.addresses.open_ports
-        return self.family_warning.texts + ([f"ports of this node are reached at it: {lacking}"] if lacking else [])
-
-    @property
     def demoted_since_s(self) -> dict[str, float]:
         """By cause, seconds since the epoch."""
         epoch_s = time.time() - self._loop.time()
@@ -156,14 +150,19 @@ class Group(Shell):
 
     def surroundings_changed(self) -> None:
         """The link or the addresses of the interface are not what they were."""
-        before = self.member.trouble
         self.find_sources()
-        self.member.role_withheld = self.participation.role_shown(self._trouble)
-        self.member.link_changed(self._loop.time(), self._trouble)
+        self._settle_trouble()
         if self.family_warning.settle(self.config, self.transmitter):
             self._host.changed(self.config.name)
         self.addresses.rearrange()
         self.member.renew(self._loop.time())
+        self._advance()
+
+    def _settle_trouble(self) -> None:
+        """What kept it from taking part may be over, or something may do so now."""
+        before = self.member.trouble
+        self.member.role_withheld = self.participation.role_shown(self._trouble)
+        self.member.link_changed(self._loop.time(), self._trouble)
         if self.started:
             self.participation.remind(self.member.trouble)
         self._advance()
@@ -277,12 +276,7 @@ class Group(Shell):
         self.participation.decide(command)
         self.use_advskew(command.advskew)
         if self.started and (self.services, self.participation.ineligible) != before:
-            trouble = self.member.trouble
-            self.member.role_withheld = self.participation.role_shown(self._trouble)
-            self.member.link_changed(self._loop.time(), self._trouble)
-            self._advance()
-            if self.membership is not None and trouble and not self._trouble:
-                self.membership.start()
+            self._settle_trouble()
             self._host.changed(self.config.name)
 
     def use_advskew(self, advskew: int | None) -> None:

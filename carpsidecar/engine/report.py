@@ -41,7 +41,7 @@ def snapshot(group: Group) -> GroupSnapshot:
         demotions=dict(member.demotions.amounts),
         demotion_texts=dict(member.demotions.texts),
         demoted_since_s=group.demoted_since_s,
-        warnings=group.warnings,
+        warnings=_warnings(group),
         link=group.interface.up,
         fenced=group.addresses.fence_wanted and not group.addresses.fence_lacking,
         fence_lacking=group.addresses.fence_lacking,
@@ -53,6 +53,12 @@ def snapshot(group: Group) -> GroupSnapshot:
         agrees_with=agreed[1:],
         services=list(group.services),
     )
+
+
+def _warnings(group: Group) -> list[str]:
+    """What is to be known of it though it works."""
+    lacking = group.addresses.open_ports
+    return group.family_warning.texts + ([f"ports of this node are reached at it: {lacking}"] if lacking else [])
 
 
 def failed(

@@ -168,7 +168,7 @@ def test_another_rank_moves_it_and_other_services_only_say_so(node: Node, peer: 
         first.set(advskew=40)
         second.wait_for("master")
         first.wait_for("backup")
-        assert first.consumer.log.count("lb-1000: became") == 3
+        wait_until(lambda: first.consumer.log.count("lb-1000: became") == 3)
 
 
 def test_what_lies_outside_what_is_configured_is_refused(node: Node, tmp_path: Path) -> None:

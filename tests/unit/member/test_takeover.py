@@ -2,8 +2,8 @@
 
 import pytest
 
-from carpsidecar.member.actions import AskForAddresses
 from carpsidecar.member import probe
+from carpsidecar.member.actions import AskForAddresses
 from carpsidecar.member.claim_guard import AGAIN_AFTER_S, GAP_S, QUESTIONS
 from carpsidecar.member.takeover import CLAIM_S
 from carpsidecar.protocol.effects import PromotionBlocker, Settings
