@@ -12,7 +12,8 @@ from tempfile import TemporaryDirectory
 from bench.result import Result
 from bench.scene import pair_of
 from bench.section import Section, of_results
-from bench.systems import SYSTEMS, System, installed
+from bench.systems import SYSTEMS, VIP, System, installed, is_ours
+from bench.wire import Wire
 from carpsidecar.lab.network import Lab
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
@@ -37,6 +38,8 @@ def measure(seconds: float, starts: int, many: bool = True) -> list[Result]:
             with Lab() as lab:
                 pair = pair_of(system, lab)
                 results += _costs(pair, system.label, seconds, _CPU_GOALS.get(system.key), system)
+                if is_ours(system):
+                    results += _done_at_rest(lab, system, seconds)
     with TemporaryDirectory() as folder, Lab() as lab:
         passphrase = Path(folder, "passphrase")
         passphrase.write_text("secret\n")
@@ -84,6 +87,22 @@ def _costs(
             Result(f"{what}, {role}: memory", memory["Pss"], "MB PSS", _MEMORY_GOAL_MB if ours else None, resident),
         ]
     return results
+
+
+def _done_at_rest(lab: Lab, system: System, seconds: float) -> list[Result]:
+    """While all is well the backup asks no question, and the master renews its fence with each advertisement."""
+    master, backup = lab.nodes["first"], lab.nodes["second"]
+    with Wire(lab.nodes["client"], backup) as wire:
+        monitor = master.start(["nft", "monitor", "elements"])
+        time.sleep(seconds)
+        renewals = monitor.log.count("add element arp")
+        monitor.kill()
+        advertisements = sum(heard.kind == "advertisement" for heard in wire.heard)
+        asked = sum(heard.kind == "question" and heard.address == VIP for heard in wire.heard)
+    note = f"{renewals} in {seconds:g} s, with {advertisements} advertisements"
+    fence = Result(f"{system.label}, master: renewals of the fence", renewals / seconds, "/s", note=note)
+    questions = Result(f"{system.label}, backup: questions for the address", asked, "", 0, f"in {seconds:g} s")
+    return [fence, questions]
 
 
 def _start_s(node: Node, command: list[str], times: int) -> float:
