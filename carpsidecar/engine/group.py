@@ -197,8 +197,11 @@ class Group(Shell):
             if source != self.member.master and self._reporting_master is None:
                 # Not for each packet: senders may take turns, or somebody pretends that they do.
                 self._reporting_master = self._loop.call_later(_REPORT_MASTER_AFTER_S, self._report_master)
+        was_master = self.is_master
         self.member.advertisement_received(now, advbase, advskew, advertisement.demotion, source)
         self._advance()
+        if was_master and self.is_master and self.peers.outranked(now_s):
+            self._host.changed(self.config.name)
 
     def heard_unauthentic(self, advbase: int, advskew: int, source: IPAddress) -> None:
         """An advertisement of this vhid whose digest does not fit."""

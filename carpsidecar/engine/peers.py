@@ -12,6 +12,9 @@ from carpsidecar.protocol.packet import IPAddress
 _SILENT_AFTER_S = 10.0
 """Somebody may send under an authentic peer's address: what does not fit counts when that one is silent so long."""
 
+_WITHOUT_OTHERS_S = 2.5
+"""After so long, another master that has to yield to this one is news."""
+
 
 class PeersHeard:
     """The last advertisement of each sender, of the latest ones at most. Times are seconds since the epoch."""
@@ -19,6 +22,9 @@ class PeersHeard:
     def __init__(self) -> None:
         self._authentic: dict[IPAddress, PeerHeard] = {}
         self._unauthentic: dict[IPAddress, PeerHeard] = {}
+        self.outranked_s: float | None = None
+        """When, as master, this node last heard another one that has to yield to it, after a time without such."""
+        self._other_master_s = 0.0
 
     @property
     def authentic(self) -> Collection[IPAddress]:
@@ -37,6 +43,14 @@ class PeersHeard:
         _put_last(self._unauthentic, source, PeerHeard(interval_s=interval_s, heard_s=heard_s, authentic=False))
         if len(self._authentic) + len(self._unauthentic) > HEARD_MAX:
             _drop_first(self._unauthentic)
+
+    def outranked(self, heard_s: float) -> bool:
+        """Another master that has to yield to this one was heard; whether that is news."""
+        before, self._other_master_s = self._other_master_s, heard_s
+        if abs(heard_s - before) <= _WITHOUT_OTHERS_S:
+            return False
+        self.outranked_s = heard_s
+        return True
 
     def report(self) -> dict[str, PeerHeard]:
         """By source address."""

@@ -47,6 +47,7 @@ def snapshot(group: Group) -> GroupSnapshot:
         fence_lacking=group.addresses.fence_lacking,
         sync_group=group.config.sync_group,
         master=str(master) if master else None,
+        outranked_s=group.peers.outranked_s,
         members=group.membership.views if group.membership is not None else [],
         drift=group.drift,
         agreement=agreed[0] if agreed else "",

@@ -96,6 +96,8 @@ class GroupState(Struct, kw_only=True, frozen=True):
     """Groups of the same one move together."""
     master: str | None
     """The address that the master advertises from; our own where we are master, None where none is heard."""
+    outranked_s: float | None = None
+    """When, as master, it last heard another one that has to yield to it, after a time without such."""
     members: list[MemberView] = []
     """In the hardened mode: the other nodes, backups too; the last heard first."""
     drift: str = ""

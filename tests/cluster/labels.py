@@ -26,7 +26,9 @@ class LabelWatch:
         self.changes: list[tuple[float, frozenset[str]]] = []
         """When the set of masters changed, and what it was then."""
         self.late_s: list[float] = []
-        """From each transition to master, by the pod's own annotation, to its label."""
+        """From each transition to master, by the pod's own annotation, to its label. A master that was cut off and
+        comes back as such is labelled anew without a transition."""
+        self._terms: set[tuple[str, str]] = set()
 
     def __enter__(self) -> "LabelWatch":
         path = f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector={quote(OURS)}"
@@ -84,8 +86,11 @@ class LabelWatch:
         now_s = time.time()
         name, role = metadata["name"], metadata.get("labels", {}).get("carp-role", "")
         with self._changed:
-            if role == "master" and self._roles.get(name) != "master" and kind == "MODIFIED":
-                self.late_s.append(now_s - _epoch(metadata["annotations"]["carpsidecar.io/since"]))
+            term = name, metadata.get("annotations", {}).get("carpsidecar.io/since", "")
+            if role == "master" and term not in self._terms:
+                self._terms.add(term)
+                if kind == "MODIFIED":
+                    self.late_s.append(now_s - _epoch(term[1]))
             self._roles[name] = "" if kind == "DELETED" else role
             self.most = max(self.most, len(self.masters))
             if not self.changes or self.changes[-1][1] != self.masters:

@@ -1,7 +1,4 @@
-"""The way to the API server: the official client's configuration, credentials and connections, with plain JSON.
-
-Its typed models cost more memory than all the rest of the reporter, so they are left out.
-"""
+"""The way to the API server: requests and answers in plain JSON, over connections that are kept open."""
 
 import logging
 import threading
@@ -10,16 +7,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
+import msgspec
 import urllib3
-from kubernetes.client.api_client import ApiClient
-from kubernetes.client.exceptions import ApiException
-from kubernetes.client.rest import RESTResponse
-from kubernetes.config import ConfigException
-from urllib3.exceptions import HTTPError, NewConnectionError
+from urllib3 import BaseHTTPResponse
+from urllib3.exceptions import HTTPError, NewConnectionError, SSLError
 from urllib3.exceptions import TimeoutError as HTTPTimeoutError
 
-from carpsidecar.reporter.kubernetes.credentials import SERVICE_ACCOUNT, configuration
+from carpsidecar.reporter.kubernetes.credentials import SERVICE_ACCOUNT, Access, access
 from carpsidecar.reporter.kubernetes.objects import read_status
 from carpsidecar.reporter.kubernetes.rbac import Rule
 from carpsidecar.status.stats import ApiFailure, ApiStats
@@ -122,7 +118,7 @@ class Api:
         self._timing = timing
         self._on_answer = answered
         self._lock = threading.Lock()
-        self._client: ApiClient | None = None
+        self._access: Access | None = None
         # Its warnings are about what is counted and logged here.
         logging.getLogger("urllib3").setLevel(logging.CRITICAL)
 
@@ -134,17 +130,17 @@ class Api:
         deadline = time.monotonic() + within_s
         answer = bytearray()
         try:
-            for chunk in response.response.stream(1 << 16, decode_content=True):
+            for chunk in response.stream(1 << 16, decode_content=True):
                 answer += chunk
                 if len(answer) > _ANSWER_MAX:
                     raise self._failed(ApiError("other", f"{request.rule}: an answer of over {_ANSWER_MAX} bytes"))
                 if time.monotonic() > deadline:
                     raise self._failed(ApiError("timeout", f"{request.rule}: the answer does not end"))
         except (HTTPError, OSError) as error:
-            response.response.close()
+            response.close()
             raise self._failed(_unanswered(request, error)) from None
         except ApiError:
-            response.response.close()
+            response.close()
             raise
         return bytes(answer)
 
@@ -154,11 +150,11 @@ class Api:
 
     def close(self) -> None:
         with self._lock:
-            client, self._client = self._client, None
-        if client is not None:
-            client.rest_client.close()
+            before, self._access = self._access, None
+        if before is not None:
+            before.connections.clear()
 
-    def _send(self, request: Request, silence_max_s: float, connect_s: float) -> RESTResponse:
+    def _send(self, request: Request, silence_max_s: float, connect_s: float) -> BaseHTTPResponse:
         try:
             return self._send_once(request, silence_max_s, connect_s)
         except ApiError as error:
@@ -168,48 +164,50 @@ class Api:
             self._forget_credentials()
             return self._send_once(request, silence_max_s, connect_s)
 
-    def _send_once(self, request: Request, silence_max_s: float, connect_s: float) -> RESTResponse:
+    def _send_once(self, request: Request, silence_max_s: float, connect_s: float) -> BaseHTTPResponse:
+        headers = {"Accept": "application/json", "User-Agent": "carpsidecar"}
+        body = None
+        if request.body is not None:
+            headers["Content-Type"] = request.content_type
+            body = msgspec.json.encode(request.body)
         try:
-            client = self._connected()
-            headers = {"Accept": "application/json"}
-            if request.body is not None:
-                headers["Content-Type"] = request.content_type
-            method, url, headers, body, _ = client.param_serialize(
+            url, connections, authorization = self._connected()
+            if who := authorization():
+                headers["Authorization"] = who
+            # Who asks knows better when to ask again.
+            response = connections.request(
                 request.method,
-                request.path,
-                query_params=list(request.query.items()),
-                header_params=headers,
-                body=request.body,
-                auth_settings=["BearerToken"],
+                f"{url}{request.path}?{urlencode(request.query)}".rstrip("?"),
+                headers=headers,
+                body=body,
+                timeout=urllib3.Timeout(connect=min(connect_s, silence_max_s), read=silence_max_s),
+                preload_content=False,
+                redirect=False,
+                retries=False,
             )
-            timeouts = (min(connect_s, silence_max_s), silence_max_s)
-            response = client.call_api(method, url, headers, body, _request_timeout=timeouts)
-        except (ConfigException, OSError, ValueError, TypeError, LookupError) as error:
-            raise self._failed(_without_credentials(error)) from None
-        except ApiException as error:
-            # Only for TLS; the server's certificate may be of an authority that has changed meanwhile.
+        except SSLError as error:
+            # The server's certificate may be of an authority that has changed meanwhile.
             self._forget_credentials()
-            raise self._failed(ApiError("unreachable", f"{request.rule}: TLS: {_one_line(error.reason)}")) from None
+            raise self._failed(ApiError("unreachable", f"{request.rule}: TLS: {_one_line(error)}")) from None
         except HTTPError as error:
             raise self._failed(_unanswered(request, error)) from None
+        except (OSError, ValueError, TypeError, LookupError) as error:
+            raise self._failed(_without_credentials(error)) from None
         if 200 <= response.status < 300:
             self._answered()
             return response
         raise self._failed(_refused(request, response))
 
-    def _connected(self) -> ApiClient:
+    def _connected(self) -> Access:
         with self._lock:
-            if self._client is None:
-                self._client = ApiClient(
-                    configuration(self._kubeconfig, self._service_account, self._timing.answer_s)
-                )
-                self._client.user_agent = "carpsidecar"
-            return self._client
+            if self._access is None:
+                self._access = access(self._kubeconfig, self._service_account, self._timing.answer_s)
+            return self._access
 
     def _forget_credentials(self) -> None:
         """Read them again for the next request; what is under way goes on as it is."""
         with self._lock:
-            self._client = None
+            self._access = None
 
     def _answered(self) -> None:
         with self._lock:
@@ -227,9 +225,11 @@ class Api:
 class Stream:
     """The lines of an answer; `close` may be called from another thread, and ends them."""
 
-    def __init__(self, request: Request, response: RESTResponse, failed: Callable[[ApiError], ApiError]) -> None:
+    def __init__(
+        self, request: Request, response: BaseHTTPResponse, failed: Callable[[ApiError], ApiError]
+    ) -> None:
         self._request = request
-        self._response: urllib3.BaseHTTPResponse = response.response
+        self._response = response
         self._failed = failed
         self._closed = False
 
@@ -257,10 +257,10 @@ class Stream:
             self._response.close()
 
 
-def _refused(request: Request, response: RESTResponse) -> ApiError:
+def _refused(request: Request, response: BaseHTTPResponse) -> ApiError:
     status = int(response.status)
     try:
-        _, message = read_status(response.response.read(_REFUSAL_MAX, decode_content=True))
+        _, message = read_status(response.read(_REFUSAL_MAX, decode_content=True))
     except (HTTPError, OSError):
         message = ""
     text = f"{request.rule}: HTTP {status}: {_one_line(message or response.reason)}"

@@ -136,6 +136,8 @@ class KubernetesReporter:
             if isinstance(message, GroupSnapshot):
                 if not self._set_group(message):
                     return
+                if self._masters.outranks(message, time.monotonic()):
+                    self._watch_anew()
             elif isinstance(message, GroupGone):
                 if self._services is not None and self._services.group_gone(message.group):
                     return
@@ -148,7 +150,10 @@ class KubernetesReporter:
                 self._cache.successor = message
             elif isinstance(message, Heartbeat):
                 was_alive, self._engine_was_alive = self._engine_was_alive, self._cache.engine_alive()
-                if was_alive and not self._hears_again(message):
+                hears_again = self._hears_again(message)
+                if hears_again:
+                    self._watch_anew()
+                elif was_alive:
                     return
             self._masters.observe(time.monotonic())
             self._engine_requests.withhold()
@@ -251,6 +256,11 @@ class KubernetesReporter:
         self._reflectors += added
         for reflector in added:
             reflector.start()
+
+    def _watch_anew(self) -> None:
+        """The network may have been away, and what was sent meanwhile may come later than what is sent now."""
+        for reflector in self._reflectors:
+            reflector.renew()
 
     def _hears_again(self, heartbeat: Heartbeat) -> bool:
         """Whether another member is heard after a silence: a network that is back may lead to the API, too."""

@@ -5,7 +5,8 @@ one that hands over takes its own label off within `handover_s`, or is marked th
 one yields within `yield_s`, before which neither claims. A claim that is newer than ours gets `settle_s`, in which
 it mostly turns out to be no contradiction. Whoever is marked and is master all the same after that time does not
 claim again beside one that is alive: its label stays `unknown`, an annotation says that it is contested, and both
-report a split brain until it is over.
+report a split brain until it is over. One that was cut off and comes back as master hears the other on the wire,
+which has to yield: then it claims again as soon as that one's label is gone.
 """
 
 import time
@@ -68,6 +69,8 @@ class Masters:
         """When others' claims were first seen: by uid, group and since when they claim it."""
         self._marked_at: dict[str, float] = {}
         """When our own pod was first seen to be marked, by group."""
+        self._outranked: dict[str, tuple[float, float]] = {}
+        """When each group last heard another master that has to yield: by the engine's clock, and by ours."""
 
     def observe(self, now: float) -> None:
         """With the lock held: something in the cache has changed."""
@@ -90,6 +93,16 @@ class Masters:
         for name in self._stats.split_brain - self._terms.keys():
             self._split(name, [])
 
+    def outranks(self, group: GroupSnapshot, now: float) -> bool:
+        """With the lock held: whether the group has just heard another master that has to yield to it."""
+        at_s, before = group.outranked_s, self._outranked.get(group.group)
+        if at_s is None or (before is not None and before[0] == at_s):
+            return False
+        self._outranked[group.group] = at_s, now - max(0.0, time.time() - at_s)
+        if (term := self._terms.get(group.group)) is not None:
+            term.listed = False
+        return True
+
     def settle_in_s(self, now: float) -> float:
         """With the lock held: seconds until our own marked pod may be written; infinite while the engine is silent.
 
@@ -97,7 +110,13 @@ class Masters:
         """
         if self._marked_at and not self._cache.engine_alive():
             return float("inf")
-        return max((at + self._timing.settle_s - now for at in self._marked_at.values()), default=0.0)
+        settling = [at for name, at in self._marked_at.items() if not self._knows_better(name, at)]
+        return max((at + self._timing.settle_s - now for at in settling), default=0.0)
+
+    def _knows_better(self, name: str, marked_at: float) -> bool:
+        """Whether the one that marked us was heard since to be a master that has to yield, and claims no more."""
+        _, outranked_at = self._outranked.get(name, (0.0, float("-inf")))
+        return outranked_at > marked_at - self._timing.settle_s and not self._claims_of_others(name)
 
     def contested(self, now: float) -> dict[str, str]:
         """With the lock held: the groups in which we do not claim beside another, with who it is."""
@@ -126,17 +145,17 @@ class Masters:
                     if pod.uid not in term.unmarkable and not (name in self._marked_at and is_alive(pod))
                 ]
                 due_at, name, pod = min(due, key=lambda one: one[0], default=(now, "", own))
-                if due_at > now:
-                    return due_at - now, not all(self.has_claimed(own, one[1]) for one in due)
-                unlisted = None if due else self._unlisted(own)
-            if due:
+                wait_s, unlisted = due_at - now, self._unlisted(own)
+                waits = bool(due) and not all(self.has_claimed(own, one[1]) for one in due)
+            if due and wait_s <= 0:
                 self._mark(pod, name, own)
-            elif (wait_s := self._may_yield_s(own)) > 0:
-                return wait_s, True
             elif unlisted is not None:
                 self._list(*unlisted)
+            elif due:
+                return wait_s, waits
             else:
-                return None, False
+                wait_s = self._may_yield_s(own)
+                return (wait_s, True) if wait_s > 0 else (None, False)
 
     def has_claimed(self, own: Pod, name: str) -> bool:
         """With the lock held: whether our label of this term is written."""
@@ -163,7 +182,9 @@ class Masters:
     def _unlisted(self, own: Pod) -> tuple[_Term, str] | None:
         """A term whose claim is to be written, and its label."""
         for name, term in self._terms.items():
-            if not term.listed and name not in self._marked_at and not self.has_claimed(own, name):
+            marked_at = self._marked_at.get(name)
+            may_claim = marked_at is None or self._knows_better(name, marked_at)
+            if not term.listed and may_claim and not self.has_claimed(own, name):
                 return term, ROLE_LABEL + self._cache.suffixes[name]
         return None
 

@@ -72,6 +72,8 @@ class Reflector(Generic[T]):
         self._backoff = Backoff(max_s=timing.backoff_max_s)
         self._version = ""
         self._stopping = threading.Event()
+        self._woken = threading.Event()
+        """No more waiting: it is to stop, or to watch anew."""
         self._stream: Stream | None = None
         self._thread = threading.Thread(target=self._run, name=f"watch {path}", daemon=True)
 
@@ -81,6 +83,11 @@ class Reflector(Generic[T]):
     def stop(self) -> None:
         """Ask it to end; it may take a moment."""
         self._stopping.set()
+        self.renew()
+
+    def renew(self) -> None:
+        """Watch anew, and at once: what was lost while the network was away would take its time to be sent again."""
+        self._woken.set()
         stream = self._stream
         if stream is not None:
             stream.close()
@@ -90,7 +97,10 @@ class Reflector(Generic[T]):
             self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        while not self._stopping.is_set():
+        while True:
+            self._woken.clear()
+            if self._stopping.is_set():
+                return
             try:
                 if not self._version:
                     self._version = self._list()
@@ -113,7 +123,7 @@ class Reflector(Generic[T]):
         # That the version is too old is no failure: what there is now is listed.
         if error.status != GONE:
             self._handler.failed(error)
-        self._stopping.wait(self._backoff.failed(time.monotonic(), error.retry_after_s))
+        self._woken.wait(self._backoff.failed(time.monotonic(), error.retry_after_s))
 
     def _list(self) -> str:
         """What there is, and the version from which to watch. Raises: ApiError, BadObject."""
@@ -145,7 +155,7 @@ class Reflector(Generic[T]):
         request = Request("GET", self._path, self._watch_rule, query)
         stream = self._stream = self._api.stream(request, lifetime_s + self._timing.watch_grace_s)
         try:
-            if self._stopping.is_set():
+            if self._woken.is_set():
                 stream.close()
             for line in stream.lines():
                 self._handle(read_event(line))
@@ -154,7 +164,7 @@ class Reflector(Generic[T]):
             lived_s = time.monotonic() - started
             if lived_s >= _GOOD_AFTER_S:
                 self._backoff.reset()
-        if lived_s < min(_GOOD_AFTER_S, lifetime_s / 2):
+        if lived_s < min(_GOOD_AFTER_S, lifetime_s / 2) and not self._woken.is_set():
             raise ApiError("unreachable", f"{self._watch_rule}: the connection was closed at once")
 
     def _handle(self, event: WatchEvent) -> None:
