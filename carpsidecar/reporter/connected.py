@@ -1,21 +1,21 @@
 """A reporter in a container of its own: it connects to the engine's socket, again whenever the engine is new.
 
-Each connection is served by a process of its own, so that it starts from nothing. On TERM, which a kubelet sends to
-both containers at once, it goes on until the engine has closed the connection, to report the engine's end.
+On TERM, which a kubelet sends to both containers at once, it goes on until the engine has closed the connection, to
+report the engine's end.
 """
 
-import select
+import os
 import signal
 import socket
 import sys
 import time
-from contextlib import suppress
+import traceback
 
 from carpsidecar.ipc.credentials import ENGINE_UID, peer_of
-from carpsidecar.reporter.starter import ReporterChild
+from carpsidecar.reporter.process import run as report
 
 RETRY_S = 0.5
-STOP_WITHIN_S = 12.0
+STOP_WITHIN_S = 12
 """More than the engine's last commands and its reporter's last writes may take."""
 
 
@@ -28,29 +28,26 @@ class _Connected:
     def __init__(self, path: str) -> None:
         self._path = path
         self._problem = ""
-        self._deadline: float | None = None
-        """When to end at the latest; None: nobody stops us."""
-        self._signalled, waking = socket.socketpair()
-        self._signalled.setblocking(False)
-        waking.setblocking(False)
-        self._waking = waking
-        signal.set_wakeup_fd(waking.fileno(), warn_on_full_buffer=False)
+        self._stopping = False
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
+        # As the first process of its container it has to end by itself.
+        signal.signal(signal.SIGALRM, lambda *_: os._exit(1))
         for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, signal.SIG_IGN)
 
     def run(self) -> int:
-        while self._deadline is None:
+        while not self._stopping:
             try:
                 connection = self._connect()
             except OSError as error:
                 self._report(error.strerror or str(error))
             else:
                 self._problem = ""
-                self._serve(connection)
-            if self._deadline is None:
-                self._wait(None, RETRY_S)
+                with connection:
+                    _serve(connection)
+            if not self._stopping:
+                time.sleep(RETRY_S)
         return 0
 
     def _connect(self) -> socket.socket:
@@ -66,24 +63,10 @@ class _Connected:
             raise
         return connection
 
-    def _serve(self, connection: socket.socket) -> None:
-        child = ReporterChild(connection.detach())
-        while not self._wait(child.end, None if self._deadline is None else self._deadline - time.monotonic()):
-            if self._deadline is not None and time.monotonic() >= self._deadline:
-                child.kill()
-        child.wait()
-
-    def _wait(self, end: int | None, within_s: float | None) -> bool:
-        """Until this is readable, or a signal comes. Whether it is."""
-        watched = [self._signalled.fileno(), *([] if end is None else [end])]
-        ready, _, _ = select.select(watched, [], [], None if within_s is None else max(0.0, within_s))
-        with suppress(BlockingIOError):
-            self._signalled.recv(64)
-        return end in ready
-
     def _stop(self, number: int, frame: object) -> None:
-        if self._deadline is None:
-            self._deadline = time.monotonic() + STOP_WITHIN_S
+        if not self._stopping:
+            self._stopping = True
+            signal.alarm(STOP_WITHIN_S)
 
     def _report(self, problem: str) -> None:
         if self._problem != problem:
@@ -91,3 +74,11 @@ class _Connected:
             print(
                 f"carpsidecar: no engine at {self._path} yet ({problem}): tried again", file=sys.stderr, flush=True
             )
+
+
+def _serve(connection: socket.socket) -> None:
+    try:
+        report(connection)
+    except Exception:
+        # The next one starts from nothing.
+        traceback.print_exc()

@@ -86,7 +86,7 @@ class Reflector(Generic[T]):
         self.renew()
 
     def renew(self) -> None:
-        """Watch anew, and at once: what was lost while the network was away would take its time to be sent again."""
+        """Watch anew, and at once: what was lost while the network was away comes again only after a while."""
         self._woken.set()
         stream = self._stream
         if stream is not None:
