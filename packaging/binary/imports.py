@@ -6,7 +6,6 @@ import ssl
 import sys
 
 import h11  # noqa: F401
-import kubernetes.client.api_client
 import kubernetes.client.configuration
 import kubernetes.client.rest
 import kubernetes.config
@@ -18,7 +17,7 @@ import carpsidecar
 
 for module in pkgutil.walk_packages(carpsidecar.__path__, "carpsidecar."):
     importlib.import_module(module.name)
-kubernetes.client.api_client.ApiClient(kubernetes.client.configuration.Configuration())
+kubernetes.client.rest.RESTClientObject(kubernetes.client.configuration.Configuration())
 ssl.create_default_context()
 assert yaml.__with_libyaml__
 print(f"{len(sys.modules)} modules")
