@@ -10,7 +10,10 @@ from carpsidecar.doctor.machine import CAPABILITIES, Machine, Subject
 from carpsidecar.linux.capabilities import missing
 from carpsidecar.linux.realtime import CAPABILITIES as REALTIME_CAPABILITIES
 from carpsidecar.linux.realtime import is_taken
+from carpsidecar.status.client import NoEngine, send
 from carpsidecar.status.formatting import span
+from carpsidecar.status.model import NodeStatus
+from carpsidecar.status.requests import Request
 
 KERNEL_LEAST = (4, 18)
 
@@ -21,6 +24,19 @@ def configuration(machine: Machine) -> Iterator[Finding]:
         yield Finding("configuration", Status.WARNING, found or warning, remedy if found else "")
     if not machine.config.warnings:
         yield Finding("configuration", Status.OK, f"groups: {', '.join(s.name for s in machine.subjects)}")
+
+
+def drift(machine: Machine) -> Iterator[Finding]:
+    """By what the engines here report: only they know what they run with."""
+    try:
+        replies = send(Request(type="status"), None).replies
+    except NoEngine:
+        return
+    names = {subject.name for subject in machine.subjects}
+    groups = [group for reply in replies if isinstance(reply.answer, NodeStatus) for group in reply.answer.groups]
+    for group in groups:
+        if group.drift and group.group in names:
+            yield Finding("drift", Status.WARNING, group.drift, "replace the pod for it", group.group)
 
 
 def privileges(machine: Machine) -> Iterator[Finding]:

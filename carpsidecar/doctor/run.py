@@ -16,6 +16,7 @@ from carpsidecar.linux.netlink import IPAddress, Netlink
 
 OF_MACHINE: tuple[Callable[[Machine], Iterator[Finding]], ...] = (
     node.configuration,
+    node.drift,
     node.privileges,
     node.realtime,
     node.kernel,
