@@ -1,12 +1,13 @@
-"""A Secret or a ConfigMap that changes reaches a running engine by itself, and the backups before the master.
+"""A file that changes reaches a running engine by itself: on a host a passphrase, which is read again at once.
 
-A kubelet writes the change into the pod's files within a minute or two, each at its own time. A backup reads it at
-once: it waits beside a claim under the former agreement. A master waits until the backups have it, and keeps its
-state. What can't be changed that way, such as another vhid, is reported: the pods must be replaced for it.
+In Kubernetes it is the Secret and the ConfigMap, and the backups go before the master: a kubelet writes the change
+into the pod's files within a minute or two, each at its own time. A backup reads it at once: it waits beside a
+claim under the former agreement. A master waits until the backups have it, and keeps its state. What can't be
+changed that way, such as another vhid, is reported: the pods must be replaced for it.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from logging import ERROR, INFO, WARNING
 from pathlib import Path
 
@@ -19,12 +20,13 @@ POLL_S = 5.0
 MASTER_AFTER_S = 150.0
 """A kubelet's sync period, and the age that its cache of Secrets may have, with something to spare."""
 
-_Fingerprint = tuple[tuple[int, int, int] | None, ...]
+_Fingerprint = Mapping[str, tuple[int, int, int] | None]
 
 
 class ConfigWatch:
     """Args:
-    files: what the configuration is read from.
+    files: what the configuration is read from, or as much of it as is to be watched; asked for each time.
+    in_turn: as in Kubernetes; else all is put into force at once.
     read: reads it; raises ConfigError.
     running: the one that is in force.
     apply: puts what was read into force.
@@ -35,7 +37,8 @@ class ConfigWatch:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        files: Iterable[str],
+        files: Callable[[], Iterable[str]],
+        in_turn: bool,
         read: Callable[[], Config],
         running: Callable[[], Config],
         apply: Callable[[], None],
@@ -43,7 +46,8 @@ class ConfigWatch:
         drifted: Callable[[str], None],
     ) -> None:
         self._loop = loop
-        self._files = tuple(dict.fromkeys(files))
+        self._files = files
+        self._in_turn = in_turn
         self._read = read
         self._running = running
         self._apply = apply
@@ -53,6 +57,10 @@ class ConfigWatch:
         self._master_may_at: float | None = None
         """Since when a change waits for this node's turn."""
         loop.call_later(POLL_S, self._poll)
+
+    def seen(self) -> None:
+        """What the files hold now is, or will be, in force."""
+        self._seen = self._fingerprint()
 
     def _poll(self) -> None:
         self._loop.call_later(POLL_S, self._poll)
@@ -66,6 +74,10 @@ class ConfigWatch:
             self._go_over()
 
     def _changed(self) -> None:
+        if not self._in_turn:
+            log(INFO, "passphrase_changed", "a passphrase file is another one: reads the configuration again")
+            self._apply()
+            return
         try:
             config = self._read()
         except ConfigError as error:
@@ -92,7 +104,7 @@ class ConfigWatch:
         self._apply()
 
     def _fingerprint(self) -> _Fingerprint:
-        return tuple(map(_stat, self._files))
+        return {file: _stat(file) for file in self._files()}
 
 
 def _stat(path: str) -> tuple[int, int, int] | None:

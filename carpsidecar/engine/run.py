@@ -8,7 +8,6 @@ import socket
 import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from logging import ERROR, INFO, WARNING
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from carpsidecar.engine.admission import Admission
 from carpsidecar.engine.config_watch import ConfigWatch
 from carpsidecar.engine.control_socket import ControlSocket
 from carpsidecar.engine.engine import Engine
+from carpsidecar.engine.heartbeats import Heartbeats
 from carpsidecar.engine.notify import Notifier
 from carpsidecar.engine.report import failed
 from carpsidecar.engine.reporter import Reporter, open_channel
@@ -51,11 +51,7 @@ __all__ = ["StartError", "run"]
 
 CAPABILITIES = ("CAP_NET_ADMIN", "CAP_NET_RAW")
 HEARTBEAT_S = 1.0
-HEARTBEAT_GAP_MIN_S = 0.05
-HEARTBEAT_REST = 10
-"""After a heartbeat comes a rest that is so many times as long as it took."""
 LAST_HOOKS_MAX_S = 10.0
-PASSPHRASES_EVERY_S = 5.0
 TRY_AGAIN_S = 2.0
 THREAD_STACK_BYTES = 512 << 10
 """Of 8 MB, the default, locked memory has every page."""
@@ -108,9 +104,8 @@ class _Run:
         self._files = files
         self._loop = loop
         self._config = config
-        self._passphrases = _identities(config)
-        """The files that the passphrases were read from, as they were then."""
         self._reload = reload
+        self._config_watch: ConfigWatch | None = None
         self._notifier = Notifier()
         self._engine = Engine(loop, self._report)
         self._admission = Admission(loop, config.reporter, self._engine.group_names, self._engine.handle)
@@ -125,8 +120,7 @@ class _Run:
                 self._reporter = ReporterProcess(*given)
             else:
                 self._reporter = ReporterSocket(*given, Path(config.reporter_socket))
-        self._heartbeat_requested: tuple[int, Callable[[Result], object]] | None = None
-        self._no_heartbeat_before = 0.0
+        self._heartbeats = Heartbeats(loop, self._write_heartbeat)
         self._waiting: dict[str, GroupSnapshot] = {}
         """What could not be started yet."""
         self._reminder = Reminder(loop, self._log_waiting)
@@ -230,23 +224,18 @@ class _Run:
         self._loop.add_signal_handler(signal.SIGUSR2, self._step_down)
         if self._reload is not None:
             self._loop.add_signal_handler(signal.SIGHUP, self._reconfigure, self._reload)
-            if not self._in_kubernetes:
-                self._watch_passphrases(self._reload)
         else:
             self._loop.add_signal_handler(signal.SIGHUP, self._stop, signal.SIGHUP)
 
-    @property
-    def _in_kubernetes(self) -> bool:
-        return self._config.reporter is not None and self._config.reporter.kubernetes is not None
-
     def _watch_files(self) -> None:
-        config, reload = self._config, self._reload
-        if reload is None or not self._in_kubernetes:
+        if (reload := self._reload) is None:
             return
-        passphrases = [file for group in config.all_groups for file in group.passphrase.files]
-        ConfigWatch(
+        in_kubernetes = self._config.reporter is not None and self._config.reporter.kubernetes is not None
+        configuration = self._files if in_kubernetes else ()
+        self._config_watch = ConfigWatch(
             self._loop,
-            [*self._files, *passphrases],
+            lambda: [*configuration, *_passphrase_files(self._config)],
+            in_kubernetes,
             reload,
             lambda: self._config,
             lambda: self._reconfigure(reload),
@@ -279,18 +268,12 @@ class _Run:
         log(INFO, "step_down", "step down requested (SIGUSR2)")
         self._engine.step_down()
 
-    def _watch_passphrases(self, reload: Callable[[], Config]) -> None:
-        """A Secret that changes is another file in the same place before long, and nobody sends HUP for it."""
-        if _identities(self._config) != self._passphrases:
-            log(INFO, "passphrase_changed", "a passphrase file is another one: reads the configuration again")
-            self._reconfigure(reload)
-        self._loop.call_later(PASSPHRASES_EVERY_S, self._watch_passphrases, reload)
-
     def _reconfigure(self, reload: Callable[[], Config]) -> None:
         if self._stopping:
             return
         self._notifier.reloading()
-        self._passphrases = _identities(self._config)
+        if self._config_watch is not None:
+            self._config_watch.seen()
         try:
             config = reload()
             self._engine.reload(config, waits=False)
@@ -304,7 +287,8 @@ class _Run:
             if config.reporter is not None and config.reporter != self._config.reporter:
                 self._reconfigure_reporter(config.reporter)
             self._config = config
-            self._passphrases = _identities(config)
+            if self._config_watch is not None:
+                self._config_watch.seen()
             for configuration in self._configuration():
                 self._report(configuration)
             self._wait({})
@@ -332,36 +316,20 @@ class _Run:
                 self._admission.refuse(command, refusal, answer)
             else:
                 self._engine.services.handle(command, answer)
-            return
-        if not isinstance(command, SendHeartbeat):
-            self._admission.handle(command, answer)
-            return
-        before, self._heartbeat_requested = self._heartbeat_requested, (command.id, answer)
-        if before is not None:
-            superseded, answer = before
-            answer(Result(id=superseded, outcome="superseded"))
+        elif isinstance(command, SendHeartbeat):
+            self._heartbeats.request(command, answer)
         else:
-            self._loop.call_at(max(self._loop.time(), self._no_heartbeat_before), self._send_requested_heartbeat)
-
-    def _send_requested_heartbeat(self) -> None:
-        if self._heartbeat_requested is not None:
-            (command_id, answer), self._heartbeat_requested = self._heartbeat_requested, None
-            self._send_heartbeat()
-            answer(Result(id=command_id, outcome="done"))
+            self._admission.handle(command, answer)
 
     def _heartbeat(self) -> None:
         self._loop.call_later(HEARTBEAT_S, self._heartbeat)
         self._engine.sample_strangers()
-        self._send_heartbeat()
+        self._heartbeats.send()
 
-    def _send_heartbeat(self) -> None:
-        begun = self._loop.time()
+    def _write_heartbeat(self) -> None:
         if self._reporter is not None:
             for heartbeat in self._engine.heartbeats(self._reporter.bad_messages, dict(self._admission.refused)):
                 self._reporter.send(heartbeat)
-        # With a thousand groups it takes long, and requests without end are not to keep us busy with it.
-        ended = self._loop.time()
-        self._no_heartbeat_before = max(begun + HEARTBEAT_GAP_MIN_S, ended + HEARTBEAT_REST * (ended - begun))
 
     def _alive(self, interval_s: float) -> None:
         self._loop.call_later(interval_s, self._alive, interval_s)
@@ -379,11 +347,5 @@ def _log_bug(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     log(ERROR, "bug", f"unexpected, please report it: {where}")
 
 
-def _identities(config: Config) -> dict[str, tuple[int, int]]:
-    """Of the passphrase files: what is another number when somebody has written or replaced one."""
-    found = {}
-    for file in {file for group in config.all_groups for file in group.passphrase.files}:
-        with suppress(OSError):
-            status = os.stat(file)  # noqa: PTH116 (its path may not be text)
-            found[file] = (status.st_ino, status.st_mtime_ns)
-    return found
+def _passphrase_files(config: Config) -> list[str]:
+    return [file for group in config.all_groups for file in group.passphrase.files]

@@ -249,7 +249,7 @@ def test_a_token_that_is_no_good_is_said_without_it_and_replaced_when_there_is_o
     scene.logs.wait("HTTP 401")
     assert running.stats.failures["unauthorized"] >= 1
     (account / "token").unlink()
-    scene.logs.wait("Service token file does not exist")
+    scene.logs.wait(f"{account / 'token'}: No such file or directory")
     scene.rotate(account, good)
     scene.wait_role("carp-1", "master")
     assert not any("no-good-at-all" in line or good in line for line in scene.logs.lines)

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import urllib3
 from urllib3.connection import HTTPConnection
 
+from carpsidecar.logs import in_words
+
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _CONNECTIONS = 5
 """That are kept open: there are no more threads."""
@@ -48,16 +50,12 @@ def _of_service_account(folder: Path, options: list[tuple[int, int, int]]) -> Ac
     host, port = (os.environ.get(f"KUBERNETES_SERVICE_{part}") for part in ("HOST", "PORT"))
     if not host or not port:
         raise LookupError("KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set")
-    authority, token = folder / "ca.crt", folder / "token"
-    if not authority.read_bytes().strip():
-        raise ValueError(f"{authority} is empty")
+    authority = folder / "ca.crt"
+    _read(authority)
 
     def authorization() -> str:
         # The kubelet replaces the token before it ends.
-        text = token.read_text().strip()
-        if not text:
-            raise ValueError(f"{token} is empty")
-        return f"Bearer {text}"
+        return f"Bearer {_read(folder / 'token')}"
 
     connections = urllib3.PoolManager(
         maxsize=_CONNECTIONS, cert_reqs="CERT_REQUIRED", ca_certs=str(authority), socket_options=options
@@ -79,3 +77,14 @@ def _of_kubeconfig(file: str, options: list[tuple[int, int, int]]) -> Access:
         raise ValueError(str(error)) from None
     connections: urllib3.PoolManager = RESTClientObject(found).pool_manager
     return Access(found.host, connections, lambda: found.get_api_key_with_prefix("BearerToken"))
+
+
+def _read(file: Path) -> str:
+    """Raises: OSError, ValueError."""
+    try:
+        text = file.read_text().strip()
+    except OSError as error:
+        raise ValueError(f"{file}: {in_words(error)}") from None
+    if not text:
+        raise ValueError(f"{file} is empty")
+    return text

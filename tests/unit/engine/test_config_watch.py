@@ -35,7 +35,7 @@ class Loop:
 
 
 class Pod:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, in_turn: bool = True) -> None:
         self.loop = Loop()
         self.file, self.secret = folder / "carpsidecar.yaml", folder / "passphrase"
         self.write("vip: 192.0.2.100")
@@ -45,9 +45,10 @@ class Pod:
         self.is_master = False
         self.applied: list[Config] = []
         self.drifts: list[str] = []
-        ConfigWatch(
+        self.watch = ConfigWatch(
             cast(Any, self.loop),
-            [str(self.file), str(self.secret)],
+            lambda: [str(self.file), str(self.secret)],
+            in_turn,
             self.read,
             lambda: self.config,
             self.apply,
@@ -119,3 +120,19 @@ def test_what_can_not_be_used_changes_nothing(pod: Pod, logged: Logged) -> None:
     pod.loop.go_on(3 * POLL_S)
     assert pod.applied == []
     assert logged.events == ["reload_failed"]
+
+
+def test_on_a_host_a_master_takes_it_over_at_once_too(tmp_path: Path) -> None:
+    host = Pod(tmp_path, in_turn=False)
+    host.is_master = True
+    host.secret.write_text("another")
+    host.loop.go_on(POLL_S)
+    assert len(host.applied) == 1
+
+
+def test_what_was_read_meanwhile_is_not_read_again(tmp_path: Path) -> None:
+    host = Pod(tmp_path, in_turn=False)
+    host.secret.write_text("another")
+    host.watch.seen()
+    host.loop.go_on(10 * POLL_S)
+    assert host.applied == []
