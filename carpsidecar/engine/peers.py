@@ -12,7 +12,7 @@ from carpsidecar.protocol.packet import IPAddress
 _SILENT_AFTER_S = 10.0
 """Somebody may send under an authentic peer's address: what does not fit counts when that one is silent so long."""
 
-_WITHOUT_OTHERS_S = 2.5
+_WITHOUT_OTHERS_S = 1.5
 """After so long, another master that has to yield to this one is news."""
 
 

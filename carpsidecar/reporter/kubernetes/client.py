@@ -238,6 +238,9 @@ class Stream:
         rest = b""
         try:
             for chunk in self._response.stream(None, decode_content=False):
+                if self._closed:
+                    # It may be cut off anywhere, also within a number of HTTP's own.
+                    return
                 *lines, rest = (rest + chunk).split(b"\n")
                 yield from (line for line in lines if line)
                 if len(rest) > _LINE_MAX:

@@ -113,6 +113,11 @@ class Masters:
         settling = [at for name, at in self._marked_at.items() if not self._knows_better(name, at)]
         return max((at + self._timing.settle_s - now for at in settling), default=0.0)
 
+    @property
+    def returns(self) -> bool:
+        """With the lock held: whether our own pod is marked, rightly, by one that has yielded since."""
+        return any(self._knows_better(name, at) for name, at in self._marked_at.items())
+
     def _knows_better(self, name: str, marked_at: float) -> bool:
         """Whether the one that marked us was heard since to be a master that has to yield, and claims no more."""
         _, outranked_at = self._outranked.get(name, (0.0, float("-inf")))

@@ -44,6 +44,9 @@ class OwnPod:
             successor = self._cache.successor
             is_last = self._cache.stopping and successor is not None and successor.kubernetes is None
             desired = NO_STATUS if is_last else self._desired(groups, now)
+            if self._masters.returns:
+                # Another member changed it, and it is no fight about it.
+                self._writer.forget(pod)
         put_back_in_s = self._writer.keep(self._cache.carp_pods, pod, desired)
         return min((wait for wait in (wait_s, put_back_in_s) if wait is not None), default=None)
 
