@@ -73,3 +73,10 @@ def test_whatever_is_heard_no_more_than_the_limit_is_kept_and_authentic_ones_fir
     kept = {str(FORGED[sender]) for sender in list(lately)[:HEARD_MAX]}
     reported = peers.report()
     assert {source for source, peer in reported.items() if peer.authentic} == kept
+
+
+def test_another_master_that_has_to_yield_is_news_after_a_time_without_such() -> None:
+    peers = PeersHeard()
+    assert peers.outranked_s is None
+    assert [peers.outranked(at_s) for at_s in (100.0, 101.0, 102.0, 103.6)] == [True, False, False, True]
+    assert peers.outranked_s == 103.6

@@ -1,5 +1,6 @@
 """Which claims are marked, when, and what is a split brain: with a fake server."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -286,3 +287,31 @@ def test_one_whose_label_somebody_sets_to_unknown_where_there_is_no_other_has_no
     web.masters.observe(13.0)
     assert web.masters.contested(13.0) == {}
     assert web.stats.split_brain == set()
+
+
+def test_one_that_was_cut_off_claims_again_as_soon_as_the_one_that_yields_to_it_does_no_more(web: Fixture) -> None:
+    web.become("master", T, 2.0)
+    web.see("carp-1", "master", T, 2.1)
+    # Cut off, it was marked; now it is back, and has heard the other one.
+    returned = snapshot(role="master", since_s=T, reason=SILENT[0], outranked_s=time.time())
+    web.cache.set_group(returned)
+    assert web.masters.outranks(returned, 9.0)
+    assert not web.masters.outranks(returned, 9.1), "the same once more"
+    web.see("carp-2", "master", T + 3, 9.0)
+    web.see("carp-1", "unknown", T, 9.0)
+    assert not web.masters.returns
+    assert web.masters.settle_in_s(9.0) == pytest.approx(Timing().settle_s)
+    web.listed = [one for one in web.cache.carp_pods if one.name == "carp-2"]
+    assert web.cleared(9.0)[0] == [], "one that lives is not marked: it yields"
+    web.see("carp-2", "backup", T + 9, 9.02)
+    assert web.masters.returns
+    assert web.masters.settle_in_s(9.02) == 0.0
+
+
+def test_what_the_engine_heard_long_before_this_reporter_began_proves_nothing(web: Fixture) -> None:
+    former = snapshot(role="master", since_s=T, reason=SILENT[0], outranked_s=time.time() - 60)
+    web.cache.set_group(former)
+    web.masters.observe(9.0)
+    web.masters.outranks(former, 9.0)
+    web.see("carp-1", "unknown", T, 9.0)
+    assert not web.masters.returns
