@@ -59,6 +59,10 @@ class Config:
     warnings: tuple[str, ...] = ()
 
     @property
+    def passphrase_files(self) -> list[str]:
+        return [file for group in self.all_groups for file in group.passphrase.files]
+
+    @property
     def all_groups(self) -> list[GroupConfig]:
         """Those, and what the groups of Services' addresses are like."""
         return [*self.groups, *(self.service_addresses.like.values() if self.service_addresses else ())]

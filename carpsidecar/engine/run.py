@@ -234,7 +234,7 @@ class _Run:
         configuration = self._files if in_kubernetes else ()
         self._config_watch = ConfigWatch(
             self._loop,
-            lambda: [*configuration, *_passphrase_files(self._config)],
+            lambda: [*configuration, *self._config.passphrase_files],
             in_kubernetes,
             reload,
             lambda: self._config,
@@ -345,7 +345,3 @@ def _log_bug(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     error = context.get("exception")
     where = "".join(traceback.format_exception(error)[-2:]) if error else context.get("message")
     log(ERROR, "bug", f"unexpected, please report it: {where}")
-
-
-def _passphrase_files(config: Config) -> list[str]:
-    return [file for group in config.all_groups for file in group.passphrase.files]
