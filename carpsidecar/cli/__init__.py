@@ -30,6 +30,7 @@ INTERNAL = {
     "kubectl": "carpsidecar.cli.kubectl",
     "reporter": "carpsidecar.cli.reporter",
     "one-master": "carpsidecar.cli.one_master",
+    "service-test": "carpsidecar.cli.service_test",
     "unmark": "carpsidecar.cli.unmark",
 }
 """What only our own processes, and the chart's hooks, start."""

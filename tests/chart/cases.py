@@ -96,5 +96,32 @@ CASES: dict[str, dict[str, Any]] = {
         ],
     },
     "IPv6 loopback": {**VIP, "vip": "2001:db8::100", "vhid": 7, "http": {"host": "::1", "port": 9112}},
+    "Services only": {
+        "existingSecret": "carp-passphrase",
+        "loadBalancer": {"enabled": True, "pools": [{"addresses": ["192.0.2.200-192.0.2.250"]}]},
+    },
+    "Services beside a vip": {
+        **VIP,
+        "health": {"cordonDemotion": 0, "addressCheck": False},
+        "admissionPolicy": {"enabled": True},
+        "loadBalancer": {
+            "enabled": True,
+            "class": "example.com/lb",
+            "default": False,
+            "rebalanceDelay": -1,
+            "vhids": "20000-20999",
+            "nodePorts": "open",
+            "pools": [
+                {"name": "all", "addresses": ["198.51.100.0/25", "2001:db8:1::/120"]},
+                {
+                    "name": "some",
+                    "addresses": ["198.51.100.200"],
+                    "autoAssign": False,
+                    "namespaceSelector": "team in (web, mail)",
+                    "interface": "eth1",
+                },
+            ],
+        },
+    },
     "as a part of another chart": {**VIP, "global": {"storageClass": "x"}, "enabled": True},
 }

@@ -13,6 +13,19 @@ from tests.chart.helm import CHART, Helm, RenderError
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "nothing": ({}, r"vip: none is given: give the address to float.*--set vip=192\.0\.2\.100"),
+    "Services without pools": (
+        {"loadBalancer": {"enabled": True}},
+        r"loadBalancer\.pools: none is given: give free addresses",
+    ),
+    "nameless pools": (
+        {"loadBalancer": {"enabled": True, "pools": [{"addresses": ["192.0.2.1"]}, {"addresses": ["192.0.2.2"]}]}},
+        r"has no name: give each of several a name",
+    ),
+    "a pool of a name": ({"loadBalancer": {"pools": [{"addresses": ["node-a"]}]}}, r"addresses.*pattern"),
+    "readiness of no vip": (
+        {"readinessGate": True, "loadBalancer": {"enabled": True, "pools": [{"addresses": ["192.0.2.1"]}]}},
+        r"neither vip nor groups",
+    ),
     "no address": ({"vip": "node-a"}, r'vip: "node-a" is no address: give one such as'),
     "no address in a list": ({"vip": ["192.0.2.100", "x"]}, r'vip: "x" is no address'),
     "a number": ({"vip": 5}, r"vip.*string"),

@@ -5,7 +5,7 @@
 {{- if $v.groups }}
 {{- $_ := set $config "groups" $v.groups }}
 {{- else }}
-{{- $_ := set $config "vip" $v.vip }}
+{{- with $v.vip }}{{ $_ := set $config "vip" . }}{{ end }}
 {{- with $v.interface }}{{ $_ := set $config "interface" . }}{{ end }}
 {{- with $v.vhid }}{{ $_ := set $config "vhid" (int .) }}{{ end }}
 {{- end }}
@@ -36,8 +36,23 @@
 {{- with int $v.health.cordonDemotion }}{{ $_ := set $config "cordon_demotion" . }}{{ end }}
 {{- with $v.priority.label }}{{ $_ := set $config "advskew_label" . }}{{ end }}
 {{- if $v.discoverPeers }}{{ $_ := set $config "discover_peers" true }}{{ end }}
+{{- if $v.loadBalancer.enabled }}{{ $_ := set $config "load_balancer" (include "carpsidecar.loadBalancer" . | fromYaml) }}{{ end }}
 {{- end }}
 {{- toYaml $config }}
+{{- end }}
+
+{{/* The configuration's `load_balancer`, as a dictionary in YAML. */}}
+{{- define "carpsidecar.loadBalancer" -}}
+{{- $lb := .Values.loadBalancer }}
+{{- $pools := list }}
+{{- range $lb.pools }}
+{{- $pool := dict "name" (.name | default "default") "addresses" .addresses }}
+{{- if hasKey . "autoAssign" }}{{ $_ := set $pool "auto_assign" .autoAssign }}{{ end }}
+{{- with .namespaceSelector }}{{ $_ := set $pool "namespace_selector" . }}{{ end }}
+{{- with .interface }}{{ $_ := set $pool "interface" . }}{{ end }}
+{{- $pools = append $pools $pool }}
+{{- end }}
+{{- dict "class" $lb.class "default" $lb.default "rebalance_delay_s" $lb.rebalanceDelay "vhids" $lb.vhids "node_ports" $lb.nodePorts "pools" $pools | toYaml }}
 {{- end }}
 
 {{/*

@@ -72,7 +72,7 @@ true
 
 {{/* Whether our own node is watched. "true" or nothing. */}}
 {{- define "carpsidecar.watchesNode" -}}
-{{- if or (gt (int .Values.health.cordonDemotion) 0) .Values.priority.label -}}
+{{- if or (gt (int .Values.health.cordonDemotion) 0) .Values.priority.label .Values.loadBalancer.enabled -}}
 true
 {{- end }}
 {{- end }}
@@ -87,7 +87,7 @@ true
 {{/* Whether Ready means elected. "true" or nothing. */}}
 {{- define "carpsidecar.readinessGate" -}}
 {{- if kindIs "invalid" .Values.readinessGate -}}
-{{- if and .Values.kubernetes.enabled .Values.extraContainers }}true{{ end }}
+{{- if and .Values.kubernetes.enabled .Values.extraContainers (or .Values.vip .Values.groups) }}true{{ end }}
 {{- else if .Values.readinessGate -}}
 true
 {{- end }}
@@ -100,7 +100,7 @@ true
 {{- if kindIs "slice" .vip }}{{ $given = concat $given .vip }}{{ else }}{{ $given = append $given .vip }}{{ end }}
 {{- end }}
 {{- $vips := list }}
-{{- range $given }}{{ $vips = append $vips (first (splitList "/" (toString .))) }}{{ end }}
+{{- range without $given "" }}{{ $vips = append $vips (first (splitList "/" (toString .))) }}{{ end }}
 {{- $vips | toJson }}
 {{- end }}
 
