@@ -6,7 +6,7 @@ A proxy beside the server gives Helm an empty schema, with which it validates no
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -45,7 +45,19 @@ class _Handler(BaseHTTPRequestHandler):
             self.command, self.path, content, {k: v for k, v in self.headers.items() if k.lower() in kept}
         )
         answer = server.getresponse()
-        self._answer(answer.status, answer.headers.get("Content-Type", ""), answer.read())
+        kind = answer.headers.get("Content-Type", "")
+        if answer.length is not None:
+            self._answer(answer.status, kind, answer.read())
+            return
+        # A watch goes on, and each event is waited for.
+        self.send_response(answer.status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        with suppress(ConnectionError):
+            while content := answer.read1():
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(content), content))
+            self.wfile.write(b"0\r\n\r\n")
 
     def _answer(self, status: int, kind: str, content: bytes) -> None:
         self.send_response(status)
