@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from carpsidecar import __version__
 from carpsidecar.ipc.messages import GroupCounters, GroupSnapshot, GroupState
+from carpsidecar.linux.network_namespace import network_namespace
 from carpsidecar.status.model import CheckResult, GroupStatus, NodeStatus, PodView, ServiceView, Transition
 from carpsidecar.status.pods import as_known_here
 from carpsidecar.status.state import State
@@ -45,6 +46,7 @@ class StatusBuilder:
         self._state = state
         self._stats = stats
         self._pid = pid
+        self._network = network_namespace()
         self._node = node
         self._cluster = cluster
         self._services = services
@@ -55,6 +57,7 @@ class StatusBuilder:
         return NodeStatus(
             software=__version__,
             pid=self._pid,
+            network=self._network,
             node=self._node,
             now_s=time.time(),
             answers=state.engine_alive if answers is None else answers,

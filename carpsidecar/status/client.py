@@ -8,7 +8,6 @@ from pathlib import Path
 import msgspec
 
 from carpsidecar.ipc import paths
-from carpsidecar.ipc.credentials import peer_of
 from carpsidecar.status.model import Unreachable
 from carpsidecar.status.requests import ANSWER_SIZE_MAX, Answer, Request
 
@@ -33,11 +32,8 @@ class NoReply(Exception):
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer. `pid` is the reporter's process, as this process namespace counts it; 0: it is not in it."""
-
     socket: Path
     answer: Answer
-    pid: int
 
 
 @dataclass(frozen=True)
@@ -92,7 +88,6 @@ def _send(path: Path, request: Request, timeout_s: float) -> Reply:
         connection.settimeout(timeout_s)
         try:
             connection.connect(str(path))
-            pid, _ = peer_of(connection)
             connection.sendall(msgspec.json.encode(request) + b"\n")
             answer = _answers.decode(_read(connection))
         except TimeoutError:
@@ -104,7 +99,7 @@ def _send(path: Path, request: Request, timeout_s: float) -> Reply:
             raise NoReply(error.strerror or str(error)) from None
         except (msgspec.MsgspecError, UnicodeDecodeError):
             raise NoReply("the answer can't be read: is it of another version?") from None
-    return Reply(path, answer, pid)
+    return Reply(path, answer)
 
 
 def _read(connection: socket.socket) -> bytes:

@@ -3,17 +3,16 @@
 from collections.abc import Iterable
 from contextlib import closing
 from ipaddress import ip_address
-from pathlib import Path
 
 from msgspec.structs import replace
 
 from carpsidecar.linux.netlink import HeldAddress, Link, Netlink
-from carpsidecar.status.client import Reply
+from carpsidecar.linux.network_namespace import network_namespace
 from carpsidecar.status.model import GroupStatus, KernelView, NodeStatus
 
 
-def with_kernel_view(replies: Iterable[Reply]) -> list[NodeStatus]:
-    """The answers to `status`, each group with what the kernel has of it and what does not fit.
+def with_kernel_view(engines: Iterable[NodeStatus]) -> list[NodeStatus]:
+    """Each group with what the kernel has of it, and what does not fit.
 
     An engine in another network namespace is left as it is.
 
@@ -23,22 +22,14 @@ def with_kernel_view(replies: Iterable[Reply]) -> list[NodeStatus]:
     with closing(Netlink()) as netlink:
         links = {name: link for link in netlink.links() for name in (link.name, *link.altnames)}
         addresses = netlink.addresses()
-    engines = []
-    for one in replies:
-        assert isinstance(one.answer, NodeStatus)
-        engine = one.answer
-        if _is_in_our_network(one.pid):
-            engine = replace(engine, groups=[_compared(group, links, addresses) for group in engine.groups])
-        engines.append(engine)
-    return engines
-
-
-def _is_in_our_network(pid: int) -> bool:
-    """The reporter's network namespace is the engine's. One that may not be read counts as ours."""
-    try:
-        return Path(f"/proc/{pid}/ns/net").readlink() == Path("/proc/self/ns/net").readlink()
-    except OSError:
-        return pid != 0
+    # Not by the process: that is of no use in a container, which does not see the other one's.
+    ours = (0, network_namespace())
+    return [
+        replace(engine, groups=[_compared(group, links, addresses) for group in engine.groups])
+        if engine.network in ours
+        else engine
+        for engine in engines
+    ]
 
 
 def _compared(group: GroupStatus, links: dict[str, Link], addresses: list[HeldAddress]) -> GroupStatus:

@@ -97,6 +97,8 @@ class NodeStatus(Struct, tag_field="type", tag="status", kw_only=True, frozen=Tr
     """Rises when a field changes its meaning or goes."""
     software: str
     pid: int
+    network: int = 0
+    """Its network namespace, by the number that the kernel gives to each; 0: not known."""
     node: str
     """Its name in Kubernetes, or the host's name."""
     now_s: float

@@ -40,7 +40,7 @@ def _once(group: str | None, socket: Path | None) -> StatusDocument:
     """Raises: NoStatus."""
     try:
         replies = send(Request(type="status", group=group), socket)
-        answered = with_kernel_view([reply for reply in replies.replies if isinstance(reply.answer, NodeStatus)])
+        answered = with_kernel_view([one.answer for one in replies.replies if isinstance(one.answer, NodeStatus)])
     except NoEngine as error:
         raise NoStatus(str(error), error.unreachable) from None
     except OSError as error:

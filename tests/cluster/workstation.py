@@ -6,6 +6,7 @@ none can be pulled.
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,11 @@ _INSTEAD = (
     (f"image.repository={_OURS}", "image.repository=localhost/carpsidecar,image.tag=latest,image.pullPolicy=Never"),
     (f"  repository: {_OURS}\n", "  repository: localhost/carpsidecar\n  tag: latest\n  pullPolicy: Never\n"),
 )
+_KUBECTL = """\
+#!/bin/sh
+[ "$1" != apply ] || set -- "$@" --validate=false
+exec {kubectl} "$@"
+"""
 _IMAGE = re.compile(r"^( *(?:- )?)image: (\S+)$", re.MULTILINE)
 """Of a workload, in a manifest."""
 
@@ -33,7 +39,8 @@ class Workstation:
 
     Args:
         folder: what the pages write goes there.
-        server: the URL of the API server for Helm, where it is not the one of the administrator's file.
+        server: the URL of the API server for Helm, where it is not the one of the administrator's file, since that
+            server can't say its schema; then kubectl does not ask for it either.
     """
 
     def __init__(self, folder: Path, helm: str, server: str = "") -> None:
@@ -42,6 +49,10 @@ class Workstation:
         tools = folder / "tools"
         tools.mkdir()
         (tools / "helm").symlink_to(helm)
+        if server:
+            kubectl = tools / "kubectl"
+            kubectl.write_text(_KUBECTL.format(kubectl=shutil.which("kubectl")))
+            kubectl.chmod(0o755)
         self._environment = {
             **os.environ,
             "KUBECONFIG": str(ROOT / "admin.kubeconfig"),

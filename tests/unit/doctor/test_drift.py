@@ -18,7 +18,7 @@ MACHINE = cast(Machine, SimpleNamespace(subjects=[SimpleNamespace(name="web")]))
 def test_a_group_whose_configuration_has_drifted_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     drifted = group("web", drift="vhid of web has changed"), group("other", drift="x")
     answer = engine(*drifted)
-    monkeypatch.setattr(node, "send", lambda *_: Replies([Reply(Path("/run/x"), answer, 1)]))
+    monkeypatch.setattr(node, "send", lambda *_: Replies([Reply(Path("/run/x"), answer)]))
     found = Finding("drift", Status.WARNING, "vhid of web has changed", "replace the pod for it", "web")
     assert list(node.drift(MACHINE)) == [found]
 
@@ -27,7 +27,7 @@ def test_one_that_has_not_and_an_engine_that_is_silent_are_no_finding(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     answer = engine(group("web"))
-    monkeypatch.setattr(node, "send", lambda *_: Replies([Reply(Path("/run/x"), answer, 1)]))
+    monkeypatch.setattr(node, "send", lambda *_: Replies([Reply(Path("/run/x"), answer)]))
     assert list(node.drift(MACHINE)) == []
 
     def nobody(*_: Any) -> Replies:
