@@ -41,7 +41,7 @@ docs:
 	@$(PYTHON) -m docs.tools.settings docs/reference/settings.md
 	@NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict
 
-# Two hours in all; `make bench ARGS=failover` takes half an hour, and the others less each: docs/benchmark.md.
+# Two and a half hours in all; `make bench ARGS=failover` takes half an hour, and the others less each: docs/benchmark.md.
 bench:
 	@.ci/setup test
 	@$(PYTHON) -m bench $(ARGS)

@@ -14,7 +14,7 @@ from bench.systems import FASTEST, OTHERS, SYSTEMS, System, installed
 from carpsidecar.lab.commands import LabError
 
 _ATTEMPTS = 3
-TOGETHER = 3
+TOGETHER = 4
 """So many rounds of what takes seconds run at the same time; what takes milliseconds has the machine for itself."""
 _OTHER_TIMES_ROUNDS = 5
 
@@ -135,7 +135,7 @@ def _cells(faults: Sequence[str], systems: Sequence[str], quick: bool) -> Iterat
 def _jobs(cells: Sequence[Cell], rounds: int) -> Iterator[_Job]:
     for number, cell in enumerate(cells):
         count = rounds or cell.fault.rounds_with(cell.system)
-        alone = cell.fault.alone or cell.system.interval_s < 1
+        alone = cell.fault.alone == "always" or (cell.fault.alone == "fast" and cell.system.interval_s < 1)
         # The same for all systems: between two advertisements, evenly spread over the rounds.
         for round_number in range(count):
             yield _Job(number, (round_number + 0.5) / count, alone)

@@ -126,8 +126,8 @@ class _Pair:
         self._nodes[1].lose_fraction(self.percent)
 
     def counters(self) -> list[GroupCounters]:
-        """Of the group with the probe, and of the one without."""
-        counters = self._backup.next_heartbeat(_STARTS_WITHIN_S).counters
+        """Of the group with the probe, and of the one without, as of the last second."""
+        counters = self._backup.heartbeats[-1].counters
         return [counters[f"vhid-{vhid}"] for vhid in _VHIDS]
 
     def counts(self, before: Sequence[GroupCounters], after: Sequence[GroupCounters]) -> tuple[int, int, int]:
