@@ -1,7 +1,7 @@
 """Our daemon on the machines of a lab, started as a user would start it, and what the kernels there say."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -45,10 +45,19 @@ class Cluster:
         return self.lab.nodes[name]
 
     def start(
-        self, name: str, *flags: str, vip: str | None = "", env: Mapping[str, str] | None = None, **given: Any
+        self,
+        name: str,
+        *flags: str,
+        vip: str | None = "",
+        env: Mapping[str, str] | None = None,
+        by: Sequence[str] = (),
+        **given: Any,
     ) -> Process:
-        """Start ours on this machine; `vip` is the cluster's unless another, or None, is given."""
-        argv = run_command(*flags, vip=self.vip if vip == "" else vip, **given)
+        """Start ours on this machine; `vip` is the cluster's unless another, or None, is given.
+
+        `by` goes before the command.
+        """
+        argv = [*by, *run_command(*flags, vip=self.vip if vip == "" else vip, **given)]
         return self[name].start(argv, env={"CARP_PASSPHRASE": PASSPHRASE, **(env or {})})
 
     def start_one_by_one(self, *starts: tuple[str, tuple[str, ...]]) -> list[Process]:
