@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -149,7 +150,7 @@ def test_255_groups_fail_over_after_a_kill_and_come_back_by_a_bow_out(cluster: C
 
 
 def test_a_lost_machine_is_not_asked_for_each_of_its_255_groups_again_and_again(tmp_path: Path) -> None:
-    unnamed = {"vip": None, "vhid": None, "interface": None}
+    unnamed: dict[str, Any] = {"vip": None, "vhid": None, "interface": None}
     with cluster_of("a", "b") as cluster, Tap(cluster.lab.node("ear"), [cluster["b"]]) as tap:
         for name, advskew in (("a", 0), ("b", 100)):
             process = cluster.start(name, "--config", str(file_of_255_groups(tmp_path, advskew)), **unnamed)
