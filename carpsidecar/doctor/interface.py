@@ -80,6 +80,15 @@ def addresses(subject: Subject) -> Iterator[Finding]:
     everywhere = subject.netlink.addresses()
     here = {own.interface.ip: own for own in everywhere if own.interface.ip in subject.addresses}
     held = [str(ip) for ip, own in here.items() if own.leased]
+    held_by_backup = bool(held) and subject.daemon is not None and _follows_another(subject)
+    if held_by_backup:
+        yield Finding(
+            "addresses",
+            Status.PROBLEM,
+            f"{', '.join(held)} is on this machine, and another one is master: both answer for it",
+            "find out who added it here, and take it off: ip address del",
+            subject.name,
+        )
     for ip, own in here.items():
         if not own.leased:
             yield _permanent(subject, own)
@@ -105,10 +114,16 @@ def addresses(subject: Subject) -> Iterator[Finding]:
             "check the address and --interface; if it is so on purpose, clients need a route to it",
             subject.name,
         )
-    if held and subject.daemon is not None:
+    if held and subject.daemon is not None and not held_by_backup:
         yield Finding("addresses", Status.OK, f"this machine holds {', '.join(held)}", about=subject.name)
     elif not here and not strays:
         yield Finding("addresses", Status.OK, "none of the group's is on this machine", about=subject.name)
+
+
+def _follows_another(subject: Subject) -> bool:
+    """Whether others advertised while we listened, and this machine did not."""
+    observed, vhid = subject.observed, subject.config.vhid
+    return observed is not None and any(observed.carp(vhid)) and not any(observed.carp(vhid, outgoing=True))
 
 
 def _permanent(subject: Subject, own: HeldAddress) -> Finding:

@@ -14,6 +14,7 @@ from carpsidecar.protocol.keys import KeyRing
 from tests.network.doctor.lab import HERE, MASTER, PASSPHRASE, THERE, VIP, VIP6, DoctorLab, repeating
 from tests.support.frames import ipv4
 from tests.support.tap import Tap
+from tests.support.waits import SOON_S
 from tests.unit.capture.packets import carp
 
 pytestmark = pytest.mark.network
@@ -107,6 +108,20 @@ def test_a_running_daemon_that_was_configured_otherwise(lab: DoctorLab, master: 
     found = report.one("digest", "problem")
     assert found.startswith(f"that of this machine's own daemon ({MASTER}) does not fit: its addresses are {VIP}")
     assert "send the daemon HUP" in report.of("digest")[0]["remedy"]
+
+
+def test_a_backup_that_has_the_address(lab: DoctorLab, master: Process) -> None:
+    backup = lab.run(lab.there, advskew=60)
+    backup.wait_for("became backup", SOON_S)
+    # In the shape of a lease, which a permanent one has not.
+    leased = ["valid_lft", "100", "preferred_lft", "0", "noprefixroute"]
+    lab.there.run(["ip", "address", "add", f"{VIP}/32", "dev", "eth0", *leased])
+    report = lab.run_checks(node=lab.there, advskew=60)
+    found = report.one("addresses", "problem")
+    assert found == f"{VIP} is on this machine, and another one is master: both answer for it"
+    assert not report.of("addresses", "ok")
+    lab.there.run(["ip", "address", "del", f"{VIP}/32", "dev", "eth0"])
+    assert backup.stop() == 0
 
 
 def test_the_master_itself(lab: DoctorLab, master: Process) -> None:
