@@ -230,7 +230,8 @@ class Engine:
         assert config.interface is not None
         former = self._leaving.get(config.name)
         with ExitStack() as undo:
-            lock = lock_instance(config.interface, config.vhid)
+            link = self._link_named(config.interface)
+            lock = lock_instance(config.interface, config.vhid, link.altnames if link else ())
             undo.callback(lock.close)
             try:
                 left_over = take_off_left_over(self._netlink, config)

@@ -1,5 +1,6 @@
 """What is looked at before a group starts: its interface, a second engine, a former run's addresses, its own."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from logging import WARNING
 
@@ -8,7 +9,7 @@ from carpsidecar.config.group import GroupConfig
 from carpsidecar.config.schema import ConfigError
 from carpsidecar.config.sources import Config
 from carpsidecar.ipc.messages import SetDemotion
-from carpsidecar.linux.instance_lock import AlreadyLocked, InstanceLock
+from carpsidecar.linux.instance_lock import AlreadyLocked, InstanceLock, holders
 from carpsidecar.linux.lease import left_over, take_off
 from carpsidecar.linux.netlink import Netlink
 from carpsidecar.linux.routes import interface_for
@@ -19,9 +20,17 @@ class StartError(Exception):
     """What keeps the engine from starting: one line that says what was found, and what to do."""
 
 
-def lock_instance(interface: str, vhid: int) -> InstanceLock:
-    """Raises: StartError where another process serves the group."""
+def lock_instance(interface: str, vhid: int, other_names: Iterable[str]) -> InstanceLock:
+    """
+    Args:
+        other_names: of the interface. Who started before it was there locked the name that he was given.
+
+    Raises:
+        StartError: another process serves the group.
+    """
     try:
+        if any(holders(name, vhid) for name in other_names):
+            raise AlreadyLocked
         return InstanceLock(interface, vhid)
     except AlreadyLocked:
         raise StartError(

@@ -198,12 +198,16 @@ def test_an_alternative_name_is_the_interfaces_name(cluster: Cluster) -> None:
     node.run(["ip", "link", "property", "add", "dev", "eth0", "altname", name])
     process.wait_for("became master", SOON_S)
     assert holds(node, "10.99.0.105")
-    assert process.stop() == 0
+
+    def is_alone() -> None:
+        again = cluster.start("named", *OTHER, vip="10.99.0.105", vhid=47, interface="eth0")
+        again.wait_for("another carpsidecar serves it on this machine", SOON_S)
+        assert process.stop() == 0
+
+    is_alone()
     process = cluster.start("named", *OTHER, vip="10.99.0.105", vhid=47, interface=name)
     process.wait_for("became master", SOON_S)
-    again = cluster.start("named", *OTHER, vip="10.99.0.105", vhid=47, interface="eth0")
-    again.wait_for("another carpsidecar serves it on this machine", SOON_S)
-    assert process.stop() == 0
+    is_alone()
 
 
 def test_a_masters_own_address_that_comes_later_stays_the_interfaces_first(cluster: Cluster, a: Process) -> None:
