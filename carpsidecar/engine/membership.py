@@ -96,10 +96,15 @@ class Membership:
         return next(iter(last.sources)) if last is not None else None
 
     @property
+    def heard_s(self) -> dict[str, float]:
+        """When the members that `views` lists were heard last, by their first source; seconds since the epoch."""
+        clocks_apart_s = time.time() - self._loop.time()
+        return {str(next(iter(member.sources))): clocks_apart_s + member.heard_s for member in self._shown}
+
+    @property
     def views(self) -> list[MemberView]:
         """For the status; the last heard first."""
         now, now_s = self._loop.time(), time.time()
-        members = sorted(self._hardened.members.values(), key=lambda member: -member.heard_s)
         return [
             MemberView(
                 sources=list(map(str, member.sources)),
@@ -114,8 +119,12 @@ class Membership:
                 addresses=list(map(str, member.addresses)),
                 agrees=member.fingerprint == self._hardened.fingerprint,
             )
-            for member in members[:MEMBERS_MAX]
+            for member in self._shown
         ]
+
+    @property
+    def _shown(self) -> list[Member]:
+        return sorted(self._hardened.members.values(), key=lambda member: -member.heard_s)[:MEMBERS_MAX]
 
     def _key_number(self, member: Member) -> int:
         ids = self._hardened.keys.ids

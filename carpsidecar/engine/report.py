@@ -102,6 +102,7 @@ def counters(group: Group) -> GroupCounters:
         hooks=dict(group.hooks.results),
         lease_left_s=group.lease_left_s,
         peers=group.peers.report(),
+        members_heard_s=group.membership.heard_s if group.membership is not None else {},
     )
 
 

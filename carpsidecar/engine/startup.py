@@ -20,7 +20,7 @@ class StartError(Exception):
     """What keeps the engine from starting: one line that says what was found, and what to do."""
 
 
-def lock_instance(interface: str, vhid: int, other_names: Iterable[str]) -> InstanceLock:
+def lock_instance(interface: str, vhid: int, other_names: Iterable[str] = ()) -> InstanceLock:
     """
     Args:
         other_names: of the interface. Who started before it was there locked the name that he was given.

@@ -146,6 +146,8 @@ class GroupCounters(Struct, kw_only=True, frozen=True):
     """How long the kernel holds the addresses yet; None where this is no master, or does not hold them itself."""
     peers: dict[str, PeerHeard] = {}
     """By source address, at most 16."""
+    members_heard_s: dict[str, float] = {}
+    """Of those that `GroupState.members` lists, by first source: as its `heard_s`, and newer."""
 
 
 class Heartbeat(Struct, tag_field="type", tag="heartbeat", kw_only=True, frozen=True):

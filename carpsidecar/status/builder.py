@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from carpsidecar import __version__
 from carpsidecar.ipc.messages import GroupCounters, GroupSnapshot, GroupState
 from carpsidecar.linux.network_namespace import network_namespace
@@ -92,6 +94,11 @@ class StatusBuilder:
         if lease_left_s is not None:
             lease_left_s = max(0.0, lease_left_s - self._state.counted_s_ago(snapshot.group))
         peers = count.peers if count else {}
+        heard_s = count.members_heard_s if count else {}
+        state["members"] = [
+            replace(member, heard_s=max(member.heard_s, heard_s.get(member.sources[0], 0.0)))
+            for member in snapshot.members
+        ]
         return GroupStatus(
             **state,
             interval_s=snapshot.advbase + snapshot.advskew_advertised / 256,
