@@ -116,7 +116,8 @@ def _demoted(world: World, rng: random.Random, master: Node) -> None:
 
 def _handed_over(world: World, master: Node, blow: Callable[[], None]) -> None:
     """A backup has the address at once, without waiting for its patience to end."""
-    others = [n for n in world.nodes if n.alive and n is not master]
+    # A BSD with advbase 0 waits for its timer.
+    others = [n for n in world.nodes if n.alive and n is not master and (n.is_ours or n.settings.advbase)]
     # A master that has less patience than the fastest backup's interval would be back at once.
     patience_s = master.shortest_patience_s
     in_turn = all(n.election.interval_s + world.monitor.slack_s < patience_s for n in others)
