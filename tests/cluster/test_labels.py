@@ -11,10 +11,10 @@ from tests.cluster.measure import record
 
 HANDOVERS = 100
 LOSSES = 20
-GAP_S = 0.35
-"""So long no pod may be labelled at a hand-over: 250 ms are the goal, and a busy machine makes more of them."""
-REJOIN_S = 8.0
-"""Where a master that was cut off comes back and stays master, it has to find the API server again first."""
+GAP_S = 0.25
+"""So long no pod may be labelled, beyond the outage itself, in which the former master is."""
+LABEL_S = 0.15
+"""From a transition to its label, in the median."""
 
 
 def warnings(cluster: Cluster) -> list[str]:
@@ -43,7 +43,7 @@ def test_a_hundred_hand_overs(installed: Cluster) -> None:
         )
     assert labels.most == 1
     assert labels.longest_without_s(since_s) < GAP_S
-    assert statistics.median(labels.late_s) < 0.15
+    assert statistics.median(labels.late_s) < LABEL_S
     assert warnings(installed) == []
 
 
@@ -70,4 +70,5 @@ def test_twenty_node_losses(installed: Cluster) -> None:
             transition_to_label_most=max(labels.late_s),
         )
     assert labels.most == 1
-    assert labels.longest_without_s(since_s) < REJOIN_S
+    assert labels.longest_without_s(since_s) < GAP_S
+    assert statistics.median(labels.late_s) < LABEL_S
