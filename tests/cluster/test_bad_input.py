@@ -7,9 +7,9 @@ from tests.support.waits import SOON_S
 
 
 def logs_of(cluster: Cluster) -> list[str]:
-    """Each pod's log; empty while its container has not been started."""
-    names = [pod["metadata"]["name"] for pod in cluster.pods()]
-    return [cluster.kubectl("logs", "-n", NAMESPACE, name, "-c", "carpsidecar", check=False) for name in names]
+    """Each pod's log, of both containers; empty while none has been started."""
+    logs = ("logs", "-n", NAMESPACE, "--all-containers")
+    return [cluster.kubectl(*logs, pod["metadata"]["name"], check=False) for pod in cluster.pods()]
 
 
 def wait_until_each_says(cluster: Cluster, text: str) -> None:
@@ -20,7 +20,7 @@ def expect_all_well_but_for_that(cluster: Cluster) -> None:
     cluster.wait_for_rollout()
     for pod in cluster.pods():
         assert cluster.condition(pod, "Ready") == "True"
-        assert [status["restartCount"] for status in pod["status"]["containerStatuses"]] == [0]
+        assert [status["restartCount"] for status in pod["status"]["containerStatuses"]] == [0, 0]
     for log in logs_of(cluster):
         assert "Traceback" not in log
 

@@ -116,7 +116,9 @@ def test_a_node_without_a_controller_is_demoted(ingress: Ingress, watch: HolderW
         watch.wait_until(lambda holders: bool(holders - {master}), SOON_S, "the address elsewhere")
         other = cluster.wait_for_one_master()
         assert other != master
-        log = cluster.kubectl("logs", "-n", NAMESPACE, cluster.pod_on(master)["metadata"]["name"])
+        log = cluster.kubectl(
+            "logs", "-n", NAMESPACE, "--all-containers", cluster.pod_on(master)["metadata"]["name"]
+        )
         assert "check ingress: unhealthy" in log
     finally:
         ingress.serve(master)
