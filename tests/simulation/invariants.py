@@ -92,6 +92,7 @@ class Monitor:
         """Who took the address while a machine with no running engine still held it."""
         self._takeover_failed_at = NEVER
         """When somebody advertised as the master, and then could not add the address."""
+        self._bsd_took_over_at = NEVER
         self._sent: dict[int, tuple[int, int]] = {}
         self._shown: dict[int, State] = {}
         self._tried: dict[tuple[int, float, type], float] = {}
@@ -194,7 +195,7 @@ class Monitor:
         before, state = self._shown[bsd.index], bsd.election.state
         self._shown[bsd.index] = state
         if state is State.MASTER:
-            bsd.master_since = self._world.now
+            bsd.master_since = self._bsd_took_over_at = self._world.now
         elif before is State.MASTER:
             bsd.master_until = self._world.now
             if cause.heard is not None and _theirs_s(cause) == bsd.interval_s:
@@ -256,8 +257,9 @@ class Monitor:
             if trouble_at >= master.master_since:
                 heard_at = trouble_at + master.advertises_every_s + self.slack_s
             better = max(master.advertises_every_s, master.election.interval_s) <= node.interval_s
-            since_failure_s = self._world.now - self._takeover_failed_at
-            rivals = self._had_a_rival(master) or since_failure_s < TAKEOVER_WAIT_MAX_S + 2 * self.slack_s
+            # A BSD awaits no turn: who preempts it at once, and who still awaits his, come to meet.
+            since_s = self._world.now - max(self._takeover_failed_at, self._bsd_took_over_at)
+            rivals = self._had_a_rival(master) or since_s < TAKEOVER_WAIT_MAX_S + 2 * self.slack_s
             if better and cause.at >= heard_at and not rivals:
                 self._require(False, "{} takes over from {}, which is no worse and was heard", node, master)
 
