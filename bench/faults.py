@@ -62,7 +62,7 @@ class Fault:
     """`rounds` are those of ours, `rounds_of_others` those of others, if they are fewer.
 
     Args:
-        alone: measured with nothing else running beside it, where it is a matter of milliseconds: with all systems, or
+        alone: measured with nothing else beside it, where it is a matter of milliseconds: with all systems, or
             with the fast ones.
         prepare: what stands there before the fault: a method of `Scene`.
         first: what runs on the first machine, if it is another system.

@@ -76,6 +76,8 @@ class BsdMember(Member):
         said = [e for e in effects if self._bows_out or e != BOW_OUT]
         super()._apply(now, said, text)
 
+    def _renew(self, now: float) -> None: ...
+
     def _arm_stall_check(self, now: float) -> None: ...
 
 
