@@ -1,5 +1,7 @@
 """Groups that must not be claimed: with somebody else's address, or beside a claim under another agreement."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from carpsidecar.ipc.messages import Withhold
@@ -17,10 +19,10 @@ def waits(running: Running, role: str, word: str) -> Withhold:
     return request
 
 
-def start(scene: Scene, *addresses: str, agreement: str = "") -> Running:
+def start(scene: Scene, *addresses: str, agreement: str = "", agrees_with: Sequence[str] = ()) -> Running:
     scene.pod("carp-1", host_ips=["192.0.2.11"])
     running = scene.start(scene.settings(check_addresses=True))
-    running.snapshot("backup", addresses=list(addresses), agreement=agreement)
+    running.snapshot("backup", addresses=list(addresses), agreement=agreement, agrees_with=list(agrees_with))
     return running
 
 
@@ -92,6 +94,17 @@ def test_a_claim_under_the_same_agreement_is_that_of_a_member(scene: Scene) -> N
     running = start(scene, "192.0.2.100", agreement="0123456789abcdef")
     scene.wait_role("carp-1", "backup")
     assert annotation_of(scene.read("carp-1"), "agreement") == "0123456789abcdef"
+    assert not any(isinstance(one, Withhold) for one in running.asked)
+
+
+def test_so_is_one_under_a_passphrase_or_addresses_that_it_accepts(scene: Scene) -> None:
+    scene.pod("carp-2", node="n2")
+    other = scene.start(scene.settings("carp-2", node_name="n2"))
+    other.snapshot("master", agreement="0123456789abcdef")
+    scene.wait_role("carp-2", "master")
+    running = start(scene, "192.0.2.100", agreement="fedcba9876543210", agrees_with=["0123456789abcdef"])
+    scene.wait_role("carp-1", "backup")
+    assert annotation_of(scene.read("carp-1"), "agreement") == "fedcba9876543210"
     assert not any(isinstance(one, Withhold) for one in running.asked)
 
 
