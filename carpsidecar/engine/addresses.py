@@ -125,10 +125,9 @@ class HeldAddresses:
                 self._fencing.renew_now(self.ips, live_until)
             lease.renew()
 
-    def keep_live(self, live_until: float) -> None:
-        """They were advertised: nobody can take over before this time."""
-        if self.fence_wanted:
-            self._fencing.renew(self.ips, live_until)
+    def keep_live(self, live_until: float) -> bool:
+        """They were advertised, and are to be heard until then. Whether there is a fence that was told."""
+        return self.fence_wanted and self._fencing.renew(self.ips, live_until)
 
     def renew(self, lifetime_s: int, done: Callable[[OSError | None], None]) -> bool:
         """The same without waiting for the kernel: `done` is called in the loop, with what went wrong or None.

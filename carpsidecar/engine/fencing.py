@@ -86,15 +86,16 @@ class Fencing:
         if self._fence is not None:
             self._try(self._fence.remove, addresses)
 
-    def renew(self, addresses: Collection[IPAddress], until: float) -> None:
-        """They are live until then and no longer; without waiting for the kernel."""
+    def renew(self, addresses: Collection[IPAddress], until: float) -> bool:
+        """They are live until then and no longer; without waiting for the kernel. Whether there is a fence."""
         if self._fence is None or self._thread is None:
-            return
+            return False
         with self._lock:
             submitted = bool(self._due)
             self._due.update(dict.fromkeys(addresses, until))
         if not submitted:
             self._thread.submit(self._renew_due, self._fence)
+        return True
 
     def renew_now(self, addresses: Collection[IPAddress], until: float) -> None:
         """The same, and done when it returns."""

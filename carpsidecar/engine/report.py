@@ -97,6 +97,8 @@ def counters(group: Group) -> GroupCounters:
         master_advertised_s=group.master_advertised_s,
         lease_renewals=group.member.lease.confirmed,
         lease_misses=count["lease_misses"],
+        fence_renewals=count["fence_renewals"],
+        questions=count["questions"],
         addresses_put_back=count["put_back"],
         foreign_claims=group.announcements.foreign_claims,
         hooks=dict(group.hooks.results),

@@ -199,6 +199,7 @@ class Shell:
         elif action.shared and self._another_group_asked(ips[0]):
             return
         asked = ips if action.every else ips[:1]
+        self.counts["questions"] += len(asked)
         self.interface.claims.ask(asked, source if isinstance(source, IPv6Address) else None)
 
     def _another_group_asked(self, address: IPAddress) -> bool:
@@ -225,7 +226,7 @@ class Shell:
             self.log.log_sometimes(WARNING, "send_failed", text)
         self.member.sent(self._loop.time(), advertisement, ok=failure is None)
         if failure is None and self.member.lease.ends_at is not None:
-            self.addresses.keep_live(self._live_until)
+            self.counts["fence_renewals"] += self.addresses.keep_live(self._live_until)
 
     @property
     def _live_until(self) -> float:

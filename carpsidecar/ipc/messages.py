@@ -138,6 +138,9 @@ class GroupCounters(Struct, kw_only=True, frozen=True):
     """When the master's last advertisement was heard, or sent where we are master; seconds since the epoch."""
     lease_renewals: int
     lease_misses: int
+    fence_renewals: int = 0
+    questions: int = 0
+    """By ARP and NDP: who has an address of the group."""
     addresses_put_back: int
     foreign_claims: int
     hooks: dict[str, int]

@@ -23,6 +23,8 @@ _COUNTERS = (
     "advertisements_received",
     "lease_renewals",
     "lease_misses",
+    "fence_renewals",
+    "questions",
     "addresses_put_back",
     "foreign_claims",
 )

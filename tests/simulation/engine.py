@@ -32,7 +32,7 @@ from carpsidecar.protocol.packet import Advertisement, Drop, IPAddress
 from carpsidecar.protocol.receiver import Receiver
 from carpsidecar.protocol.timing import TICKS_PER_S, master_down_ticks
 from tests.simulation.kernel import Kernel
-from tests.simulation.world import NEVER, World
+from tests.simulation.world import NEVER, Machine, World
 
 VHID = 42
 PASSPHRASE = b"sesame"
@@ -85,6 +85,8 @@ class Engine:
         self.running = False
         self.hung = False
         self.link_up = self.link_seen = True
+        self.unheard = False
+        """Nobody hears its kernel answer: a switch or its settings swallow that."""
         self.sends_fail = False
         self.renewal_max_s = 0.0
         """How long the kernel's lock may be held by others."""
@@ -132,12 +134,20 @@ class Engine:
         return self.world.now <= self.renewal_ends_at
 
     @property
+    def answers(self) -> bool:
+        return self.kernel.answers and not self.unheard
+
+    @property
     def alive(self) -> bool:
         return self.running and not self.hung
 
     @property
     def can_be_heard(self) -> bool:
         return self.alive and self.link_up and not self.sends_fail
+
+    @property
+    def has_unread_packets(self) -> bool:
+        return any(isinstance(item, partial) and item.func == self._hear for item in self._inbox)
 
     @property
     def has_news_of_loss(self) -> bool:
@@ -173,12 +183,13 @@ class Engine:
         received = self.member.advertisement_received
         self._feed(cause, received, heard.advbase, heard.advskew, heard.demotion, source)
 
-    def answer_arrives(self, holder: "Engine") -> None:
+    def answer_arrives(self, holder: Machine) -> None:
         """A kernel, whatever its engine does, says that it has the address."""
         if self.running and self.hung and len(self._inbox) < SOCKET_QUEUE:
             self._inbox.append(partial(self.answer_arrives, holder))
         elif self.running and not self.hung:
-            mac = bytes((2, 0, 0, 0, 0, holder.index))
+            mac = bytes((2, 0, 0, 0, 0, holder.index & 255))
+            self.world.monitor.takeovers.answered(self, holder)
             self._feed(self._cause("answer"), self.member.address_answered, VIPS[0], mac)
 
     def _link_seen(self) -> None:
@@ -276,6 +287,7 @@ class Engine:
         elif isinstance(action, Announce):
             monitor.announces(self, cause)
         elif isinstance(action, AskForAddresses):
+            monitor.takeovers.asks(self)
             self.world.ask(self)
         elif isinstance(action, TrySending | TryAdding):
             monitor.tries(self, action)
@@ -389,14 +401,18 @@ class Engine:
         self.hung = False
         self._touch()
         self._resume()
-        # What has arrived is read before a backup decides.
         timer_first = self.world.rng.random() < 0.5
-        if timer_first and self.alive and self.is_master:
+        if timer_first and self.alive and not self._reads_first:
             self._run_timer()
         while self._inbox and self.alive:
             self._inbox.popleft()()
         if self.alive:
             self._run_timer()
+
+    @property
+    def _reads_first(self) -> bool:
+        """What has arrived is read before a backup decides."""
+        return not self.is_master
 
     def _forget_process(self) -> None:
         self._inbox.clear()

@@ -43,6 +43,7 @@ class Faults:
             self._kernel_busy,
             self._kernel_refuses,
             self._address_removed,
+            self._stranger,
         ]
         weights = [rng.random() ** 2 for _ in kinds]
         for kind in rng.choices(kinds, weights, k=rng.randint(1, 4 + 2 * len(world.nodes))):
@@ -55,6 +56,7 @@ class Faults:
         world.say("the troubles end")
         world.weather = world.calm
         world.blocked = set()
+        world.stranger.leave()
         world.disturb()
         survivor = rng.choice(world.nodes)
         for node in world.nodes:
@@ -126,6 +128,10 @@ class Faults:
         self._world.blocked = set().union(*self._cuts)
         for way in before | self._world.blocked:
             self._world.trouble(*way)
+
+    def _stranger(self) -> None:
+        self._world.stranger.come()
+        self._later(self._world.stranger.leave)
 
     # Machines.
 

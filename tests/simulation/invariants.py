@@ -12,6 +12,8 @@
 5. No machine advertises more than some hundred times a second (`advertises`).
 6. Of two masters that are equal, the one that yields says nothing that makes a BSD yield too
    (`_bsd_yields_to_an_equal`).
+7. A backup takes over after silence only if all its questions stayed unanswered, nobody that is no member answered,
+   and all that had arrived was read (`takeovers`).
 
 A BSD is not ours and not judged, but what it makes of what ours say is.
 
@@ -36,6 +38,7 @@ from carpsidecar.member.takeover import CLAIM_S
 from carpsidecar.protocol.effects import BOW_OUT, Advertise, Reason, State
 from carpsidecar.protocol.timing import BOW_OUT_ADVBASE, BOW_OUT_ADVSKEW, TICKS_PER_S, interval_ticks
 from tests.simulation.kernel import fence_ends_in_time
+from tests.simulation.takeovers import Takeovers
 from tests.simulation.world import NEVER, World
 from tests.support.contract import (
     ASKING_S,
@@ -87,6 +90,7 @@ class Monitor:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self.takeovers = Takeovers(world)
         self.transitions = 0
         self.dead_overlaps: list[tuple[int, int]] = []
         """Who took the address while a machine with no running engine still held it."""
@@ -124,6 +128,7 @@ class Monitor:
     def heard(self, node: "Engine", cause: "Cause") -> None:
         assert cause.heard is not None
         said = cause.heard
+        self.takeovers.heard(node, cause)
         if (said.advbase, said.advskew) == (BOW_OUT_ADVBASE, BOW_OUT_ADVSKEW):
             self._leaving_heard_at[node.index, Reason.MASTER_BOWED_OUT] = cause.at
         elif interval_ticks(said.advbase, said.advskew) / TICKS_PER_S > node.shortest_patience_s:
@@ -186,6 +191,8 @@ class Monitor:
         if reason is Reason.MASTER_GONE:
             self._nobody_was_there_to_answer(node, cause)
         if state is State.MASTER:
+            wrong = self.takeovers.became_master(node, change, cause)
+            self._require(not wrong, "{}", wrong)
             node.master_since = self._world.now
             node.stepped_down = False
             fresh = cause.at == self._world.now
@@ -233,6 +240,8 @@ class Monitor:
 
     def _nobody_was_there_to_answer(self, node: "Engine", cause: "Cause") -> None:
         """No machine that holds the address was within reach of all the questions and their answers."""
+        if self.takeovers.may_mistake_the_stranger(node):
+            return
         for holder in self._world.nodes:
             if holder is node or not holder.kernel.answers:
                 continue
@@ -244,7 +253,9 @@ class Monitor:
     def _somebody_holds_it(self, node: "Engine") -> None:
         recently = self._world.now - ASKING_S - 2 * self.slack_s
         others = [n for n in self._world.nodes if n is not node]
-        holds = any(n.kernel.answered_until >= recently for n in others)
+        stranger = self._world.stranger
+        holds = stranger.answers or stranger.left_at >= recently
+        holds = holds or any(n.kernel.answered_until >= recently for n in others)
         self._require(holds, "{} does not take an address that nobody has", node)
 
     def _no_better_one_was_heard_by(self, node: "Engine", cause: "Cause") -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from tests.simulation.invariants import Broken
-from tests.simulation.mutants import Mutant, member_maker
+from tests.simulation.mutants import Mutant
 from tests.simulation.scenario import live, make_world
 
 _CHUNK = 25
@@ -50,7 +50,7 @@ def first_broken(base: int, worlds: int, mutant: Mutant) -> str | None:
     """The first seed whose world this mutant breaks."""
     for seed in _seeds(base, base + worlds):
         try:
-            live(make_world(seed, member_maker(mutant)))
+            live(make_world(seed, mutant))
         except Broken:
             return seed
     return None

@@ -23,8 +23,10 @@ from carpsidecar.protocol.packet import IPAddress
 from carpsidecar.protocol.timetable import NEVER
 from carpsidecar.protocol.timing import TICKS_PER_S
 from tests.simulation.engine import replace_election
+from tests.simulation.node import Node
+from tests.simulation.takeover_mutants import TAKEOVER_MUTANTS
 
-Mutant = type[Election] | type[Member] | type[Takeover] | type[Probe] | type[ClaimGuard]
+Mutant = type[Election] | type[Member] | type[Takeover] | type[Probe] | type[ClaimGuard] | type[Node]
 
 
 class ForgottenDeadRatio(Election):
@@ -383,12 +385,13 @@ MUTANTS: tuple[Mutant, ...] = (
     StaysDemoted,
     TriesAllTheTime,
     ForgetsWhatWentWell,
+    *TAKEOVER_MUTANTS,
 )
 
 
 def member_maker(mutant: Mutant | None) -> Callable[[Settings, IPAddress], Member]:
     """Makes members with this mistake, or without any."""
-    if mutant is None:
+    if mutant is None or issubclass(mutant, Node):
         return Member
     if issubclass(mutant, Member):
         return mutant

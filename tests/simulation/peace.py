@@ -12,7 +12,9 @@ not asked to step down has a shorter interval, and none finds it too slow. And s
 
 from typing import TYPE_CHECKING
 
+from carpsidecar.member.claim_guard import AGAIN_AFTER_S
 from carpsidecar.member.demotions import is_own
+from carpsidecar.member.probe import CALIBRATIONS_MAX
 from carpsidecar.member.recovery import GAP_MAX_S
 from tests.simulation.invariants import Broken
 from tests.simulation.world import World
@@ -48,19 +50,25 @@ def await_peace(world: World) -> "Node | None":
             continue
         master = the_master(world)
         transitions, disturbed_at = world.monitor.transitions, world.disturbed_at
+        questions = world.monitor.takeovers.questions.copy()
         world.run_until(world.now + window_s(world))
         if world.disturbed_at != disturbed_at:
             continue
         if world.monitor.transitions != transitions:
             raise Broken(f"at {world.now:.6f} s: a transition in a network at peace")
+        if max((world.monitor.takeovers.questions - questions).values(), default=0) > CALIBRATIONS_MAX:
+            raise Broken(f"at {world.now:.6f} s: somebody asks for the address, and advertisements come on time")
         return master
     raise Broken(f"at {world.now:.6f} s: no peace after {_ROUNDS_MAX} rounds")
 
 
 def _settled_at(world: World) -> float:
     """Not before the hung wake, and the dead have lost their addresses."""
-    unsettled = any(n.hung or n.member.holder or (n.kernel.held and not n.running) for n in world.nodes)
+    unsettled = world.stranger.answers or any(n.hung or (n.kernel.held and not n.running) for n in world.nodes)
     since = world.now if unsettled else world.disturbed_at
+    if any(n.running and n.member.holder for n in world.nodes):
+        freed_at = max(world.stranger.left_at, *(n.kernel.answered_until for n in world.nodes if not n.is_master))
+        since = max(since, freed_at + AGAIN_AFTER_S)
     if any(_concluded(n) for n in world.nodes):
         # The next test may be as far away as tests ever are.
         since = max(since, world.disturbed_at + GAP_MAX_S)

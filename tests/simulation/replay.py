@@ -3,7 +3,7 @@
 import sys
 
 from tests.simulation.invariants import Broken
-from tests.simulation.mutants import MUTANTS, member_maker
+from tests.simulation.mutants import MUTANTS
 from tests.simulation.scenario import live, make_world
 
 
@@ -13,7 +13,7 @@ def main(arguments: list[str]) -> int:
         print(__doc__, f"Mutants: {', '.join(named)}", sep="\n", file=sys.stderr)
         return 2
     seed, mutant = arguments[0], named[arguments[1]] if arguments[1:] else None
-    world = make_world(seed, member_maker(mutant))
+    world = make_world(seed, mutant)
     world.story = []
     try:
         outcome: object = live(world)

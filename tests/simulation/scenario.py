@@ -5,14 +5,13 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 
 from carpsidecar.engine.fencing import LEASE_SUFFICES_S
-from carpsidecar.member.member import Member
 from carpsidecar.protocol.effects import Settings
 from carpsidecar.protocol.packet import IPAddress
 from carpsidecar.protocol.timing import TICKS_PER_S, interval_ticks, master_down_ticks
 from tests.simulation.bsd import DEAD_RATIO, Bsd
-from tests.simulation.engine import MakeMember
 from tests.simulation.faults import Faults
 from tests.simulation.invariants import Monitor
+from tests.simulation.mutants import Mutant, member_maker
 from tests.simulation.node import Node
 from tests.simulation.peace import await_peace
 from tests.simulation.probes import probe
@@ -35,20 +34,25 @@ class Outcome:
     nodes: int
 
 
-def make_world(seed: str, make_member: MakeMember = Member) -> World:
+def make_world(seed: str, mutant: Mutant | None = None) -> World:
+    """The machines of this seed; all of them make this mistake."""
+    node_type = mutant if mutant is not None and issubclass(mutant, Node) else Node
+    make_member = member_maker(mutant)
     rng = random.Random(f"{seed} machines")
     n = rng.choice((2, 2, 2, 3, 3, 3, 4, 5, 6, 8, 11, 16))
     settings = _settings(rng, n)
     shortest_s = min(interval_ticks(s.advbase, s.advskew) for s in settings) / TICKS_PER_S
-    delay_max_s = min(0.005, shortest_s / 8)
+    delay_max_s, latency_s = rng.choice(((0.0005, 0.0002), (0.005, 0.001)))
+    delay_max_s = min(delay_max_s, shortest_s / 8)
     calm = Weather(delay_min_s=delay_max_s * rng.random(), delay_max_s=delay_max_s)
-    world = World(seed, calm, latency_s=min(0.001, shortest_s / 16))
+    world = World(seed, calm, latency_s=min(latency_s, shortest_s / 16))
     world.monitor = Monitor(world)
     families = rng.choice(("4", "4", "6", "46"))
     # One below and one above every IPv4 address, byte by byte.
     prefix = rng.choice(("2001:db8", "fe80"))
     numbers = rng.sample(range(1, 250), n)
     numbers_v6 = rng.sample(range(1, 250), n)
+    unheard = rng.choice((0.0, 0.0, 0.0, 0.3, 1.0))
     fence = rng.choice(("auto", "auto", "auto", "off", "on"))
     bsds = _bsds(random.Random(f"{seed} BSDs"), settings)
     for index in range(n):
@@ -62,7 +66,9 @@ def make_world(seed: str, make_member: MakeMember = Member) -> World:
             world.nodes.append(Bsd(world, index, with_their_ratio, sources, bows_out=bsds[index]))
             continue
         fenced = fence == "on" or (fence == "auto" and _patience_s(settings[index]) < LEASE_SUFFICES_S)
-        world.nodes.append(Node(world, index, settings[index], sources, make_member, fenced))
+        node = node_type(world, index, settings[index], sources, make_member, fenced)
+        node.unheard = rng.random() < unheard
+        world.nodes.append(node)
     return world
 
 
@@ -89,6 +95,9 @@ def live(world: World) -> Outcome:
         fence = "with" if node.kernel.fenced else "no"
         world.say("{}: {}, {}, {} fence", node, ", ".join(map(str, node.sources)), node.settings, fence)
         world.at(rng.choice((0.0, 0.0, rng.uniform(0, 3))), node.boot)
+    if rng.random() < 0.1:
+        world.stranger.come()
+        world.at(rng.uniform(0, 3), world.stranger.leave)
     world.run_until(3.0)
     if rng.random() < 0.75:
         faults = Faults(world, rng)

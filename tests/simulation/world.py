@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from carpsidecar.protocol.packet import IPAddress
 
@@ -27,6 +27,44 @@ class Weather:
     duplicate: float = 0.0
 
 
+class Machine(Protocol):
+    """Whoever may have the address."""
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def link_up(self) -> bool: ...
+    @property
+    def troubled_at(self) -> float: ...
+    @property
+    def answers(self) -> bool: ...
+
+
+class Stranger:
+    """A machine that never speaks CARP, and sometimes has the address."""
+
+    index = -1
+    link_up = True
+    troubled_at = NEVER
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self.answers = False
+        self.came_at = self.left_at = NEVER
+
+    def come(self) -> None:
+        if not self.answers:
+            self._world.say("a stranger has the address")
+            self.answers, self.came_at = True, self._world.now
+            self._world.disturb()
+
+    def leave(self) -> None:
+        if self.answers:
+            self._world.say("the stranger has it no longer")
+            self.answers, self.left_at = False, self._world.now
+            self._world.disturb()
+
+
 class World:
     """A heap of things to come, and a network that delays, loses, doubles and reorders.
 
@@ -45,6 +83,7 @@ class World:
         self.weather = calm
         self.latency_s = latency_s
         self.nodes: list[Node] = []
+        self.stranger = Stranger(self)
         self.blocked: set[tuple[int, int]] = set()
         self.story: list[str] | None = None
         self.disturbed_at = 0.0
@@ -79,11 +118,11 @@ class World:
     def trouble(self, sender: int, receiver: int) -> None:
         self._trouble[sender, receiver] = self.disturbed_at = self.now
 
-    def trouble_since(self, sender: "Engine", receiver: "Engine") -> float:
+    def trouble_since(self, sender: "Machine", receiver: "Machine") -> float:
         """When a packet from one to the other last fared worse than in a healthy network."""
         return max(self.way_trouble_since(sender, receiver), sender.troubled_at, receiver.troubled_at)
 
-    def way_trouble_since(self, sender: "Engine", receiver: "Engine") -> float:
+    def way_trouble_since(self, sender: "Machine", receiver: "Machine") -> float:
         """The same for the network alone."""
         return self._trouble.get((sender.index, receiver.index), NEVER)
 
@@ -96,15 +135,18 @@ class World:
 
     def ask(self, asker: "Engine") -> None:
         """Who has the address? The kernels answer, and question and answer may fare as any packet does."""
-        for other in self.nodes:
+        others: list[Machine] = [*self.nodes, self.stranger]
+        for other in others:
             if other is not asker:
                 self._carry(asker, other, self._answer, other, asker)
 
-    def _answer(self, holder: "Engine", asker: "Engine") -> None:
-        if holder.kernel.answers and holder.link_up:
+    def _answer(self, holder: "Machine", asker: "Engine") -> None:
+        if holder.answers and holder.link_up:
             self._carry(holder, asker, asker.answer_arrives, holder)
 
-    def _carry(self, sender: "Engine", receiver: "Engine", arrives: Callable[..., None], *details: object) -> None:
+    def _carry(
+        self, sender: "Machine", receiver: "Machine", arrives: Callable[..., None], *details: object
+    ) -> None:
         """A frame of ARP or NDP, which keeps no order with others."""
         weather, way = self.weather, (sender.index, receiver.index)
         lost = way in self.blocked or not sender.link_up or not receiver.link_up

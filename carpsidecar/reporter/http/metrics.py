@@ -141,6 +141,12 @@ class Metrics(Collector):
             [((group.group,), bool(group.drift)) for group in groups],
         )
         yield _gauge(
+            "carp_fenced",
+            "Whether the group has the fence that it wants.",
+            ("group",),
+            [((group.group,), group.fenced) for group in groups if group.fenced or group.fence_lacking],
+        )
+        yield _gauge(
             "carp_demotion",
             "What demotes, by cause.",
             ("group", "cause"),
@@ -174,6 +180,12 @@ _COUNTERS = (
     ),
     ("carp_lease_renewals", "Times that the lease of the addresses was renewed in the kernel.", "lease_renewals"),
     ("carp_lease_misses", "Times that the lease ran out before it was renewed.", "lease_misses"),
+    (
+        "carp_fence_renewals",
+        "Times that the fence was given a new time until which the addresses are heard.",
+        "fence_renewals",
+    ),
+    ("carp_questions", "ARP and NDP questions of this node, who has an address of the group.", "questions"),
     ("carp_addresses_put_back", "Addresses that somebody removed from the master, put back.", "addresses_put_back"),
     ("carp_foreign_claims", "ARP and NDP claims of the group's addresses by other machines.", "foreign_claims"),
 )

@@ -9,8 +9,10 @@ from urllib.request import urlopen
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from carpsidecar.lab.node import Node
+from carpsidecar.member.probe import QUESTIONS
 from tests.support.cluster import VHID, VIP, VIP6, Cluster, cluster_of, holds, inside, mac_of
 from tests.support.tap import Tap, advertises, bows_out
 from tests.support.waits import SOON_S, Delay, wait_until
@@ -78,14 +80,22 @@ def test_the_metrics_tell_a_lost_machine_from_a_silent_one(cluster: Cluster) -> 
     cluster["a"].power_off()
     b.wait_for(GONE, SOON_S)
     wait_until(lambda: ("master", "master_gone") in inside(cluster["b"], transitions))
+    assert value_of("carp_questions_total", inside(cluster["b"], samples)) >= 1 + QUESTIONS
+
+
+def samples() -> list[Sample]:
+    with urlopen("http://127.0.0.1:9112/metrics", timeout=SOON_S) as answer:
+        families = text_string_to_metric_families(answer.read().decode())
+    return [sample for family in families for sample in family.samples]
+
+
+def value_of(name: str, among: list[Sample]) -> float:
+    return next(sample.value for sample in among if sample.name == name)
 
 
 def transitions() -> set[tuple[str, str]]:
     """Roles and reasons that the metrics count."""
-    with urlopen("http://127.0.0.1:9112/metrics", timeout=SOON_S) as answer:
-        families = text_string_to_metric_families(answer.read().decode())
-    samples = (sample for family in families for sample in family.samples)
-    return {(s.labels["role"], s.labels["reason"]) for s in samples if s.name == "carp_transitions_total"}
+    return {(s.labels["role"], s.labels["reason"]) for s in samples() if s.name == "carp_transitions_total"}
 
 
 def test_without_the_probe_a_backup_waits_out_its_patience(cluster: Cluster) -> None:

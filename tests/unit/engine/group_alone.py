@@ -78,7 +78,8 @@ class Machine:
     def find_sources(self, virtual: object) -> bool:
         return False
 
-    def keep_live(self, until: float) -> None: ...
+    def keep_live(self, until: float) -> bool:
+        return False
 
     def fence(self, wanted: bool, until: float = 0.0) -> None: ...
 

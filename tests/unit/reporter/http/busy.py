@@ -12,7 +12,12 @@ from tests.support.builders import counters, snapshot
 
 HOUR_S = 3600.0
 OTHER = "192.0.2.12"
-WEB: dict[str, Any] = {"addresses": ["192.0.2.100", "2001:db8::100"], "advskew": 100, "advskew_advertised": 100}
+WEB: dict[str, Any] = {
+    "addresses": ["192.0.2.100", "2001:db8::100"],
+    "advskew": 100,
+    "advskew_advertised": 100,
+    "fenced": True,
+}
 
 
 def busy_state(now_s: float) -> State:
