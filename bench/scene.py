@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.systems import VIP, System
@@ -21,7 +21,6 @@ _HEAD_START_S = 1.2
 """More than an interval: ucarp looks at its clock no more often."""
 TAKEOVER_WITHIN_S = 12.0
 _AFTERWARDS_S = 0.5
-_TRACE_BEFORE_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -40,14 +39,13 @@ class Path:
 
 @dataclass
 class Outcome:
-    """What one fault did once. `trace` tells who answered from when on: the machine's name, or None for nobody."""
+    """What one fault did once."""
 
     outage_s: float
     two_holders_s: float
     still_two: bool
     transitions: int
     path: Path
-    trace: list[tuple[float, str | None]] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -134,7 +132,6 @@ class Scene:
             still_two=self.answers.still_two(),
             transitions=len(changes),
             path=self._path(),
-            trace=self._trace(),
         )
 
     def _path(self) -> Path:
@@ -164,17 +161,6 @@ class Scene:
 
     def _since_fault(self, at: float | None) -> float | None:
         return None if at is None else round(at - self.struck_at, 6)
-
-    def _trace(self) -> list[tuple[float, str | None]]:
-        trace: list[tuple[float, str | None]] = []
-        for question in self.probe.questions:
-            if question.sent_at < self.struck_at - _TRACE_BEFORE_S:
-                continue
-            who = question.answered_by if question.is_answered_in_time else None
-            if not trace or trace[-1][1] != who:
-                trace.append((round(question.sent_at - self.struck_at, 4), who))
-        # The last questions had no time to be answered.
-        return trace[:-1] if len(trace) > 1 and trace[-1][1] is None else trace
 
 
 class SetUpError(Exception):
