@@ -20,10 +20,13 @@ from carpsidecar.cli.run import parser
 from carpsidecar.config.sources import load
 from carpsidecar.ipc.messages import (
     MESSAGE_SIZE_MAX,
+    GroupGone,
     GroupSnapshot,
     Heartbeat,
+    ToEngine,
     ToReporter,
     decode_for_reporter,
+    encode,
 )
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.process import Process
@@ -71,7 +74,7 @@ def write_config(file: Path, groups: Sequence[Settings]) -> Path:
 class Engine:
     """Started at once; `heartbeats` grows by one a second, `changes` by each snapshot; `roles` are the newest."""
 
-    def __init__(self, node: Node, flags: Sequence[str]) -> None:
+    def __init__(self, node: Node, flags: Sequence[str], until: str = "became backup") -> None:
         self.node = node
         self.heartbeats: list[Heartbeat] = []
         self.changes: list[ToReporter] = []
@@ -91,7 +94,16 @@ class Engine:
         self._pipe.settimeout(None)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self.process.wait_for("became backup", _STARTS_WITHIN_S)
+        self.process.wait_for(until, _STARTS_WITHIN_S)
+
+    def send(self, command: ToEngine) -> None:
+        self._pipe.send(encode(command))
+
+    @property
+    def masters(self) -> set[str]:
+        """The groups of which it is master."""
+        with self._arrived:
+            return {group for group, role in self.roles.items() if role == "master"}
 
     @property
     def cpu_s(self) -> float:
@@ -148,6 +160,8 @@ class Engine:
                     self.changes.append(message)
                     if isinstance(message, GroupSnapshot):
                         self.roles[message.group] = message.role
+                    elif isinstance(message, GroupGone):
+                        self.roles.pop(message.group, None)
                 self._arrived.notify_all()
         with self._arrived:
             self._ended = True

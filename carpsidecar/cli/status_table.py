@@ -15,6 +15,7 @@ _NO_BREAK = "\u2423"
 _BOW_OUT_S = 255
 """An interval that is advertised by a bow-out only."""
 _HEAD = ("GROUP", "ROLE", "FOR", "INTERFACE", "MASTER", "ADDRESSES")
+_HEAD_OF_SERVICES = ("SERVICE", "ADDRESS", "GROUP", "ROLE", "FOR", "MASTER", "WHY")
 
 
 class Table:
@@ -51,24 +52,40 @@ class Table:
     # All groups.
 
     def _overview(self, engine: NodeStatus) -> Iterator[str]:
-        rows = [_HEAD, *(_cells(group, engine.now_s) for group in engine.groups)]
-        colours = [DIM, *(_ROLES[group.role] for group in engine.groups)]
-        for cells, colour in zip(aligned(rows), colours, strict=True):
-            if colour == DIM:
-                yield self._in(DIM, "  ".join(cells).rstrip())
-                continue
-            cells[1] = self._in(colour, cells[1])
-            yield "  ".join(cells).rstrip()
-        for group in engine.groups:
-            for text in (
-                *group.problems,
-                *group.warnings,
-                *_demotions(group, engine.now_s),
-                *([group.reason] if group.role == "fault" else []),
-            ):
+        now_s = engine.now_s
+        groups = [group for group in engine.groups if not group.services]
+        services = sorted((group for group in engine.groups if group.services), key=lambda group: group.services)
+        if groups:
+            yield from self._listed(_HEAD, groups, [_cells(group, now_s) for group in groups])
+        for group in groups:
+            for text in _notes(group, now_s):
                 colour = RED if text in group.problems or group.role == "fault" else YELLOW
                 yield from self._broken(f"{group.group}: ", text, colour)
+        if services:
+            yield from [""] if groups else []
+            yield from self._listed(_HEAD_OF_SERVICES, services, [_service_cells(one, now_s) for one in services])
+            yield from self._notes_of_services(services, now_s)
         yield self._in(DIM, "All that is known of one: carpsidecar status GROUP")
+
+    def _listed(
+        self, head: tuple[str, ...], groups: Sequence[GroupStatus], rows: Sequence[tuple[str, ...]]
+    ) -> Iterator[str]:
+        first, *lines = aligned([head, *rows])
+        role_at = head.index("ROLE")
+        yield self._in(DIM, "  ".join(first).rstrip())
+        for cells, group in zip(lines, groups, strict=True):
+            cells[role_at] = self._in(_ROLES[group.role], cells[role_at])
+            yield "  ".join(cells).rstrip()[: None if self._colour else self._width]
+
+    def _notes_of_services(self, services: Sequence[GroupStatus], now_s: float) -> Iterator[str]:
+        """What holds for hundreds of them is said once."""
+        noted: dict[str, list[str]] = {}
+        for group in services:
+            for text in _notes(group, now_s):
+                noted.setdefault(text, []).append(group.group)
+        for text, names in noted.items():
+            who = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+            yield from self._broken(f"{who}: ", text, YELLOW)
 
     # One of them.
 
@@ -87,6 +104,7 @@ class Table:
         yield from self._rows("warning", group.warnings, YELLOW)
         link = "up" if group.link else self._in(RED, "down")
         yield from self._row("interface", f"{group.interface}, link {link}, vhid {group.vhid}")
+        yield from self._rows("services", list(map(plain, group.services)))
         yield from self._rows("addresses", [self._address(group, address) for address in group.addresses])
         if group.lease_left_s is not None:
             yield from self._row("lease", f"{span(group.lease_left_s)} left")
@@ -177,6 +195,18 @@ def _cells(group: GroupStatus, now_s: float) -> tuple[str, ...]:
     master = "this node" if group.role == "master" else group.master or "none"
     since = span(now_s - group.since_s)
     return group.group, group.role, since, group.interface, master, (group.addresses or [""])[0] + more
+
+
+def _service_cells(group: GroupStatus, now_s: float) -> tuple[str, ...]:
+    more = f" +{len(group.services) - 1}" if len(group.services) > 1 else ""
+    _, _, since, _, master, addresses = _cells(group, now_s)
+    return group.services[0] + more, addresses, group.group, group.role, since, master, plain(group.reason)
+
+
+def _notes(group: GroupStatus, now_s: float) -> list[str]:
+    """What stands out of it."""
+    fault = [group.reason] if group.role == "fault" else []
+    return [*group.problems, *group.warnings, *_demotions(group, now_s), *fault]
 
 
 def _demotions(group: GroupStatus, now_s: float) -> Iterator[str]:

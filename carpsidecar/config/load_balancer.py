@@ -138,6 +138,7 @@ class ServiceAddresses:
             vhid=vhid,
             addresses=(own,),
             closed=self.closes_node_ports,
+            settings=dataclasses.replace(like.settings, starts_soon=like.in_use == "refuse"),
             interface=(pool and pool.interface) or like.interface or interface,
         )
 

@@ -23,7 +23,10 @@ def configuration(machine: Machine) -> Iterator[Finding]:
         found, _, remedy = warning.rpartition(": ")
         yield Finding("configuration", Status.WARNING, found or warning, remedy if found else "")
     if not machine.config.warnings:
-        yield Finding("configuration", Status.OK, f"groups: {', '.join(s.name for s in machine.subjects)}")
+        names = [subject.name for subject in machine.subjects]
+        services = machine.config.service_addresses
+        names += [f"those of Services in {len(services.pools)} pools"] if services is not None else []
+        yield Finding("configuration", Status.OK, f"groups: {', '.join(names)}")
 
 
 def drift(machine: Machine) -> Iterator[Finding]:

@@ -7,7 +7,17 @@ from functools import partial
 
 from carpsidecar.config.group import Family
 from carpsidecar.config.sources import Config
-from carpsidecar.doctor import collisions, delivery, holder, hooks, interface, kernel_settings, node, peers
+from carpsidecar.doctor import (
+    collisions,
+    delivery,
+    holder,
+    hooks,
+    interface,
+    kernel_settings,
+    node,
+    peers,
+    services,
+)
 from carpsidecar.doctor.findings import Finding, Status
 from carpsidecar.doctor.firewall.check import firewall
 from carpsidecar.doctor.listener import Listener, listen
@@ -20,6 +30,9 @@ OF_MACHINE: tuple[Callable[[Machine], Iterator[Finding]], ...] = (
     node.privileges,
     node.realtime,
     node.kernel,
+    services.pools,
+    services.closed_ports,
+    services.ipvs,
 )
 OF_GROUP: tuple[Callable[[Subject], Iterator[Finding]], ...] = (
     node.daemon,
@@ -50,7 +63,7 @@ OF_GROUP: tuple[Callable[[Subject], Iterator[Finding]], ...] = (
 
 def default_listen_s(config: Config) -> float:
     """Long enough to hear every master three times."""
-    return max(3.0 * (group.settings.advbase + 1) for group in config.groups)
+    return max((3.0 * (group.settings.advbase + 1) for group in config.groups), default=0.0)
 
 
 def run_checks(config: Config, listen_s: float, progress: Callable[[str], None]) -> list[Finding]:

@@ -14,6 +14,9 @@ from carpsidecar.protocol.packet import IPAddress
 
 _RECEIVE_LIMIT = 64
 _FLOOD_PAUSE_S = 0.02
+WATCHING_REST = 10
+"""Hundreds of groups may change one by one: after it was settled what is watched comes a rest that is so many times
+as long as that took."""
 _ANSWERS_WITHIN_S = 1.5
 """For so long after a question all groups' addresses are watched: where one asks, others soon will."""
 
@@ -37,6 +40,9 @@ class ClaimListener:
         self._groups = groups
         self._watch: ClaimWatch | None = None
         self._watches_soon = False
+        self._watching_took_s = 0.0
+        self._owners: dict[IPAddress, Holder] = {}
+        """Whose the addresses are that are watched."""
         self._prober: Prober | None = None
         self._asked_until = 0.0
 
@@ -93,7 +99,7 @@ class ClaimListener:
         """
         if not self._watches_soon:
             self._watches_soon = True
-            self._loop.call_soon(self._watch_now)
+            self._loop.call_later(WATCHING_REST * self._watching_took_s, self._watch_now)
 
     def count_unread(self) -> None:
         if self._watch is not None:
@@ -110,10 +116,13 @@ class ClaimListener:
         self._watches_soon = False
         if self._watch is None:
             return
-        asks = self._loop.time() < self._asked_until
+        begun = self._loop.time()
+        asks = begun < self._asked_until
+        self._owners = {ip: group for group in self._groups.values() if asks or group.is_master for ip in group.ips}
         # Its interface may be gone meanwhile, and then netlink says so.
         with suppress(OSError):
-            self._watch.watch(ip for group in self._groups.values() if asks or group.is_master for ip in group.ips)
+            self._watch.watch(self._owners)
+        self._watching_took_s = self._loop.time() - begun
 
     def _listen(self, watch: ClaimWatch) -> None:
         if watch is self._watch:
@@ -130,8 +139,10 @@ class ClaimListener:
             self._loop.call_later(_FLOOD_PAUSE_S, self._listen, watch)
         for claim in claims:
             master = self.shared.master_of(claim.address) if claim.solicited else None
-            for group in self._groups.values():
-                if claim.address in group.ips:
-                    group.claimed(claim.address, claim.mac, claim.solicited)
-                elif master is not None:
-                    group.master_answered(master)
+            owner = self._owners.get(claim.address)
+            if owner is not None:
+                owner.claimed(claim.address, claim.mac, claim.solicited)
+            if master is not None:
+                for group in self._groups.values():
+                    if group is not owner:
+                        group.master_answered(master)

@@ -58,10 +58,8 @@ class Comparison:
     def _compare(self) -> None:
         self.close()
         self._compared_at = self._loop.time()
-        there: dict[int, set[IPAddress]] = {}
         try:
-            for held in self._netlink.addresses():
-                there.setdefault(held.index, set()).add(held.interface.ip)
+            there = self._netlink.held()
         except OSError:
             # They changed while they were read: next time.
             return

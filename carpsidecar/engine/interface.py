@@ -120,6 +120,7 @@ class Interface:
         self._share_refreshes()
         if self.link is not None:
             self._open(self.link, [group])
+        self.claims.watch_soon()
         for family, sock in self._sockets.items():
             sock.narrow_to(None)
             self._strangers[family].narrow_to(None)

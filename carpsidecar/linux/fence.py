@@ -49,6 +49,7 @@ PREFIX = "carpsidecar-"
 OURS_TIMEOUT_S = 60.0
 """Longer than any process may need to come round and any address to end by itself, and not for ever."""
 KEEP_EVERY_S = 20.0
+_NEVER = "never-there"
 
 _GROUP_NFTABLES = 7
 _SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
@@ -257,19 +258,26 @@ class Fence:
 
 
 def missing() -> str:
-    """What keeps this kernel from having a fence; empty where nothing does.
+    """What keeps this kernel from having a fence; empty where nothing does."""
+    return _tried(silencing(f"{PREFIX}{_NEVER}"))
 
-    It changes nothing: the transaction ends with what must fail.
-    """
-    never = "never-there"
+
+def cannot_close_ports() -> str:
+    """What keeps this kernel from closing ports; empty where nothing does."""
+    name = f"{PREFIX}{_NEVER}"
+    return _tried([*silencing(name), *closing(name)])
+
+
+def _tried(messages: list[Message]) -> str:
+    """Why it can't be done. It changes nothing: the transaction ends with what must fail."""
     try:
         nftables = Nftables()
     except OSError as error:
         return str(error)
     try:
-        nftables.commit([*silencing(PREFIX + never), without_table(INET, never)])
+        nftables.commit([*messages, without_table(INET, _NEVER)])
     except OSError as error:
-        return "" if never in str(error) else error.strerror or str(error)
+        return "" if _NEVER in str(error) else error.strerror or str(error)
     finally:
         nftables.close()
     return ""

@@ -24,6 +24,7 @@ from carpsidecar.linux.rtnetlink import (
     IPInterface,
     Link,
     Route,
+    address_alone,
     address_from,
     addresses_request,
     attributes,
@@ -87,6 +88,15 @@ class Netlink:
         reported = [(address_from(message), message) for kind, message in answer if kind == RTM_NEWADDR]
         # A kernel without strict checks gives those of all interfaces.
         return [(address, message) for address, message in reported if index in (None, address.index)]
+
+    def held(self) -> dict[int, set[IPAddress]]:
+        """The addresses of all interfaces by index, and nothing else of them: a tenth of the work."""
+        found: dict[int, set[IPAddress]] = {}
+        for kind, message in self._dump(addresses_request(None)):
+            if kind == RTM_NEWADDR and (parsed := address_alone(message)) is not None:
+                index, address = parsed
+                found.setdefault(index, set()).add(address)
+        return found
 
     def route(self, destination: IPAddress) -> Route | None:
         self._socket.send(route_request(destination))

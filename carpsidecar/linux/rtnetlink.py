@@ -177,6 +177,16 @@ def address_from(message: bytes) -> HeldAddress:
     )
 
 
+def address_alone(message: bytes) -> tuple[int, IPAddress] | None:
+    """The index of the interface, and its address."""
+    *_, index = ADDRESS_HEADER.unpack_from(message, HEADER.size)
+    found = {kind: value for kind, value in attributes(message, HEADER.size + ADDRESS_HEADER.size) if kind < 3}
+    packed = found.get(IFA_LOCAL) or found.get(IFA_ADDRESS)
+    if packed is None:
+        return None
+    return index, IPv4Address(packed) if len(packed) == 4 else IPv6Address(packed)
+
+
 def route_from(message: bytes) -> Route | None:
     decoded = rtmsg(message)
     decoded.decode()

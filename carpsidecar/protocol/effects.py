@@ -55,6 +55,9 @@ class Settings:
     advskew: int = 0
     dead_ratio: int = 3
     preempt: bool = False
+    starts_soon: bool = False
+    """A member that starts waits for START_S, not for its patience: where a master answers whoever starts, as in
+    the hardened mode, and where the address is asked for before it is taken."""
 
 
 @dataclass(frozen=True, slots=True)

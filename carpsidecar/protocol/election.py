@@ -48,9 +48,12 @@ from carpsidecar.protocol.timetable import NEVER
 from carpsidecar.protocol.timing import (
     BOW_OUT_ADVBASE,
     BOW_OUT_ADVSKEW,
+    TICKS_PER_S,
     interval_ticks,
 )
 
+START_S = 0.25
+"""Two solicitations and the answers to them, where whoever starts need not wait for a silent master."""
 TAKEOVER_WAIT_PER_ADVSKEW_S = 100e-6
 MISSED_MAX = 3
 
@@ -122,7 +125,7 @@ class Election(Pace):
     def start(self, now: float, link_up: bool) -> Effects:
         self._running = True
         self._link_up = link_up
-        return self._become_backup(now, Reason.STARTED) if link_up else ()
+        return self._begin(now, Reason.STARTED) if link_up else ()
 
     def stop(self, now: float) -> Effects:
         self._running = False
@@ -134,7 +137,7 @@ class Election(Pace):
         self._link_up = up
         if not self._running:
             return ()
-        return self._become_backup(now, Reason.LINK_BACK) if up else self._become_init(now, Reason.LINK_LOST)
+        return self._begin(now, Reason.LINK_BACK) if up else self._become_init(now, Reason.LINK_LOST)
 
     def advertisement_received(
         self, now: float, advbase: int, advskew: int, demotion: int, source: IPAddress
@@ -290,6 +293,13 @@ class Election(Pace):
         if wait_until < self._master_down_at:
             self._master_down_at = wait_until
             self._takeover_reason = reason
+
+    def _begin(self, now: float, reason: Reason) -> Effects:
+        effects = self._become_backup(now, reason)
+        if self.settings.starts_soon:
+            soon = now + START_S + self.advskew / TICKS_PER_S
+            self._master_down_at = min(self._master_down_at, soon)
+        return effects
 
     def _become_init(self, now: float, reason: Reason) -> Effects:
         was_master = self.state is State.MASTER

@@ -224,5 +224,26 @@ def test_a_listener_that_could_not_be_opened_is_opened_whole_next_time(
     loop.close()
 
 
+def test_an_address_that_comes_while_others_are_asked_for_is_listened_for_too(nodes: tuple[Node, Node]) -> None:
+    left, right = nodes
+    loop = asyncio.new_event_loop()
+    first, later = Master(loop), Master(loop)
+    later.ips, later.is_master = [OTHER], False
+    groups = {1: first}
+    with left.inside():
+        listener = ClaimListener(loop, groups)
+        listener.open(next(link for link in Netlink().links() if link.name == "net0"))
+        listener.ask([VIP], None)
+        groups[2] = later
+        listener.watch_soon()
+    loop.call_later(0.1, lambda: inject(right, gratuitous_arp(FOREIGN, OTHER)[0]))
+    loop.call_later(DEADLINE_S, loop.stop)
+    loop.run_forever()
+    assert later.by == [FOREIGN]
+    assert first.by == []
+    listener.close()
+    loop.close()
+
+
 def no_memory(*_: object) -> None:
     raise OSError(errno.ENOBUFS, "no memory")

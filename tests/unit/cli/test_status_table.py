@@ -45,6 +45,33 @@ def test_all_that_is_known_of_one() -> None:
     ]
 
 
+def test_services_have_a_table_of_their_own_and_what_holds_for_many_is_said_once() -> None:
+    many = [
+        group(
+            f"lb-{1000 + n}",
+            services=[f"default/web-{n}", *(["default/dns"] if n == 1 else [])],
+            addresses=[f"192.0.2.{200 + n}"],
+            **drained("maintenance"),
+        )
+        for n in (2, 1)
+    ]
+    elsewhere = backup("lb-1003", services=["shop/db"], addresses=["2001:db8::7"], reason="no ready endpoint here")
+    lines = shown(engine(group(), *many, elsewhere), width=110)
+    assert lines == [
+        "GROUP  ROLE    FOR        INTERFACE  MASTER     ADDRESSES",
+        "web    master  3 h 4 min  eth0       this node  192.0.2.100",
+        "",
+        "SERVICE           ADDRESS      GROUP    ROLE    FOR        MASTER      WHY",
+        "default/web-1 +1  192.0.2.201  lb-1001  master  3 h 4 min  this node   no advertisement from the master",
+        "default/web-2     192.0.2.202  lb-1002  master  3 h 4 min  this node   no advertisement from the master",
+        "shop/db           2001:db8::7  lb-1003  backup  3 h 4 min  192.0.2.12  no ready endpoint here",
+        "lb-1001 and 1 more: demoted by 240, operator: maintenance",
+        "All that is known of one: carpsidecar status GROUP",
+    ]
+    assert max(map(len, shown(engine(group(), *many, elsewhere), width=80))) <= 80
+    assert "  services    default/web-1" in shown(engine(many[1]), whole=True)
+
+
 def test_of_several_groups_a_line_each_and_what_stands_out() -> None:
     engine_ = engine(
         group(addresses=["192.0.2.100", "192.0.2.101", "192.0.2.102"], problems=["master, but the link is down"]),

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carpsidecar.protocol.effects import Advertise, Reason, State
-from carpsidecar.protocol.election import Election
+from carpsidecar.protocol.effects import Advertise, Reason, Settings, State
+from carpsidecar.protocol.election import START_S, Election
 from carpsidecar.protocol.timetable import REFRESH_GAP_MIN_S
 from carpsidecar.protocol.timing import interval_ticks
 from tests.unit.protocol.peers import ANNOUNCE, BOW_OUT, LOWER, RELEASE, RENEW, backup, became, due, hear, master
@@ -41,6 +41,28 @@ def test_below_a_second_the_lease_is_the_backups_patience() -> None:
     assert election.lifetime_s == 1
     assert election.lease_until == 0.75 + 0.75
     assert became(election.timer_expired(1.5)).reason is Reason.LEASE_MISSED
+
+
+# A start where a master would answer.
+
+
+def test_whoever_starts_soon_waits_for_two_solicitations_and_the_preferred_one_first() -> None:
+    first, second = (Election(Settings(advskew=skew, starts_soon=True), LOWER) for skew in (0, 4))
+    for election in (first, second):
+        election.start(0.0, link_up=True)
+
+    assert (due(first), due(second)) == (START_S, START_S + 4 / 256)
+    assert first.waits_for_silent_master, "the address is asked for before it is taken"
+    list(second.advertisement_received(0.2, 1, 0, 0, LOWER))
+    assert due(second) == 0.2 + 3 + 4 / 256, "once somebody was heard, he has all the patience"
+
+
+def test_whoever_may_take_part_again_starts_soon_as_well() -> None:
+    election = Election(Settings(starts_soon=True), LOWER)
+    election.start(0.0, link_up=False)
+    election.link_changed(5.0, up=True)
+
+    assert due(election) == 5.0 + START_S
 
 
 # Leases.
