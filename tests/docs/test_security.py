@@ -20,6 +20,7 @@ __all__ = ["rendered"]  # a fixture
 PAGE = "security.md"
 MODES = ("compatible", "hardened")
 MODULE = "tests.network.process.test_reporter_stranger"
+SERVICES = "tests.network.engine.test_service_addresses"
 BLOCKS = claim(f"docs/{PAGE}")
 
 
@@ -61,6 +62,14 @@ def test_every_place_of_the_passphrase_is_listed() -> None:
 
 
 PROVEN = {
+    "serve an address that is in no pool, or more of them than `max_addresses`": (
+        SERVICES,
+        "test_what_lies_outside_what_is_configured_is_refused",
+    ),
+    "move an address of a Service without end": (
+        SERVICES,
+        "test_what_changes_too_often_changes_at_a_bounded_rate_and_ends_as_said_last",
+    ),
     "move the address without end": (MODULE, "test_it_moves_the_address_a_few_times_and_then_once_in_two_seconds"),
     "fill the log of the engine": (
         MODULE,
