@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 from carpsidecar.ipc.messages import (
@@ -61,9 +62,9 @@ class Engine:
 class Node(Running):
     """One node's reporter."""
 
-    def __init__(self, scene: Scene, settings: KubernetesSettings, engine: Engine, timing: Timing) -> None:
+    def __init__(self, settings: KubernetesSettings, account: Path, engine: Engine, timing: Timing) -> None:
         self.engine = engine
-        super().__init__(settings, scene.rights(settings), timing, engine.request)
+        super().__init__(settings, account, timing, engine.request)
 
     def wait_asked(self, ip: str, holds: Callable[[SetServiceAddress], bool] = lambda _: True) -> SetServiceAddress:
         """The newest request for an address, as soon as that holds for it."""
@@ -115,7 +116,14 @@ class Services:
         for one in self.scene.admin.get(self.path)["items"]:
             self.delete(one["metadata"]["name"])
 
-    def node(self, number: int = 1, engine: Engine | None = None, timing: Timing = QUICK, **settings: Any) -> Node:
+    def node(
+        self,
+        number: int = 1,
+        engine: Engine | None = None,
+        timing: Timing = QUICK,
+        account: Path | None = None,
+        **settings: Any,
+    ) -> Node:
         """Its pod is `carp-<number>`."""
         scene, name = self.scene, f"{self.scene.namespace}-n{number}"
         found = scene.admin.get("/api/v1/nodes", fieldSelector=f"metadata.name={name}")["items"]
@@ -123,7 +131,8 @@ class Services:
             scene.node(name)
             scene.pod(f"carp-{number}", node=name)
         values = {"node_name": name, "load_balancer": self.settings, **settings}
-        node = Node(scene, scene.settings(f"carp-{number}", **values), engine or Engine(), timing)
+        made = scene.settings(f"carp-{number}", **values)
+        node = Node(made, account or scene.rights(made), engine or Engine(), timing)
         scene.add(node)
         return node
 

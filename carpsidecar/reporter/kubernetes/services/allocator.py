@@ -30,6 +30,8 @@ BATCH = 32
 PROBE_S = 3.0
 TAKEN_S = 10.0
 """An address that somebody answers for is asked for again after this."""
+ASK_AGAIN_S = 2.0
+"""One that could not be asked for."""
 GRACE_S = 2.0
 """What a holder who lives gets to do it himself."""
 TURN_S = 0.3
@@ -156,12 +158,14 @@ class Allocator:
                 result = future.result(2 * PROBE_S)
             except Exception as error:
                 text = f"could not be asked for: {error or type(error).__name__}"
-                self._taken[ip] = text, time.monotonic() + 1.0
+                self._taken[ip] = text, time.monotonic() + ASK_AGAIN_S
                 continue
             if result.outcome == "done":
                 self._clear.add(ip)
             elif result.outcome == "refused":
-                self._taken[ip] = f"is not free: {result.reason}", time.monotonic() + TAKEN_S
+                is_taken = result.reason.startswith("in use")
+                text = f"is {result.reason}" if is_taken else f"can't be asked for: {result.reason}"
+                self._taken[ip] = text, time.monotonic() + (TAKEN_S if is_taken else ASK_AGAIN_S)
                 if self._log_limiter.due(time.monotonic(), (ip, result.reason)):
                     log(WARNING, "address_taken", f"{ip} is not given to a Service: {result.reason}")
 
