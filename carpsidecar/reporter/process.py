@@ -80,7 +80,7 @@ async def _report(link: _Link, settings: ReporterSettings, control: socket.socke
     state, stats, send = link.state, Stats(), link.engine.post
     node = settings.kubernetes.node_name if settings.kubernetes else ""
     async with contextlib.AsyncExitStack() as parts:
-        kubernetes, services = None, None
+        kubernetes = None
         if settings.kubernetes is not None:
             from carpsidecar.reporter.kubernetes import KubernetesReporter
 
@@ -88,7 +88,7 @@ async def _report(link: _Link, settings: ReporterSettings, control: socket.socke
             kubernetes = KubernetesReporter(settings.kubernetes, state, stats.api, send, request=request)
             parts.push_async_callback(asyncio.to_thread, kubernetes.stop, LAST_WRITES_S)
             kubernetes.start()
-            services = kubernetes.services if settings.kubernetes.load_balancer else None
+            stats.services = kubernetes.services if settings.kubernetes.load_balancer else None
         if settings.checks:
             from carpsidecar.reporter.health.checks import HealthChecks
 
@@ -96,7 +96,7 @@ async def _report(link: _Link, settings: ReporterSettings, control: socket.socke
             parts.push_async_callback(checks.close)
             checks.start()
         cluster = kubernetes.cluster if kubernetes else None
-        builder = StatusBuilder(state, stats, settings.pid, node or socket.gethostname(), cluster, services)
+        builder = StatusBuilder(state, stats, settings.pid, node or socket.gethostname(), cluster)
         if settings.http:
             from carpsidecar.reporter.http.server import HttpServer
 

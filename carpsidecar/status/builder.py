@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from carpsidecar import __version__
 from carpsidecar.ipc.messages import GroupCounters, GroupSnapshot, GroupState
 from carpsidecar.linux.network_namespace import network_namespace
-from carpsidecar.status.model import CheckResult, GroupStatus, NodeStatus, PodView, ServiceView, Transition
+from carpsidecar.status.model import CheckResult, GroupStatus, NodeStatus, PodView, Transition
 from carpsidecar.status.pods import as_known_here
 from carpsidecar.status.state import State
 from carpsidecar.status.stats import Stats
@@ -35,7 +35,6 @@ class StatusBuilder:
     pid: of the engine.
     node: the name of this one.
     cluster: all pods of our kind, in Kubernetes.
-    services: all Services of ours, where they are given addresses.
     """
 
     def __init__(
@@ -45,7 +44,6 @@ class StatusBuilder:
         pid: int,
         node: str,
         cluster: Callable[[], list[PodView]] | None = None,
-        services: Callable[[], list[ServiceView]] | None = None,
     ) -> None:
         self._state = state
         self._stats = stats
@@ -53,7 +51,6 @@ class StatusBuilder:
         self._network = network_namespace()
         self._node = node
         self._cluster = cluster
-        self._services = services
 
     def build(self, group: str | None = None, answers: bool | None = None) -> NodeStatus:
         """Of this group, or of all; `answers` where it is known better than by the last heartbeat."""
@@ -79,7 +76,7 @@ class StatusBuilder:
             pods=None
             if self._cluster is None
             else as_known_here(self._cluster(), state.groups, self._node, state.engine_alive),
-            services=None if self._services is None else self._services(),
+            services=None if self._stats.services is None else self._stats.services(),
             api_reachable=None if self._cluster is None else self._stats.api.reachable,
             api_silent_s=None if self._cluster is None else self._stats.api.silent_s,
             transitions=[

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from carpsidecar.status.model import ServiceView
+
 ApiResource = Literal["pod_status", "event", "service_status"]
 ApiFailure = Literal[
     "unreachable", "timeout", "unauthorized", "forbidden", "conflict", "throttled", "server", "other"
@@ -51,3 +53,5 @@ class CheckStats:
 class Stats:
     api: ApiStats = field(default_factory=ApiStats)
     checks: CheckStats = field(default_factory=CheckStats)
+    services: Callable[[], list[ServiceView]] | None = None
+    """All Services of ours, where they are given addresses."""

@@ -288,6 +288,19 @@ class Scene:
             if not namespace:
                 self._bindings += [f"{roles}/{name}", f"{bindings}/{name}"]
 
+    def grant(self, rule: Rule) -> None:
+        """To the account that lacks it, by another role."""
+        base = "/apis/rbac.authorization.k8s.io/v1"
+        kind = "Role" if rule.namespace else "ClusterRole"
+        name = f"more-{self.namespace}"
+        where = f"{base}/namespaces/{rule.namespace}" if rule.namespace else base
+        listed = [{"apiGroups": [rule.api_group], "resources": [rule.resource], "verbs": [rule.verb]}]
+        self.admin.create(f"{where}/{kind.lower()}s", {"metadata": {"name": name}, "rules": listed})
+        subjects = [{"kind": "ServiceAccount", "name": "carp", "namespace": self.namespace}]
+        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name}
+        binding = {"metadata": {"name": name}, "subjects": subjects, "roleRef": reference}
+        self.admin.create(f"{where}/{kind.lower()}bindings", binding)
+
     def start(
         self, settings: KubernetesSettings | None = None, account: Path | None = None, timing: Timing = QUICK
     ) -> Running:

@@ -71,7 +71,7 @@ def test_without_one_of_them_something_fails_and_says_which_it_is(scene: Scene, 
     others = [rule for rule in needed if f"not allowed to {rule}:" in "\n".join(scene.logs.lines)]
     assert others == []
     # As soon as somebody adds it, all is well.
-    grant(scene, missing)
+    scene.grant(missing)
     scene.wait_role("carp-1", "backup")
     scene.wait_role("web-1", "backup", settings.workload_namespaces[0])
     scene.wait_event("CarpBackup", count=2)
@@ -98,17 +98,3 @@ def test_a_setting_that_is_off_needs_no_right(scene: Scene) -> None:
     assert set(rules(scene.settings(advskew_label="x"))) == plain | nodes
     check = {Rule("list", "nodes", ""), Rule("list", "services", "")}
     assert set(rules(scene.settings(check_addresses=True))) == plain | check
-
-
-def grant(scene: Scene, rule: Rule) -> None:
-    """To the account that lacks it, by another role."""
-    base = "/apis/rbac.authorization.k8s.io/v1"
-    kind = "Role" if rule.namespace else "ClusterRole"
-    name = f"more-{scene.namespace}"
-    where = f"{base}/namespaces/{rule.namespace}" if rule.namespace else base
-    listed = [{"apiGroups": [rule.api_group], "resources": [rule.resource], "verbs": [rule.verb]}]
-    scene.admin.create(f"{where}/{kind.lower()}s", {"metadata": {"name": name}, "rules": listed})
-    subjects = [{"kind": "ServiceAccount", "name": "carp", "namespace": scene.namespace}]
-    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name}
-    binding = {"metadata": {"name": name}, "subjects": subjects, "roleRef": reference}
-    scene.admin.create(f"{where}/{kind.lower()}bindings", binding)

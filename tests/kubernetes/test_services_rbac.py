@@ -8,7 +8,6 @@ from carpsidecar.ipc.settings import KubernetesSettings, LoadBalancerPool, LoadB
 from carpsidecar.reporter.kubernetes.rbac import Rule, rules
 from tests.kubernetes.scene import Scene
 from tests.kubernetes.services import Services, annotation
-from tests.kubernetes.test_rbac import grant
 
 WITHOUT = KubernetesSettings(pod_name="carp-1", pod_namespace="own", node_name="n1", cordon_demotion=1)
 POOL = LoadBalancerPool(name="default", addresses=["192.0.2.200-192.0.2.203"], namespace_selector="team")
@@ -63,7 +62,7 @@ def do_all(scene: Scene, services: Services, missing: Rule | None = None) -> Non
         assert f'"{missing.verb}" on the resource "{missing.resource}"' in line
         others = [rule for rule in needed if f"not allowed to {rule}:" in "\n".join(scene.logs.lines)]
         assert others == []
-        grant(scene, missing)
+        scene.grant(missing)
     [ip] = services.wait_address(timeout_s=40.0)
     # The Lease is renewed for what comes later.
     services.create("mail")
@@ -115,7 +114,7 @@ def test_without_one_that_is_needed_only_later(scene: Scene, resource: str) -> N
         time.sleep(4.0)
         services.create("mail")
     scene.logs.wait(f"not allowed to {missing}", timeout_s=30.0)
-    grant(scene, missing)
+    scene.grant(missing)
     if resource == "events":
         scene.wait_event("CarpMaster", ip, count=2, timeout_s=40.0)
     else:

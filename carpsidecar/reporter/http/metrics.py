@@ -14,13 +14,16 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
 from carpsidecar import __version__
-from carpsidecar.ipc.messages import GroupCommand, GroupCounters, Role
+from carpsidecar.ipc.messages import GroupCommand, GroupCounters, GroupSnapshot, Role
+from carpsidecar.status.model import ServiceView
 from carpsidecar.status.state import State
 from carpsidecar.status.stats import ApiFailure, ApiResource, ApiStats, CheckOutcome, CheckStats, Stats
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 _COMMANDS = tuple(str(command.__struct_config__.tag) for command in get_args(GroupCommand))
+SERVICES_MAX = 2000
+"""Rows of a metric by Service."""
 _HOOK_RESULTS = ("ok", "failed", "timeout", "skipped")
 
 _Values = Iterable[tuple[tuple[str, ...], float]]
@@ -47,14 +50,17 @@ class Metrics(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from self._engine()
         yield from self._groups()
+        if self._stats.services is not None:
+            yield from _services(self._alive_groups(), self._stats.services())
+        counters = self._counters()
         for name, documentation, field in _COUNTERS:
             yield _counter(
                 name,
                 documentation,
                 ("group",),
-                (((group,), float(getattr(count, field))) for group, count in self._state.counters.items()),
+                (((group,), float(getattr(count, field))) for group, count in counters.items()),
             )
-        yield from _by_label(self._state.counters, self._state.engine_alive)
+        yield from _by_label(counters, self._state.engine_alive)
         yield _counter(
             "carp_dropped_packets",
             "Packets of IP protocol 112 that were not taken, by reason.",
@@ -63,7 +69,8 @@ class Metrics(Collector):
         )
         yield from _checks(self._stats.checks)
         if self._in_kubernetes:
-            yield from _api(self._stats.api, self._state.groups)
+            groups = [name for name, group in self._state.groups.items() if not group.services]
+            yield from _api(self._stats.api, groups)
 
     def _engine(self) -> Iterator[Metric]:
         yield _gauge(
@@ -95,9 +102,21 @@ class Metrics(Collector):
             [((kind,), self._state.refused_commands.get(kind, 0)) for kind in _COMMANDS],
         )
 
+    def _alive_groups(self) -> list[GroupSnapshot]:
+        """What a silent engine last reported may have ceased to hold."""
+        return list(self._state.groups.values()) if self._state.engine_alive else []
+
+    def _counters(self) -> dict[str, GroupCounters]:
+        """Without those of addresses of Services, of which there may be hundreds."""
+        groups = self._state.groups
+        return {
+            name: count
+            for name, count in self._state.counters.items()
+            if name not in groups or not groups[name].services
+        }
+
     def _groups(self) -> Iterator[Metric]:
-        # What a silent engine last reported may have ceased to hold.
-        groups = self._state.groups.values() if self._state.engine_alive else ()
+        groups = [group for group in self._alive_groups() if not group.services]
         yield _gauge(
             "carp_group_info",
             "1, with what the group is.",
@@ -222,6 +241,38 @@ def _by_label(counters: Mapping[str, GroupCounters], engine_alive: bool) -> Iter
             if count.master_advertised_s is not None and engine_alive
         ],
     )
+
+
+def _services(groups: Iterable[GroupSnapshot], services: Iterable[ServiceView]) -> Iterator[Metric]:
+    addresses = [group for group in groups if group.services]
+    yield _gauge(
+        "carp_service_addresses",
+        "Addresses of Services of type LoadBalancer, by this node's role.",
+        ("role",),
+        [((role,), sum(group.role == role for group in addresses)) for role in get_args(Role)],
+    )
+    yield _gauge(
+        "carp_service_master",
+        "Whether this node is master of an address of the Service; of very many, the first.",
+        ("namespace", "service", "address"),
+        [
+            ((*_names(service), ip.partition("/")[0]), group.role == "master")
+            for group in addresses
+            for ip in group.addresses
+            for service in group.services
+        ][:SERVICES_MAX],
+    )
+    yield _gauge(
+        "carp_service_allocated",
+        "Whether the Service has all the addresses that it is to have; of very many, the first.",
+        ("namespace", "service"),
+        [(_names(view.service), view.allocated) for view in services][:SERVICES_MAX],
+    )
+
+
+def _names(service: str) -> tuple[str, str]:
+    namespace, _, name = service.partition("/")
+    return namespace, name
 
 
 def _checks(stats: CheckStats) -> Iterator[Metric]:

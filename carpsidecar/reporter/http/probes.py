@@ -20,7 +20,10 @@ def healthz(state: State) -> Answer:
 
 
 def readyz(state: State, request: Request) -> Answer:
-    """Whether every group, or the one in the query, takes part in its election."""
+    """Whether every group, or the one in the query, takes part in its election.
+
+    All but those for addresses of Services: one of many that is in trouble makes no pod unready.
+    """
     return _all_are(_TAKING_PART, state, request)
 
 
@@ -38,6 +41,8 @@ def _all_are(roles: Iterable[str], state: State, request: Request) -> Answer:
         return in_text(HTTPStatus.NOT_FOUND, str(error.args[0]))
     if not state.engine_alive:
         return healthz(state)
+    if not groups and "load_balancer" in state.configuration:
+        return in_text(HTTPStatus.OK, "there are addresses of Services only")
     if not groups:
         return in_text(HTTPStatus.SERVICE_UNAVAILABLE, "there is no group")
     good = all(group.role in roles for group in groups)
@@ -57,7 +62,7 @@ def _queried(state: State, query: str) -> list[GroupSnapshot]:
     if parameters or len(names) > 1:
         raise ValueError("the only parameter is group, once")
     if not names:
-        return list(state.groups.values())
+        return [group for group in state.groups.values() if not group.services]
     if names[0] not in state.groups:
         raise LookupError(f"there is no group {names[0]!r}; there are: {', '.join(state.groups) or 'none'}")
     return [state.groups[names[0]]]

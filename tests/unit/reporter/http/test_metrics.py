@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from carpsidecar.ipc.messages import GroupGone
 from carpsidecar.reporter.http.metrics import CONTENT_TYPE, Metrics
+from carpsidecar.status.model import ServiceView
 from carpsidecar.status.state import State
 from carpsidecar.status.stats import Stats
 from tests.support.builders import counters, heartbeat, snapshot
@@ -36,7 +37,13 @@ def values(text: str) -> dict[str, float]:
 def busy() -> str:
     stats = busy_stats()
     stats.api.split_brain.add("web")
-    return rendered(busy_state(time.time()), stats)
+    view = ServiceView("shop/front", {"192.0.2.7": "n1"}, allocated=True, held=True, text="")
+    stats.services = lambda: [view, ServiceView("shop/back", {}, allocated=False, held=False, text="none left")]
+    state = busy_state(time.time())
+    for name, role in (("lb-1001", "master"), ("lb-1002", "backup")):
+        state.receive(snapshot(name, role=role, addresses=[f"192.0.2.{name[-1]}"], services=["shop/front"]))
+        state.counters[name] = counters()
+    return rendered(state, stats)
 
 
 def test_they_count_what_the_state_says() -> None:
@@ -60,6 +67,20 @@ def test_they_count_what_the_state_says() -> None:
     assert (found["carp_split_brain web"], found["carp_split_brain storage"]) == (1, 0)
     assert found["carp_engine_up"] == 1
     assert abs(time.time() - 0.8 - found["carp_master_last_advertisement_timestamp_seconds storage"]) < 5
+
+
+def test_addresses_of_services_have_metrics_by_service_and_none_by_group() -> None:
+    found = values(busy())
+    assert found["carp_service_master 192.0.2.1 shop front"] == 1
+    assert found["carp_service_master 192.0.2.2 shop front"] == 0
+    assert (found["carp_service_addresses master"], found["carp_service_addresses fault"]) == (1, 0)
+    assert found["carp_service_allocated shop front"] == 1
+    assert found["carp_service_allocated shop back"] == 0
+    assert not any("lb-100" in key for key in found)
+
+
+def test_where_services_get_no_addresses_nothing_is_said_of_them() -> None:
+    assert "carp_service" not in rendered(busy_state(time.time()))
 
 
 def test_roles_are_a_set_of_which_one_is_true() -> None:

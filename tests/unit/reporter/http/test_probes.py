@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from carpsidecar.ipc.settings import Configuration
 from carpsidecar.status.state import ENGINE_SILENT_AFTER_S, State
 from tests.support.builders import heartbeat, snapshot
 from tests.unit.reporter.http.serving import Served, get, serve
@@ -81,3 +82,17 @@ def test_a_group_that_there_is_not_is_not_found_and_a_question_that_is_none_is_r
         assert get(served, "/readyz/master?grup=web").status == 400
         assert get(served, "/readyz/master?group=web&group=web").status == 400
         assert get(served, "/readyz?" + "&".join("group=web" for _ in range(50))).status == 400
+
+
+def test_addresses_of_services_make_no_pod_unready() -> None:
+    state = beating(snapshot("web", role="backup"), snapshot("lb-1001", role="fault", services=["shop/front"]))
+    with serve(state) as served:
+        assert statuses(served, "/readyz", "/readyz?group=lb-1001") == [200, 503]
+
+
+def test_where_there_is_nothing_but_addresses_of_services_a_pod_is_ready() -> None:
+    state = beating(snapshot("lb-1001", role="fault", services=["shop/front"]))
+    with serve(state) as served:
+        assert statuses(served, "/readyz") == [503]
+        served.do(lambda: state.receive(Configuration(document={"load_balancer": {}})))
+        assert statuses(served, "/readyz") == [200]
