@@ -9,6 +9,7 @@ Another architecture than this machine's is built by emulation (qemu-user-static
 """
 
 import argparse
+import hashlib
 import io
 import json
 import os
@@ -86,8 +87,8 @@ def options(architecture: str, base: str, pull: str) -> list[str]:
     if index := os.environ.get("PIP_INDEX_URL"):
         arguments["PIP_INDEX_URL"] = index
     command = ["buildah", "build", "--layers", f"--pull={pull}", "--timestamp", time]
-    # The history names what was built on the way by chance, and the label the version of buildah.
-    command += ["--omit-history", "--identity-label=false"]
+    # Which would name the version of buildah.
+    command.append("--identity-label=false")
     command += ["--platform", f"linux/{architecture}", "--isolation", os.environ.get("BUILDAH_ISOLATION", "chroot")]
     if Path(CERTIFICATES).exists():
         # Ours, so that a proxy that this machine trusts is trusted in there too.
@@ -99,19 +100,27 @@ def options(architecture: str, base: str, pull: str) -> list[str]:
 
 
 def save(file: Path, name: str) -> None:
-    """Write the archive; buildah's one name in it is replaced by those that it is to have where it is loaded."""
+    """Write the archive, with the names that it is to have where it is loaded, and without its history.
+
+    That would differ, since it says what was in buildah's cache. With --omit-history there would be no cache.
+    """
     plain = file.with_suffix(".part")
     plain.unlink(missing_ok=True)
     run("buildah", "push", "--quiet", name, f"docker-archive:{plain}:{name}")
     with tarfile.open(plain) as old, tarfile.open(file, "w") as new:
+        (manifest,) = json.load(old.extractfile("manifest.json"))
+        config = json.load(old.extractfile(manifest["Config"]))
+        config.pop("history", None)
+        described = json.dumps(config).encode()
+        former, manifest["Config"] = manifest["Config"], f"{hashlib.sha256(described).hexdigest()}.json"
+        manifest["RepoTags"] = [f"localhost/carpsidecar:{tag}" for tag in (version(), "latest")]
+        replaced = {former: (manifest["Config"], described)}
+        replaced["manifest.json"] = ("manifest.json", json.dumps([manifest]).encode())
         for member in old:
-            content = old.extractfile(member)
-            if member.name == "manifest.json" and content is not None:
-                (manifest,) = json.load(content)
-                manifest["RepoTags"] = [f"localhost/carpsidecar:{tag}" for tag in (version(), "latest")]
-                text = json.dumps([manifest]).encode()
-                member.size = len(text)
-                content = io.BytesIO(text)
+            content = old.extractfile(member) if member.isfile() else None
+            if member.name in replaced:
+                member.name, text = replaced[member.name]
+                member.size, content = len(text), io.BytesIO(text)
             new.addfile(member, content)
     plain.unlink()
 
