@@ -11,7 +11,9 @@ from carpsidecar.linux.probe import Prober
 
 ASK_AFTER_S = (0.0, 0.05, 0.15)
 ANSWERS_WITHIN_S = 0.3
-AT_ONCE_MAX = 256
+TOGETHER_S = 0.005
+"""What is asked for within it is listened for at once: each time the kernel takes a filter of all addresses."""
+AT_ONCE_MAX = 1000
 
 Done = Callable[[bytes | None], None]
 """Called with the hardware address of whoever answered, or None."""
@@ -63,6 +65,7 @@ class _Segment:
     def __init__(self, loop: asyncio.AbstractEventLoop, link: Link) -> None:
         self.asked: dict[IPAddress, list[Done]] = {}
         self._loop = loop
+        self._watches_soon = False
         self._watch = ClaimWatch(link.index, link.mac)
         try:
             self._prober = Prober(link.name, link.mac)
@@ -72,14 +75,15 @@ class _Segment:
         loop.add_reader(self._watch.fileno(), self._readable)
 
     def ask(self, address: IPAddress, source: IPv6Address | None, done: Done) -> None:
-        """Raises: OSError."""
         others = self.asked.setdefault(address, [])
         others.append(done)
         if len(others) > 1:
             return
-        self._watch.watch(self.asked)
+        if not self._watches_soon:
+            self._watches_soon = True
+            self._loop.call_later(TOGETHER_S, self._listen)
         for after_s in ASK_AFTER_S:
-            self._loop.call_later(after_s, self._ask, address, source)
+            self._loop.call_later(TOGETHER_S + after_s, self._ask, address, source)
 
     def end(self, address: IPAddress, mac: bytes | None = None) -> None:
         for done in self.asked.pop(address, ()):
@@ -90,6 +94,12 @@ class _Segment:
         self._watch.close()
         self._prober.close()
         self.asked.clear()
+
+    def _listen(self) -> None:
+        self._watches_soon = False
+        # Where that can't be, the interface is most likely gone.
+        with suppress(OSError):
+            self._watch.watch(self.asked)
 
     def _ask(self, address: IPAddress, source: IPv6Address | None) -> None:
         if address in self.asked:

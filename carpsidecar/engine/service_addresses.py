@@ -38,7 +38,7 @@ BURST, PER_S = 4.0, 0.5
 """Changes of one address."""
 ALL_BURST_PER_ADDRESS, ALL_PER_S = 2.0, 20.0
 """Changes of all of them; the burst by `max_addresses`."""
-PROBES_BURST, PROBES_PER_S = 256.0, 10.0
+PROBES_BURST, PROBES_PER_S = 1000.0, 10.0
 SLICE_S, REST_S = 0.004, 0.004
 TRY_AGAIN_S = 5.0
 _LOG_EVERY_S, _LOG_BURST = 60.0, 5
@@ -90,6 +90,7 @@ class ServiceAddresses:
         self._buckets: dict[IPAddress, Bucket] = {}
         self._all, self._probes = Bucket(loop.time()), Bucket(loop.time())
         self._timer: asyncio.TimerHandle | None = None
+        self._works_at = 0.0
         self._trying_again: asyncio.TimerHandle | None = None
         self._throttle = Throttle(_LOG_EVERY_S, _LOG_BURST)
         self._file = ServiceFile(loop)
@@ -187,10 +188,12 @@ class ServiceAddresses:
                 answer(Result(id=command.id, outcome="refused", reason=f"in use by {mac.hex(':')}"))
 
         now, interface = self._loop.time(), self._interface_of(address)
-        problem = ""
         if interface is None:
-            problem = _no_network(address)
-        elif self._probes.wait_s(now, 1, PROBES_BURST, PROBES_PER_S) > 0:
+            # Whoever has that network asks before he takes it.
+            answer(Result(id=command.id, outcome="done", reason=f"not asked for: {_no_network(address)}"))
+            return
+        problem = ""
+        if self._probes.wait_s(now, 1, PROBES_BURST, PROBES_PER_S) > 0:
             problem = "too many addresses are asked for: try again later"
         else:
             self._probes.left -= 1
@@ -213,8 +216,13 @@ class ServiceAddresses:
         self._work_in(0.0)
 
     def _work_in(self, wait_s: float) -> None:
-        if self._timer is None:
-            self._timer = self._loop.call_later(wait_s, self._work)
+        at = self._loop.time() + wait_s
+        if self._timer is not None:
+            if self._works_at <= at:
+                return
+            self._timer.cancel()
+        self._works_at = at
+        self._timer = self._loop.call_later(wait_s, self._work)
 
     def _work(self) -> None:
         self._timer = None

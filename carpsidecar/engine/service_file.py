@@ -101,9 +101,10 @@ def read(file: Path) -> list[SetServiceAddress]:
         return []
     except OSError as error:
         raise OSError(f"{file} can't be read: {in_words(error)}") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(f"{file} is no regular file: take it away")
     with os.fdopen(descriptor, "rb") as opened:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(f"{file} is no regular file: take it away")
         data = opened.read(_FILE_MAX_BYTES + 1)
     if len(data) > _FILE_MAX_BYTES:
         raise OSError(f"{file} has more than {_FILE_MAX_BYTES >> 20} MiB: take it away")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from carpsidecar.ipc.messages import (
     Drain,
@@ -66,17 +67,17 @@ class Services:
     def __init__(self, consumer: Consumer) -> None:
         self.consumer = consumer
         self.groups: dict[str, GroupSnapshot] = {}
-        self._results: dict[int, Result] = {}
+        self.results: dict[int, Result] = {}
         self._id = 0
 
     def ask(self, command: Any) -> Result:
         number = self.send(command)
-        self.wait_until(lambda: number in self._results)
-        return self._results[number]
+        self.wait_until(lambda: number in self.results)
+        return self.results[number]
 
     def send(self, command: Any) -> int:
         self._id += 1
-        self.consumer.ask(type(command)(**{**fields(command), "id": self._id}))
+        self.consumer.ask(replace(command, id=self._id))
         return self._id
 
     def set(self, address: str = ADDRESS, vhid: int = VHID, **changes: Any) -> Result:
@@ -105,16 +106,12 @@ class Services:
             elif isinstance(message, GroupGone):
                 self.groups.pop(message.group, None)
             elif isinstance(message, Result):
-                self._results[message.id] = message
+                self.results[message.id] = message
 
 
 def wanted(address: str = ADDRESS, vhid: int = VHID, **changes: Any) -> SetServiceAddress:
     given = {"advskew": 20, "services": ["default/web"], **changes}
     return SetServiceAddress(address=address, vhid=vhid, **given)
-
-
-def fields(command: Any) -> dict[str, Any]:
-    return {name: getattr(command, name) for name in command.__struct_fields__}
 
 
 def test_an_address_comes_is_held_and_goes_and_its_neighbour_notices_nothing(
@@ -278,6 +275,12 @@ def test_who_has_an_address_is_asked_of_the_segment(node: Node, peer: Node, tmp_
             assert (answer.outcome, answer.reason) == ("done", f"nobody answers for {free}")
             answer = services.ask(ProbeAddress(address=taken))
             assert (answer.outcome, answer.reason) == ("refused", f"in use by {mac}")
+        elsewhere = services.ask(ProbeAddress(address="198.51.100.3"))
+        assert elsewhere.outcome == "done", "whoever is in that network asks before he takes it"
+        numbers = [services.send(ProbeAddress(address=f"10.99.0.{last}")) for last in range(200, 231)]
+        services.wait_until(lambda: all(number in services.results for number in numbers))
+        refused = [number for number in numbers if services.results[number].outcome != "done"]
+        assert [numbers.index(number) for number in refused] == [10]
 
 
 def test_what_changes_too_often_changes_at_a_bounded_rate_and_ends_as_said_last(node: Node, tmp_path: Path) -> None:
