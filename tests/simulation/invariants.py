@@ -392,7 +392,7 @@ class Monitor:
         ways = (self._world.way_trouble_since(dead, added), self._world.way_trouble_since(added, dead))
         trouble = max(*ways, added.troubled_at)
         in_time = fence_ends_in_time(added.shortest_patience_s, dead.patience_s)
-        excused = trouble >= dead.advertised_at or not in_time
+        excused = trouble >= dead.advertised_at or not in_time or dead.unheard
         self._require(excused, "{} takes over from {}, which is gone and still answers", added, dead)
 
     def _check_pair(self, one: "Engine", other: "Engine", since: float) -> None:

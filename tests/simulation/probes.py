@@ -76,7 +76,8 @@ def _lease_ends_in_time(world: World, master: Node, blow: Callable[[], None]) ->
     lifetime_s = lease_lifetime_s(settings.advbase, settings.advskew, settings.dead_ratio)
     patience_s = min((n.election.master_down_s for n in others), default=0.0)
     if master.kernel.fenced:
-        in_time = fence_ends_in_time(patience_s, master.election.master_down_s)
+        # Another one that held it for a moment may have been taken for a master that nobody hears answer.
+        in_time = not master.unheard and fence_ends_in_time(patience_s, master.election.master_down_s)
     else:
         # Since the last advertisement: the last renewal that is needed so that no lease ends before the next one.
         renewed_s = max(0.0, master.election.interval_s - RENEWED_PART * lifetime_s)
@@ -105,9 +106,10 @@ def _probers(world: World, master: Node) -> list[Node]:
 
 
 def _in_touch_s(world: World, node: Node, master: Node) -> float:
-    """For how long it has been backup of this very master, and no packet between them fared badly."""
+    """For how long it has been backup of this very master, if no packet between them ever fared badly since."""
+    since = max(master.master_since, node.booted_at)
     trouble = max(world.trouble_since(node, master), world.trouble_since(master, node))
-    return world.now - max(trouble, master.master_since, node.booted_at)
+    return world.now - since if trouble < since else 0.0
 
 
 def _found_gone_when_silent(world: World, master: Node, probers: list[Node]) -> None:

@@ -45,7 +45,8 @@ class Takeovers:
 
     def heard(self, node: "Engine", cause: "Cause") -> None:
         assert cause.heard is not None
-        self._unanswered[node.index] = 0
+        if cause.source is not None and node.election.follows(cause.source):
+            self._unanswered[node.index] = 0
         interval_s = interval_ticks(cause.heard.advbase, cause.heard.advskew) / TICKS_PER_S
         until = max(self._member_until.get(node.index, NEVER), cause.at + HEARD_INTERVALS * interval_s)
         self._member_until[node.index] = until
