@@ -390,3 +390,15 @@ def test_pools_are_of_one_installation_and_its_class(scene: Scene) -> None:
     for name in ("theirs", "none"):
         assert addresses_of(services.read(name)) == []
         assert services.read(name)["metadata"].get("annotations") is None
+
+
+def test_a_node_outside_the_pools_network_leaves_the_allocation_to_another(scene: Scene) -> None:
+    services = Services(scene)
+    outside = Engine()
+    outside.in_use = {f"192.0.2.{number}": "no network of this node has it" for number in range(200, 204)}
+    services.node(1, outside)
+    services.create()
+    assert "can't be asked for on the network: no network of this" in services.wait_reason("web", "NotAsked")
+    inside = services.node(2)
+    assert services.wait_address(timeout_s=40) == ["192.0.2.200"]
+    assert inside.engine.probed == ["192.0.2.200"]

@@ -44,9 +44,11 @@ ASSIGNED = "Assigned"
 NO_ADDRESS_LEFT = "NoAddressLeft"
 ADDRESS_TAKEN = "AddressTaken"
 BAD_REQUEST = "BadRequest"
+NOT_ASKED = "NotAsked"
 POOL_GONE = "PoolGone"
 NO_LONGER_FITS = "NoLongerFits"
 _TEXT_MAX = 1000
+_NOTHING: Mapping[str, str] = {}
 
 
 class Problem(Exception):
@@ -70,13 +72,17 @@ class Outcome:
     """Those that nobody had: they are asked for on the network before they are given."""
 
 
-def plan(services: Iterable[Service], rules: Rules, unavailable: Mapping[str, str]) -> dict[Key, Outcome]:
+def plan(
+    services: Iterable[Service], rules: Rules, unavailable: Mapping[str, str], unasked: Mapping[str, str] = _NOTHING
+) -> dict[Key, Outcome]:
     """What each Service is to have that is ours, or was.
 
-    Args: unavailable: addresses that something else has, with what that is.
+    Args:
+        unavailable: addresses that something else has, with what that is; others are given instead.
+        unasked: addresses of which that could not be found out, with why; they are waited for.
     """
     services = list(services)
-    plan = _Plan(services, rules, unavailable)
+    plan = _Plan(services, rules, unavailable, unasked)
     found = {}
     for service in sorted(services, key=lambda one: one.order):
         if is_ours(service, rules):
@@ -132,9 +138,12 @@ def _with_vhid(outcome: Outcome) -> dict[str, int]:
 
 
 class _Plan:
-    def __init__(self, services: list[Service], rules: Rules, unavailable: Mapping[str, str]) -> None:
+    def __init__(
+        self, services: list[Service], rules: Rules, unavailable: Mapping[str, str], unasked: Mapping[str, str]
+    ) -> None:
         self._rules = rules
         self._unavailable = unavailable
+        self._unasked = unasked
         self._held = holders(services, rules)
         self._vhids = vhids_of(self._held, rules)
         ours = {service.key for found in self._held.values() for service in found}
@@ -205,6 +214,7 @@ class _Plan:
         if ip in self._unavailable:
             raise Problem(ADDRESS_TAKEN, f"{ip} {self._unavailable[ip]}")
         self._check_limit()
+        self._check_asked(ip)
         return ip, True
 
     def _any_one(self, service: Service, family: int) -> tuple[str, bool]:
@@ -219,11 +229,16 @@ class _Plan:
         for pool in pools:
             for ip in self._free.setdefault((pool.name, family), _of_family(pool, family)):
                 if not self._held.get(ip) and ip not in self._of_others and ip not in self._unavailable:
+                    self._check_asked(ip)
                     return ip, True
         where = f"pool {', '.join(repr(pool.name) for pool in pools)}" if pools else "any pool"
-        raise Problem(
-            NO_ADDRESS_LEFT, f"no IPv{family} address is left in {where} for namespace {service.namespace}"
+        text = f"no IPv{family} address is left in {where} for namespace {service.namespace}"
+        passed = (
+            one for one in self._unavailable if family_of(one) == family and self._rules.pool_of(one) in pools
         )
+        if (first := next(passed, None)) is not None:
+            text += f": {first} {self._unavailable[first]}"
+        raise Problem(NO_ADDRESS_LEFT, text)
 
     def _pools_for(self, service: Service) -> list[Pool]:
         """Raises: Problem."""
@@ -246,6 +261,11 @@ class _Plan:
         """Raises: Problem."""
         if sum(bool(services) for services in self._held.values()) >= self._rules.addresses_max:
             raise Problem(NO_ADDRESS_LEFT, f"all {self._rules.addresses_max} addresses that there may be are given")
+
+    def _check_asked(self, ip: str) -> None:
+        """Raises: Problem."""
+        if ip in self._unasked:
+            raise Problem(NOT_ASKED, f"{ip} can't be asked for on the network: {self._unasked[ip]}")
 
     def _vhid(self, ip: str) -> int | None:
         if ip not in self._vhids:

@@ -28,14 +28,18 @@ from carpsidecar.status.stats import ApiStats
 
 BATCH = 32
 PROBE_S = 3.0
-TAKEN_S = 10.0
-"""An address that somebody answers for is asked for again after this."""
+TAKEN_S = 5.0
+"""Who answers for an address is asked again after this: before the Lease of whoever knows it runs out."""
 ASK_AGAIN_S = 2.0
 """One that could not be asked for."""
 GRACE_S = 2.0
 """What a holder who lives gets to do it himself."""
 TURN_S = 0.3
 """Between the turns of those who might follow him."""
+STAND_BACK_S = 30.0
+"""A node that is in the network of no pool leaves it to the others for so long."""
+_IN_USE, _NO_NETWORK = "in use", "no network of this node"
+"""How the engine's reasons begin."""
 _REFUSED_MAX = 4096
 
 Request = Callable[[ToEngine, float], "Future[Result]"]
@@ -62,11 +66,14 @@ class Allocator:
         self._recorder = recorder
         self._taken: dict[str, tuple[str, float]] = {}
         """What answers for an address, and until when that counts."""
+        self._unasked: dict[str, tuple[str, float]] = {}
+        """Why an address could not be asked for, and until when that counts."""
         self._clear: set[str] = set()
         """Addresses that nobody answered for, and that are to be given now."""
         self._refused: dict[Key, Backoff] = {}
         """Services that the API does not let us write."""
         self._waiting_since: float | None = None
+        self._stands_back_until = float("-inf")
         self._log_limiter = LogLimiter()
 
     def reconcile(self, _: tuple[str, ...]) -> float | None:
@@ -78,8 +85,10 @@ class Allocator:
             work = self._work(now)
             if not work:
                 self._waiting_since = None
-                return self._due_in_s(now)
-            wait_s = self._turn_in_s(now)
+            wait_s = self._turn_in_s(now) if work else 0.0
+        if not work:
+            self._leave_to_others(now)
+            return self._due_in_s(now)
         if wait_s > 0:
             return wait_s
         wait_s = self._election.acquire()
@@ -98,6 +107,12 @@ class Allocator:
         self._clear.clear()
         return 0.0
 
+    def _leave_to_others(self, now: float) -> None:
+        """Where it is in the network of no pool, and that has been reported. Raises: ApiError."""
+        if any(text.startswith(_NO_NETWORK) for text, _ in self._unasked.values()) and self._election.is_ours:
+            self._stands_back_until = now + STAND_BACK_S
+            self._election.release()
+
     def release(self) -> None:
         """Raises: ApiError."""
         self._election.release()
@@ -105,6 +120,7 @@ class Allocator:
     def _work(self, now: float) -> list[_Work]:
         """What there is to do, what frees addresses first."""
         self._taken = {ip: taken for ip, taken in self._taken.items() if taken[1] > now}
+        self._unasked = {ip: unasked for ip, unasked in self._unasked.items() if unasked[1] > now}
         unavailable = {ip: text for ip, (text, _) in self._taken.items()}
         unavailable |= {
             ip: f"is an address of node {pod.node}" for pod in self._cache.carp_pods for ip in pod.host_ips
@@ -114,7 +130,8 @@ class Allocator:
             for group in self._cache.groups
             for ip in group.addresses
         }
-        found = plan(self._services.services.all(), self._services.rules, unavailable)
+        unasked = {ip: text for ip, (text, _) in self._unasked.items()}
+        found = plan(self._services.services.all(), self._services.rules, unavailable, unasked)
         work = []
         for key, outcome in found.items():
             service = self._services.services.get(key)
@@ -124,12 +141,14 @@ class Allocator:
         return sorted(work, key=lambda one: one[1].condition is not None)
 
     def _due_in_s(self, now: float) -> float | None:
-        due = [until for _, until in self._taken.values()]
+        due = [until for _, until in (*self._taken.values(), *self._unasked.values())]
         due += [backoff.due_at for key, backoff in self._refused.items() if self._services.services.get(key)]
         return max(0.05, min(due) - now) if due else None
 
     def _turn_in_s(self, now: float) -> float:
         """Seconds until it is ours to do what the holder has not done by then."""
+        if self._stands_back_until > now:
+            return self._stands_back_until - now
         if self._election.is_ours:
             return 0.0
         self._waiting_since = self._waiting_since or now
@@ -157,15 +176,14 @@ class Allocator:
             try:
                 result = future.result(2 * PROBE_S)
             except Exception as error:
-                text = f"could not be asked for: {error or type(error).__name__}"
-                self._taken[ip] = text, time.monotonic() + ASK_AGAIN_S
+                self._unasked[ip] = str(error) or type(error).__name__, time.monotonic() + ASK_AGAIN_S
                 continue
             if result.outcome == "done":
                 self._clear.add(ip)
-            elif result.outcome == "refused":
-                is_taken = result.reason.startswith("in use")
-                text = f"is {result.reason}" if is_taken else f"can't be asked for: {result.reason}"
-                self._taken[ip] = text, time.monotonic() + (TAKEN_S if is_taken else ASK_AGAIN_S)
+            elif result.outcome == "superseded" or not result.reason.startswith(_IN_USE):
+                self._unasked[ip] = result.reason or "superseded", time.monotonic() + ASK_AGAIN_S
+            else:
+                self._taken[ip] = f"is {result.reason}", time.monotonic() + TAKEN_S
                 if self._log_limiter.due(time.monotonic(), (ip, result.reason)):
                     log(WARNING, "address_taken", f"{ip} is not given to a Service: {result.reason}")
 

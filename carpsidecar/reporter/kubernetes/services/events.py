@@ -8,6 +8,7 @@ REASONS: dict[str, EventReason] = {
     allocation.ASSIGNED: "CarpAssigned",
     allocation.NO_ADDRESS_LEFT: "CarpNoAddressLeft",
     allocation.ADDRESS_TAKEN: "CarpAddressTaken",
+    allocation.NOT_ASKED: "CarpAddressTaken",
     allocation.BAD_REQUEST: "CarpBadRequest",
     allocation.POOL_GONE: "CarpPoolGone",
     allocation.NO_LONGER_FITS: "CarpPoolGone",
