@@ -28,7 +28,8 @@ PREPARATION = [b for b in BLOCKS[: BLOCKS.index(LOOK)] if b is not AS_A_STATIC_P
 MANIFEST = SOURCE / "docs" / "kubernetes" / "static-pod.yaml"
 
 VIP, ETCD = "192.0.2.100", "192.0.2.1"
-ADDRESSES = {"first": "192.0.2.11", "second": "192.0.2.12"}
+ADDRESSES = {"first": "192.0.2.12", "second": "192.0.2.11"}
+"""By `advskew: auto`, the first is preferred for this vhid."""
 PKI = "/etc/kubernetes/pki"
 
 
