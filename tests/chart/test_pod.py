@@ -77,6 +77,9 @@ def test_no_probe_restarts_the_engine_and_a_hung_reporter_is_replaced_after_ten_
     assert not {"livenessProbe", "startupProbe", "readinessProbe"} & engine.keys()
     probe = reporter["livenessProbe"]
     assert probe["periodSeconds"] * probe["failureThreshold"] == 10
+    assert probe["terminationGracePeriodSeconds"] == 1, (
+        "one that hangs ignores TERM, however long the pod's time is"
+    )
     assert probe["httpGet"]["path"] == "/"
 
 
