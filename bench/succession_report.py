@@ -33,7 +33,7 @@ def body(succession: Succession) -> list[str]:
         ),
         "",
         f"The machine that is master of {losses.groups} groups is lost, again and again:"
-        f" from then on to each group's announcement {_lost(losses)}; one successor in {losses.exactly_one} of"
+        f" from the last that is heard of it to each group's announcement {_lost(losses)}; one successor in {losses.exactly_one} of"
         f" {len(losses.times_s)}.",
         "",
     ]

@@ -58,8 +58,8 @@ class HandOvers:
 
 @dataclass(frozen=True)
 class Losses:
-    """A machine that is master of many groups is lost: from then on to the successor's announcement, of each group
-    in each round, in seconds; and in how many of them exactly one node became master."""
+    """A machine that is master of many groups is lost: from the last that is heard of it to the successor's
+    announcement, of each group in each round, in seconds; and in how many exactly one node became master."""
 
     groups: int
     times_s: list[float]
@@ -187,7 +187,7 @@ def _lose_many(rounds: int) -> Losses:
         stage.start_all()
         for _ in range(rounds):
             losing = stage.await_masters()
-            moving, marks, since_s = stage.held(losing), stage.marks(), time.time()
+            moving, marks = stage.held(losing), stage.marks()
             engine = stage.engines.pop(losing.name)
             losing.power_off()
             engine.stop()
@@ -195,10 +195,12 @@ def _lose_many(rounds: int) -> Losses:
             time.sleep(_AFTER_MANY_S)
             found = stage.masters(marks)
             counts += [len(found.get(group, ())) for group in moving]
+            heard, mac = tap.heard, losing.links[0].mac
+            since_s = max(frame.at_s for frame in heard if frame.mac == mac)
             announced = {
                 frame.announced: frame.at_s
-                for frame in reversed(tap.heard)
-                if frame.at_s > since_s and frame.mac != losing.links[0].mac and frame.announced
+                for frame in reversed(heard)
+                if frame.at_s > since_s and frame.mac != mac and frame.announced
             }
             vips = [ip_address(s.vips[0]).packed for s in stage.settings(losing) if s.name in moving]
             times += [announced[vip] - since_s for vip in vips if vip in announced]
