@@ -61,6 +61,10 @@ from carpsidecar.protocol.packet import IPAddress
 Report = Callable[[GroupSnapshot | GroupGone | Notice], None]
 
 
+SERVICES_EACH = 10
+"""Each tenth of the groups of Services is in each heartbeat that comes by itself: there may be hundreds."""
+
+
 class Engine:
     """Owns the groups. `report` is called with each group that changed, and with what is noticed."""
 
@@ -95,6 +99,7 @@ class Engine:
         self._comparison = Comparison(loop, self._netlink, self._groups)
         self._commands = Commands(self._bound_to, DrainFiles(loop))
         self._stopping = False
+        self._heartbeats_sent = 0
         self._news = Reader(loop, self._monitor.fileno(), self._kernel_event)
         self._read_links()
 
@@ -449,8 +454,14 @@ class Engine:
         for interface in self._interfaces.values():
             interface.sample_strangers()
 
-    def heartbeats(self, bad_messages: int, refused_commands: dict[str, int]) -> list[Heartbeat]:
-        return heartbeats(self._groups, self._interfaces, bad_messages, refused_commands)
+    def heartbeats(self, whole: bool, bad_messages: int, refused_commands: dict[str, int]) -> list[Heartbeat]:
+        self._heartbeats_sent += 1
+        groups = {
+            name: group
+            for name, group in self._groups.items()
+            if whole or not group.services or (group.config.vhid + self._heartbeats_sent) % SERVICES_EACH == 0
+        }
+        return heartbeats(groups, self._interfaces, bad_messages, refused_commands)
 
     def group_names(self) -> list[str]:
         return list(self._groups)

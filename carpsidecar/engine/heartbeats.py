@@ -11,9 +11,9 @@ _REST = 10
 
 
 class Heartbeats:
-    """Args: write: sends one, of all groups."""
+    """Args: write: sends one; True: with all groups."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, write: Callable[[], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, write: Callable[[bool], None]) -> None:
         self._loop = loop
         self._write = write
         self._requested: tuple[int, Callable[[Result], object]] | None = None
@@ -30,12 +30,13 @@ class Heartbeats:
     def _send_requested(self) -> None:
         if self._requested is not None:
             (command_id, answer), self._requested = self._requested, None
-            self.send()
+            self.send(whole=True)
             answer(Result(id=command_id, outcome="done"))
 
-    def send(self) -> None:
+    def send(self, whole: bool = False) -> None:
+        """Args: whole: with all groups, of which those of Services otherwise have their turn now and then."""
         begun = self._loop.time()
-        self._write()
+        self._write(whole)
         # With a thousand groups it takes long, and requests without end are not to keep us busy with it.
         ended = self._loop.time()
         self._not_before = max(begun + _GAP_MIN_S, ended + _REST * (ended - begun))

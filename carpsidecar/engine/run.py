@@ -326,9 +326,11 @@ class _Run:
         self._engine.sample_strangers()
         self._heartbeats.send()
 
-    def _write_heartbeat(self) -> None:
+    def _write_heartbeat(self, whole: bool) -> None:
         if self._reporter is not None:
-            for heartbeat in self._engine.heartbeats(self._reporter.bad_messages, dict(self._admission.refused)):
+            for heartbeat in self._engine.heartbeats(
+                whole, self._reporter.bad_messages, dict(self._admission.refused)
+            ):
                 self._reporter.send(heartbeat)
 
     def _alive(self, interval_s: float) -> None:

@@ -92,6 +92,8 @@ class StatusBuilder:
         lease_left_s = count.lease_left_s if count else None
         if lease_left_s is not None:
             lease_left_s = max(0.0, lease_left_s - self._state.counted_s_ago(snapshot.group))
+            if not lease_left_s and snapshot.services:
+                lease_left_s = None  # theirs are not counted each second
         peers = count.peers if count else {}
         heard_s = count.members_heard_s if count else {}
         state["members"] = [

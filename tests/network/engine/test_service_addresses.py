@@ -17,9 +17,11 @@ from carpsidecar.ipc.messages import (
     Drain,
     GroupGone,
     GroupSnapshot,
+    Heartbeat,
     KeepServiceAddresses,
     ProbeAddress,
     Result,
+    SendHeartbeat,
     SetDemotion,
     SetServiceAddress,
 )
@@ -68,6 +70,7 @@ class Services:
         self.consumer = consumer
         self.groups: dict[str, GroupSnapshot] = {}
         self.results: dict[int, Result] = {}
+        self.heartbeats: list[Heartbeat] = []
         self._id = 0
 
     def ask(self, command: Any) -> Result:
@@ -105,6 +108,8 @@ class Services:
                 self.groups[message.group] = message
             elif isinstance(message, GroupGone):
                 self.groups.pop(message.group, None)
+            elif isinstance(message, Heartbeat):
+                self.heartbeats.append(message)
             elif isinstance(message, Result):
                 self.results[message.id] = message
 
@@ -190,6 +195,18 @@ def test_without_pools_everything_is_refused(node: Node, tmp_path: Path) -> None
     with consume(node, Configuration(tmp_path, group()), *DEMOTES) as consumer:
         refused = Services(consumer).set()
         assert (refused.outcome, refused.reason) == ("refused", "no load_balancer is configured")
+
+
+def test_each_is_counted_when_that_is_requested_and_now_and_then_by_itself(node: Node, tmp_path: Path) -> None:
+    with engine(node, tmp_path) as services:
+        services.set()
+        services.wait_for("master")
+        requested = services.send(SendHeartbeat())
+        services.wait_until(lambda: requested in services.results)
+        assert services.heartbeats[-1].counters.keys() == {"vhid-100", f"lb-{VHID}"}
+        seen = len(services.heartbeats)
+        services.wait_until(lambda: any(f"lb-{VHID}" in beat.counters for beat in services.heartbeats[seen:]))
+        assert all("vhid-100" in beat.counters for beat in services.heartbeats)
 
 
 def test_a_vhid_that_goes_to_another_address_leaves_the_first_one(node: Node, tmp_path: Path) -> None:
