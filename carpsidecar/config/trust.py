@@ -18,6 +18,9 @@ def changeable(path: str) -> str | None:
         given, resolved = Path(path).absolute(), Path(path).resolve()
         users, groups = _trusted()
         for one in dict.fromkeys((resolved, *resolved.parents, *given.parents)):
+            if os.statvfs(one).f_flag & os.ST_RDONLY:
+                # A volume of a ConfigMap is open to everybody by its mode, and mounted so that nobody can write.
+                continue
             status = one.stat()
             where = path if one == resolved else f"{path}: its folder {one}"
             if status.st_uid not in users:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -120,3 +121,15 @@ def test_the_drop_in_warns_too(files: Path) -> None:
     read(["-v", "1", "-s", "192.0.2.1", "-a", "192.0.2.2", "-o", str(secret), "-u", str(script)], options)
     assert f"-o: {secret} is readable by everybody: chmod 600 {secret}" in options.warnings
     assert f"{script} can be changed by everybody: chmod o-w {script}" in options.warnings
+
+
+@as_root
+def test_what_is_mounted_read_only_nobody_may_change(files: Path) -> None:
+    config = files / "config"
+    config.chmod(0o777)
+    assert warnings(files)
+    subprocess.run(["mount", "--bind", "-o", "ro", config, config], check=True)
+    try:
+        assert warnings(files) == ()
+    finally:
+        subprocess.run(["umount", config], check=True)
