@@ -29,7 +29,7 @@ def role_at_the_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     ended: list[str] = []
 
     class Noting:
-        def __init__(self, settings: KubernetesSettings, state: State, *rest: Any) -> None:
+        def __init__(self, settings: KubernetesSettings, state: State, *rest: Any, **more: Any) -> None:
             self._state = state
 
         def start(self) -> None:
