@@ -32,6 +32,8 @@ class Row:
     addresses: list[str]
     version: str
     reason: str
+    services: list[str] = field(default_factory=list)
+    """Whose address it is, as `namespace/name`."""
     settings: dict[str, object] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
@@ -69,6 +71,7 @@ def _of_node(pod: Pod, said: str) -> Iterator[Row]:
                 addresses=group.addresses,
                 version=engine.software,
                 reason=group.reason,
+                services=group.services,
                 settings={name: getattr(group, name) for name in _COMPARED},
                 problems=[*group.problems, *([] if engine.answers else ["the engine is silent"])],
             )
@@ -136,6 +139,7 @@ def _document(row: Row) -> dict[str, object]:
         "addresses": row.addresses,
         "version": row.version,
         "reason": row.reason,
+        "services": row.services,
     }
 
 
@@ -153,4 +157,5 @@ def _print(rows: Sequence[Row], problems: Sequence[str]) -> None:
 
 def _cells(row: Row) -> tuple[str, ...]:
     shown = (row.node, row.group, row.role, "" if row.for_s is None else span(row.for_s))
-    return tuple(map(plain, (*shown, " ".join(row.addresses), row.version, row.reason)))
+    addresses = " ".join([*row.addresses, *(f"({name})" for name in row.services)])
+    return tuple(map(plain, (*shown, addresses, row.version, row.reason)))

@@ -135,6 +135,16 @@ def test_one_table_of_all_nodes_with_the_master_first(
     assert well == "All is well on 2 nodes."
 
 
+def test_an_address_of_a_service_says_whose_it_is(kubectl: FakeKubectl, capsys: pytest.CaptureFixture[str]) -> None:
+    kubectl.pods(a="backup")
+    kubectl.answer("carp-a", status("master", group="lb-1007", services=["shop/front"]))
+    returned, out, _ = run(capsys, "status")
+    assert returned == 0
+    assert "192.0.2.100 (shop/front)" in out
+    _, out, _ = run(capsys, "status", "--json")
+    assert json.loads(out)["groups"][0]["services"] == ["shop/front"]
+
+
 @pytest.mark.parametrize(
     ("first", "second", "said", "expected"),
     [
