@@ -141,8 +141,8 @@ def test_services_with_one_key_share_an_address(scene: Scene) -> None:
     share = {"share": "front"}
     services.create(annotations=share)
     services.create("mail", annotations=share, ports=[{"port": 25}])
-    services.create("clash", annotations=share)
     assert services.wait_address() == services.wait_address("mail") == ["192.0.2.200"]
+    services.create("clash", annotations=share)
     assert services.wait_address("clash") == ["192.0.2.201"]
     names = [f"{scene.namespace}/{name}" for name in ("mail", "web")]
     node.wait_asked("192.0.2.200", lambda one: sorted(one.services) == names)
