@@ -402,3 +402,21 @@ def test_a_node_outside_the_pools_network_leaves_the_allocation_to_another(scene
     inside = services.node(2)
     assert services.wait_address(timeout_s=40) == ["192.0.2.200"]
     assert inside.engine.probed == ["192.0.2.200"]
+
+
+def test_an_address_that_our_own_nodes_are_letting_go_of_is_given_as_soon_as_they_have(
+    scene: Scene, monkeypatch: Any
+) -> None:
+    # A stranger's would be asked for again only after this.
+    monkeypatch.setattr("carpsidecar.reporter.kubernetes.services.allocator.TAKEN_S", 1000.0)
+    services = Services(scene, ONE)
+    engine = Engine()
+    services.node(engine=engine)
+    services.create()
+    services.wait_address()
+    engine.in_use["192.0.2.200"] = "in use by 02:00:00:00:00:01"
+    services.delete("web")
+    services.create("mail")
+    services.wait_reason("mail", "NoAddressLeft")
+    engine.in_use.clear()
+    services.wait_address("mail")

@@ -20,6 +20,7 @@ from carpsidecar.reporter.kubernetes.recorder import EventRecorder
 from carpsidecar.reporter.kubernetes.services.allocation import Outcome, is_done, patch, plan
 from carpsidecar.reporter.kubernetes.services.cache import ServiceCache
 from carpsidecar.reporter.kubernetes.services.events import REASONS, about
+from carpsidecar.reporter.kubernetes.services.holdings import holders
 from carpsidecar.reporter.kubernetes.services.lease import REQUEST_S, Election
 from carpsidecar.reporter.kubernetes.services.objects import ALLOCATED, Key, Service
 from carpsidecar.reporter.kubernetes.services.order import order_of
@@ -30,6 +31,8 @@ BATCH = 32
 PROBE_S = 3.0
 TAKEN_S = 5.0
 """Who answers for an address is asked again after this: before the Lease of whoever knows it runs out."""
+LEAVING_S, LEFT_AGAIN_S = 10.0, 0.5
+"""So long our own nodes may take to let go of an address, which is asked for again after this meanwhile."""
 ASK_AGAIN_S = 2.0
 """One that could not be asked for."""
 GRACE_S = 2.0
@@ -66,6 +69,9 @@ class Allocator:
         self._recorder = recorder
         self._taken: dict[str, tuple[str, float]] = {}
         """What answers for an address, and until when that counts."""
+        self._held: set[str] = set()
+        self._left: dict[str, float] = {}
+        """Addresses that a Service of ours had a moment ago, and until when one of our nodes may have them yet."""
         self._unasked: dict[str, tuple[str, float]] = {}
         """Why an address could not be asked for, and until when that counts."""
         self._clear: set[str] = set()
@@ -130,6 +136,10 @@ class Allocator:
             for group in self._cache.groups
             for ip in group.addresses
         }
+        held = set(holders(self._services.services.all(), self._services.rules))
+        self._left |= dict.fromkeys(self._held - held, now + LEAVING_S)
+        self._left = {ip: until for ip, until in self._left.items() if until > now}
+        self._held = held
         unasked = {ip: text for ip, (text, _) in self._unasked.items()}
         found = plan(self._services.services.all(), self._services.rules, unavailable, unasked)
         work = []
@@ -183,7 +193,8 @@ class Allocator:
             elif result.outcome == "superseded" or not result.reason.startswith(_IN_USE):
                 self._unasked[ip] = result.reason or "superseded", time.monotonic() + ASK_AGAIN_S
             else:
-                self._taken[ip] = f"is {result.reason}", time.monotonic() + TAKEN_S
+                again_s = LEFT_AGAIN_S if ip in self._left else TAKEN_S
+                self._taken[ip] = f"is {result.reason}", time.monotonic() + again_s
                 if self._log_limiter.due(time.monotonic(), (ip, result.reason)):
                     log(WARNING, "address_taken", f"{ip} is not given to a Service: {result.reason}")
 
@@ -201,6 +212,7 @@ class Allocator:
             return
         with self._cache.lock:
             self._services.services.put(after)
+            self._held |= outcome.addresses.keys()
             self._refused.pop(service.key, None)
             self._report(service, outcome)
 
