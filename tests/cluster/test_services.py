@@ -1,0 +1,125 @@
+"""Services of type LoadBalancer with kube-proxy: docs/services.md, command by command, and who gets an address."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from tests.cluster.harness import CHART, Cluster
+from tests.cluster.services import WEB_PORT, Services, installed
+from tests.cluster.workstation import Workstation
+from tests.support.manual.page import claim
+from tests.support.waits import SOON_S
+
+INSTALL, EXPOSE, CURL, WHO = claim("docs/services.md")
+FIRST, STRANGER = "192.0.2.200", "10.77.0.200"
+"""The first address of the page's pool, and here the client's own."""
+KUBELET_PORT, NODE_PORT = 10250, 8022
+
+
+@pytest.fixture(scope="module")
+def services(cluster: Cluster, workstation: Workstation) -> Iterator[Services]:
+    """Installed as the page says."""
+    with installed(cluster, lambda: workstation.run([INSTALL])) as services:
+        yield services
+
+
+def test_the_first_five_minutes(services: Services, workstation: Workstation) -> None:
+    printed = workstation.run([EXPOSE])
+    [address] = services.addresses("web")
+    assert address in printed
+    assert address != STRANGER, "a machine has the first one"
+    services.cluster.wait_for(lambda: services.node("web"), "the name of the node")
+    with services.watch(address) as watch:
+        assert services.node("web") == watch.wait_for_exactly_one(SOON_S)
+    services.cluster.wait_for(lambda: services.is_open(address, WEB_PORT), "kube-proxy's rule")
+    curl = replace(CURL, text=CURL.text.replace(FIRST, address))
+    assert workstation.run([curl]).split()[0] in services.cluster.nodes
+    printed = workstation.run([WHO])
+    assert services.node("web") in printed
+    assert "CarpAssigned" in printed
+    assert "CarpMaster" in printed
+    assert services.get("web")["status"]["loadBalancer"]["ingress"] == [{"ip": address, "ipMode": "VIP"}]
+    for kind in ("allocated", "held"):
+        assert services.condition("web", kind)["status"] == "True"
+
+
+def test_a_deleted_services_address_is_gone(services: Services) -> None:
+    with services.served("gone") as gone, services.watch(gone.address) as watch:
+        watch.wait_for_exactly_one(SOON_S)
+        services.ask(gone.address)
+        services.delete("gone")
+        watch.wait_for_holder(None, SOON_S)
+    assert not services.is_open(gone.address, WEB_PORT)
+
+
+def test_nothing_else_of_the_node_answers_there(services: Services) -> None:
+    with services.served("closed") as closed, services.watch(closed.address) as watch:
+        holder = watch.wait_for_exactly_one(SOON_S)
+        own = f"10.77.0.1{holder.removeprefix('node')}"
+        listening = services.cluster.nodes[holder].start(["python3", "-m", "http.server", str(NODE_PORT)])
+        try:
+            services.cluster.wait_for(partial(services.is_open, own, NODE_PORT), "the node's own server")
+            assert services.is_open(own, KUBELET_PORT)
+            assert not services.is_open(closed.address, NODE_PORT)
+            assert not services.is_open(closed.address, KUBELET_PORT)
+        finally:
+            listening.kill()
+        services.ask(closed.address)
+        services.cluster.client.run(["ping", "-c", "1", "-W", "5", closed.address])
+
+
+def test_of_two_services_that_request_one_address_the_first_has_it(services: Services) -> None:
+    requested = {"annotations": {"carpsidecar.io/address": "10.77.0.240"}}
+    with services.served("first", **requested) as first:
+        try:
+            services.make("second", **requested)
+            services.cluster.wait_for(lambda: services.notes("second", "CarpAddressTaken"), "the event")
+            assert first.address == "10.77.0.240"
+            assert services.addresses("first") == ["10.77.0.240"]
+            assert services.addresses("second") == []
+            assert services.condition("second", "allocated")["reason"] == "AddressTaken"
+            services.delete("first")
+            services.cluster.wait_for(lambda: services.addresses("second") == ["10.77.0.240"], "the free one")
+            services.ask("10.77.0.240")
+        finally:
+            services.delete("second")
+
+
+def test_an_address_that_a_stranger_has_is_not_given(services: Services) -> None:
+    mac = services.cluster.client.run(["cat", "/sys/class/net/eth0/address"]).strip()
+    try:
+        services.make("taken", annotations={"carpsidecar.io/address": STRANGER})
+        services.cluster.wait_for(lambda: services.notes("taken", "CarpAddressTaken"), "the event")
+        assert mac in services.notes("taken", "CarpAddressTaken")[0].lower()
+        assert services.addresses("taken") == []
+    finally:
+        services.delete("taken")
+
+
+def test_a_pool_that_is_exhausted_is_reported_and_what_is_freed_is_given(services: Services) -> None:
+    with services.served("before") as before:
+        one = (
+            "pools[0].name=default",
+            "pools[0].addresses={10.77.0.200-10.77.0.249}",
+            "pools[1].name=one",
+            "pools[1].addresses={10.77.0.250}",
+        )
+        settings = [word for setting in one for word in ("--set", f"loadBalancer.{setting}")]
+        services.cluster.helm("upgrade", "carp", str(CHART), "--reuse-values", *settings)
+        services.cluster.wait_for_rollout()
+        named = {"annotations": {"carpsidecar.io/pool": "one"}}
+        with services.served("only", **named) as only:
+            try:
+                services.make("waits", **named)
+                services.cluster.wait_for(lambda: services.notes("waits", "CarpNoAddressLeft"), "the event")
+                assert services.addresses("waits") == []
+                services.delete("only")
+                services.cluster.wait_for(
+                    lambda: services.addresses("waits") == [only.address], "what is free again"
+                )
+                services.ask(only.address)
+            finally:
+                services.delete("waits")
+        assert services.addresses("before") == [before.address]
