@@ -22,6 +22,7 @@ _MODULES = {
     "loss": "bench.loss",
     "attack": "bench.attack",
     "scale": "bench.scale",
+    "services": "bench.services",
     "kubernetes": "bench.kubernetes",
     "cluster": "bench.cluster",
 }

@@ -3,16 +3,17 @@
 The nodes' reporters are in the benchmark's hand: it commands what theirs would, at the moment when they would.
 """
 
-import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
+from statistics import median
 
 from bench.engine import Engine
-from bench.section import Section
+from bench.result import Result
+from bench.section import Section, of_results
 from carpsidecar.ipc.messages import KeepServiceAddresses, SetServiceAddress
 from carpsidecar.lab.network import Lab
 from carpsidecar.lab.node import Node
@@ -64,7 +65,6 @@ def measure(seconds: float = 20, rounds: int = 20) -> Services:
         percent = [100 * (engine.cpu_s - was) / took_s for engine, was in zip(engines, before, strict=True)]
         memory = [engine.pss_kb / 1024 for engine in engines]
         shares = [len(_held(engine)) for engine in engines]
-        print(f"shares {shares}, processor {percent}, memory {memory}", file=sys.stderr)
         lost_s, moved = _lose(engines, tap)
         begun = time.monotonic()
         for engine in engines[1:]:
@@ -162,11 +162,11 @@ def _held(engine: Engine) -> set[str]:
     return {group for group in engine.masters if group.startswith("lb-")}
 
 
-def _wait(holds) -> None:  # type: ignore[no-untyped-def]
+def _wait(holds: Callable[[], bool]) -> None:
     deadline = time.monotonic() + _SETTLES_WITHIN_S
     while not holds():
         if time.monotonic() > deadline:
-            raise TimeoutError("not within a minute")
+            raise TimeoutError(f"not within {_SETTLES_WITHIN_S:g} s")
         time.sleep(_GLANCE_S)
 
 
@@ -175,8 +175,19 @@ def section(quick: bool) -> Section:
 
 
 def render(services: Services) -> Section:
-    raise NotImplementedError
-
-
-if __name__ == "__main__":
-    print(asdict(measure(10, 10)))
+    lost = services.lost_s
+    what = f"{ADDRESSES} addresses"
+    results = [
+        Result("one more: from the command to its announcement", median(services.one_s), "s", note="median"),
+        Result(f"{what} at once: until the last is announced", services.at_once_s, "s", goal=20),
+        Result(f"{what}: largest share of a node", 100 * services.largest_share, "%", goal=40),
+        Result(f"{what}: processor of a node", max(services.processor_percent), "%", goal=5, note="the busiest"),
+        Result(f"{what}: memory of a node", max(services.memory_mb), "MB PSS", note="the largest"),
+        Result("1 address: memory of a node", services.memory_one_mb, "MB PSS"),
+        Result("a node lost: silence of an address", median(lost), "s", note="median"),
+        Result("a node lost: longest silence of an address", max(lost), "s", goal=_BOUND_S),
+        Result("a node lost: addresses of others that moved", services.moved_others, "", goal=0),
+        Result("all taken back: until none is left", services.gone_s, "s"),
+    ]
+    text = f"Each in a group of its own, over {NODES} nodes, an advertisement a second."
+    return of_results("Services of type LoadBalancer", results, text)
