@@ -140,7 +140,7 @@ def _announced(tap: Tap, numbers: Sequence[int], since_s: float, begun: float) -
 def _lose(engines: Sequence[Engine], tap: Tap) -> tuple[list[float], int]:
     """Of each address of the node that is lost, how long it was silent; and how many of the others moved."""
     lost, others = engines[0], engines[1:]
-    theirs, before = lost.masters, [_held(engine) for engine in others]
+    theirs, before = _held(lost), [_held(engine) for engine in others]
     mac, begun_s = mac_of(lost.node), time.time()
     lost.node.power_off()
     _wait(lambda: theirs <= set.union(*(_held(engine) for engine in others)))
