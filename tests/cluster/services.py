@@ -83,6 +83,9 @@ class Services:
     def watch(self, address: str) -> HolderWatch:
         return HolderWatch(list(self.cluster.nodes.values()), address)
 
+    def patch(self, name: str, **spec: Any) -> None:
+        self.cluster.kubectl("patch", "service", name, "--type=merge", "-p", json.dumps({"spec": spec}))
+
     def place_pods(self, nodes: Sequence[str]) -> None:
         """The pods of `web` are on these nodes and no others, and are ready."""
         names = {"key": "kubernetes.io/hostname", "operator": "In", "values": list(nodes)}

@@ -98,6 +98,62 @@ def test_an_address_that_a_stranger_has_is_not_given(services: Services) -> None
         services.delete("taken")
 
 
+def test_deleted_and_made_again_it_has_the_address_that_it_requests(services: Services) -> None:
+    requested = {"annotations": {"carpsidecar.io/address": "10.77.0.241"}}
+    for _ in range(20):
+        with services.served("again", **requested) as again:
+            assert again.address == "10.77.0.241"
+    with services.served("again", **requested) as again:
+        services.ask(again.address)
+
+
+def test_other_ports_keep_the_address(services: Services) -> None:
+    with services.served("ports") as ports:
+        services.ask(ports.address)
+        services.patch("ports", ports=[{"name": "web", "port": 8080, "targetPort": WEB_PORT, "protocol": "TCP"}])
+        services.ask(ports.address, 8080)
+        services.cluster.wait_for(
+            lambda: not services.is_open(ports.address, WEB_PORT), "the end of the former port"
+        )
+        assert services.addresses("ports") == [ports.address]
+
+
+def test_another_type_gives_the_address_back(services: Services) -> None:
+    with services.served("type") as first, services.watch(first.address) as watch:
+        watch.wait_for_exactly_one(SOON_S)
+        services.patch("type", type="ClusterIP")
+        watch.wait_for_holder(None, SOON_S)
+        annotations = ("carpsidecar.io/allocation", "carpsidecar.io/node")
+        services.cluster.wait_for(
+            lambda: not services.get("type")["metadata"].get("annotations", {}).keys() & {*annotations},
+            "the end of the annotations",
+        )
+        services.patch("type", type="LoadBalancer")
+        services.cluster.wait_for(lambda: services.addresses("type"), "an address again")
+        services.ask(services.addresses("type")[0])
+
+
+def test_another_class_is_not_ours(services: Services) -> None:
+    try:
+        services.make("other", loadBalancerClass="example.com/other")
+        with services.served("ours", loadBalancerClass="carpsidecar.io/carp") as ours:
+            services.ask(ours.address)
+        assert services.get("other")["status"] == {"loadBalancer": {}}
+    finally:
+        services.delete("other")
+
+
+def test_source_ranges_and_no_node_ports(services: Services) -> None:
+    """kube-proxy's: it drops what comes from elsewhere."""
+    ranges = {"loadBalancerSourceRanges": ["10.77.0.1/32"], "allocateLoadBalancerNodePorts": False}
+    with services.served("ranges", **ranges) as ranged, services.watch(ranged.address) as watch:
+        watch.wait_for_exactly_one(SOON_S)
+        assert all("nodePort" not in port for port in services.get("ranges")["spec"]["ports"])
+        assert not services.is_open(ranged.address, WEB_PORT)
+        services.patch("ranges", loadBalancerSourceRanges=[f"{STRANGER}/32"])
+        services.ask(ranged.address)
+
+
 def test_a_pool_that_is_exhausted_is_reported_and_what_is_freed_is_given(services: Services) -> None:
     with services.served("before") as before:
         one = (

@@ -136,6 +136,22 @@ def test_the_addresses_of_a_cordoned_node_leave_without_a_gap(spread: Spread) ->
     assert outage_s < 1
 
 
+def test_the_addresses_of_nodes_that_are_excluded_move_at_once(spread: Spread) -> None:
+    services = spread.services
+    before = spread.settled()
+    label = "node.kubernetes.io/exclude-from-external-load-balancers"
+    excluded = sorted(services.cluster.nodes)[:2]
+    since = time.monotonic()
+    services.cluster.kubectl("label", "node", *excluded, f"{label}=")
+    try:
+        for node in excluded:
+            spread.wait_until_moved_from(node)
+        assert set(spread.settled().values()) == {"node3"}
+        assert spread.moved_since(since) == {name for name, node in before.items() if node != "node3"}
+    finally:
+        services.cluster.kubectl("label", "node", *excluded, f"{label}-")
+
+
 def test_a_node_that_is_lost_while_the_api_is_stopped_loses_its_addresses(spread: Spread) -> None:
     services = spread.services
     before = spread.settled()
