@@ -12,7 +12,9 @@ from tests.cluster.workstation import Workstation
 from tests.support.manual.page import claim
 from tests.support.waits import SOON_S
 
-INSTALL, EXPOSE, CURL, WHO = claim("docs/services.md")
+INSTALL, EXPOSE, CURL, WHO = claim(
+    "docs/services.md", "kubectl create namespace", "kubectl expose", "curl", "kubectl get service web -o"
+)
 FIRST, STRANGER = "192.0.2.200", "10.77.0.200"
 """The first address of the page's pool, and here the client's own."""
 KUBELET_PORT, NODE_PORT = 10250, 8022
