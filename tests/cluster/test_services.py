@@ -37,7 +37,7 @@ def test_the_first_five_minutes(services: Services, workstation: Workstation) ->
         assert services.node("web") == watch.wait_for_exactly_one(SOON_S)
     services.cluster.wait_for(lambda: services.is_open(address, WEB_PORT), "kube-proxy's rule")
     curl = replace(CURL, text=CURL.text.replace(FIRST, address))
-    assert workstation.run([curl]).split()[0] in services.cluster.nodes
+    assert {*workstation.run([curl]).split()} & services.cluster.nodes.keys(), "the name of the pod's node"
     printed = workstation.run([WHO])
     assert services.node("web") in printed
     assert "CarpAssigned" in printed
@@ -53,7 +53,8 @@ def test_a_deleted_services_address_is_gone(services: Services) -> None:
         services.ask(gone.address)
         services.delete("gone")
         watch.wait_for_holder(None, SOON_S)
-    assert not services.is_open(gone.address, WEB_PORT)
+    # The client knows the former holder's hardware address yet, and kube-proxy there its rule, for a second.
+    services.cluster.wait_for(lambda: not services.is_open(gone.address, WEB_PORT), "its end")
 
 
 def test_nothing_else_of_the_node_answers_there(services: Services) -> None:
@@ -151,7 +152,7 @@ def test_source_ranges_and_no_node_ports(services: Services) -> None:
     with services.served("ranges", **ranges) as ranged, services.watch(ranged.address) as watch:
         watch.wait_for_exactly_one(SOON_S)
         assert all("nodePort" not in port for port in services.get("ranges")["spec"]["ports"])
-        assert not services.is_open(ranged.address, WEB_PORT)
+        services.cluster.wait_for(lambda: not services.is_open(ranged.address, WEB_PORT), "kube-proxy's rule")
         services.patch("ranges", loadBalancerSourceRanges=[f"{STRANGER}/32"])
         services.ask(ranged.address)
 
