@@ -114,6 +114,11 @@ class Probe:
         if self.calibrated:
             self._ask_at = self._overdue_at
 
+    def advertised_again(self, now: float, interval_s: float) -> None:
+        """The same by its address of the other family."""
+        if self._master is not None:
+            self.advertised(now, self._master, interval_s)
+
     def answered(self, now: float) -> None:
         """The address is held by somebody that this node knows as the master, or that may be it."""
         if self._asked_at == NEVER:

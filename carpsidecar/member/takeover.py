@@ -74,9 +74,13 @@ class Takeover:
 
     def advertised(self, now: float, theirs: int, source: IPAddress) -> None:
         """The master that is followed did, and will again in so many ticks."""
-        # In a group of both families the master has two addresses: one tells as much.
-        if self._probes and source.version == self._election.source.version:
+        if not self._probes:
+            return
+        # In a group of both families the master has two addresses: one stands for it, either says that it lives.
+        if source.version == self._election.source.version:
             self.probe.advertised(now, source, theirs / TICKS_PER_S)
+        else:
+            self.probe.advertised_again(now, theirs / TICKS_PER_S)
 
     def ignores(self, theirs: int, source: IPAddress, leaves: bool) -> bool:
         """Whether an advertisement comes from one who must give way to our claim, as a master would.

@@ -81,7 +81,8 @@ def _lease_ends_in_time(world: World, master: Node, blow: Callable[[], None]) ->
     else:
         # Since the last advertisement: the last renewal that is needed so that no lease ends before the next one.
         renewed_s = max(0.0, master.election.interval_s - RENEWED_PART * lifetime_s)
-        in_time = outlives_its_lease(patience_s - renewed_s, lifetime_s) and renewed_s <= RENEWED_PART * lifetime_s
+        in_time = not master.unheard and renewed_s <= RENEWED_PART * lifetime_s
+        in_time = in_time and outlives_its_lease(patience_s - renewed_s, lifetime_s)
     overlaps = len(world.monitor.dead_overlaps)
     probers = _probers(world, master)
     blow()
@@ -164,7 +165,9 @@ def _restarted(world: World, rng: random.Random, master: Node) -> None:
         master.kill()
         master.boot()
 
-    _handed_over(world, master, blow)
+    # While the kernel has not answered it, the process that was killed is not gone.
+    if not master.renewing:
+        _handed_over(world, master, blow)
 
 
 def _demoted(world: World, rng: random.Random, master: Node) -> None:

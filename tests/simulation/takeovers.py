@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from carpsidecar.member.actions import RoleChanged
 from carpsidecar.member.claim_guard import HEARD_INTERVALS
-from carpsidecar.member.probe import GAP_MAX_S, QUESTIONS
+from carpsidecar.member.probe import QUESTIONS
 from carpsidecar.member.takeover import CLAIM_S
 from carpsidecar.protocol.effects import Reason
 from carpsidecar.protocol.timing import TICKS_PER_S, interval_ticks
@@ -24,7 +24,7 @@ class Takeovers:
         self._unanswered: Counter[int] = Counter()
         """Questions in a row, since an answer or an advertisement."""
         self._gone_at: dict[int, float] = {}
-        """When so many were unanswered."""
+        """When so many were unanswered, and the last one had its time."""
         self._member_until: dict[int, float] = {}
         """A member advertised a moment ago: whoever answers may be it."""
         self.questions: Counter[int] = Counter()
@@ -36,7 +36,7 @@ class Takeovers:
         self.questions[node.index] += 1
         self._unanswered[node.index] += 1
         if self._unanswered[node.index] >= QUESTIONS:
-            self._gone_at[node.index] = self._world.now
+            self._gone_at[node.index] = self._world.now + node.member.takeover.probe.gap_s
 
     def answered(self, node: "Engine", holder: Machine) -> None:
         self._unanswered[node.index] = 0
@@ -57,7 +57,7 @@ class Takeovers:
             return f"{node} takes over before it has read what arrived"
         if change.reason is Reason.MASTER_GONE:
             # Another backup's claim may have been heard since.
-            late_s = GAP_MAX_S + TAKEOVER_WAIT_MAX_S + TIMERS_OF_A_TAKEOVER * self._world.latency_s
+            late_s = TAKEOVER_WAIT_MAX_S + TIMERS_OF_A_TAKEOVER * self._world.latency_s
             if cause.at - max(self._gone_at.get(node.index, NEVER), node.troubled_at) > late_s:
                 return f"{node} takes over after {self._unanswered[node.index]} questions without an answer"
         if change.reason is Reason.MASTER_SILENT and self._a_stranger_had_it(node, cause):

@@ -100,6 +100,8 @@ def test_an_interface_is_left_with_its_last_group(lab: Lab, tmp_path: Path) -> N
     groups = [group(interface="eth0"), group(101, **inside), group(102, **{**inside, "vip": "10.98.0.102"})]
     configuration = Configuration(tmp_path, *groups)
     engine = start_master(node, configuration)
+    for number in (101, 102):
+        engine.wait_for(f"vhid-{number}: became master", SOON_S)
     # A master opens the last of them, that which watches for foreign claims, after it has logged that it is one.
     reload(engine)
     two_cards = open_sockets(engine)

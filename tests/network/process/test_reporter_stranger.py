@@ -82,8 +82,11 @@ def stolen(node: Node, open_folder: Path) -> Iterator[tuple[Process, str]]:
         hook=hook,
         engine=engine.pid,
     )
-    check.write_text(thief)
-    check.chmod(0o755)
+    # In place of the one that may be running now, which can't be written to.
+    script = open_folder / "script"
+    script.write_text(thief)
+    script.chmod(0o755)
+    script.rename(check)
     wait_until(out.exists)
     yield engine, out.read_text()
     assert hook.read_text() == "#!/bin/sh\n"

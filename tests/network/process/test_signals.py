@@ -96,7 +96,7 @@ def test_usr2_to_a_backup_changes_nothing(node: Node, peer: Node, tmp_path: Path
     backup.wait_for("became backup", SOON_S)
     after = backup.log_size
     send(backup, signal.SIGUSR2)
-    backup.wait_for("asked to step down", SOON_S, after)
+    backup.wait_for("step down requested", SOON_S, after)
     with Tap(node) as tap:
         tap.wait_for_more(10, 100, SOON_S)
     assert "became" not in backup.log[after:]
