@@ -7,7 +7,7 @@ import pytest
 from tests.simulation.many import run
 from tests.simulation.scenario import live, make_world
 
-WORLDS = int(os.environ.get("CARP_SIM_WORLDS", "3000"))
+WORLDS = int(os.environ.get("CARP_SIM_WORLDS", "2000"))
 SEED = int(os.environ.get("CARP_SIM_SEED", "1"))
 SHOWN_MAX = 5
 
