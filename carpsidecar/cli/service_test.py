@@ -1,7 +1,9 @@
 """`carpsidecar service-test NAMESPACE NAME CLASS SELECTOR [SECONDS]`: what `helm test` runs, in a pod of its own.
 
-Makes a Service of type LoadBalancer whose pod it is itself, waits for its address, asks it, and removes it. Exit
-status 1 if there is no address, or no answer, within the seconds (60).
+Makes a Service of type LoadBalancer whose pod it is itself, waits for its address and a holder, asks it, and
+removes it. Exit status 1 if there is no address, no holder, or no answer, within the seconds (60).
+
+Within the cluster kube-proxy answers in the address's stead, whoever holds it: who does is what the Service says.
 """
 
 import secrets
@@ -55,24 +57,28 @@ def main(argv: Sequence[str]) -> int:
 
 def _test(api: "Api", namespace: str, name: str, token: bytes, until: float) -> int:
     """Raises: ApiError."""
-    from carpsidecar.reporter.kubernetes.services.objects import ALLOCATED
+    from carpsidecar.reporter.kubernetes.services.objects import ALLOCATED, HELD
 
     asked: dict[str, str] = {}
+    holder = ""
     why = "nobody has looked at it: do the carpsidecar pods run?"
     while time.monotonic() < until:
         service = _read(api, namespace, name)
         if service is not None and ALLOCATED in service.conditions:
             why = service.conditions[ALLOCATED].message
         asked = {ip: _ask(ip, token) for ip in (service.ingress if service is not None else ())}
-        if asked and not any(asked.values()):
+        held = service.conditions.get(HELD) if service is not None else None
+        holder = held.message if held is not None else "no node holds it"
+        if asked and not any(asked.values()) and held is not None and held.status == "True":
             for ip in asked:
                 print(f"Service {namespace}/{name} got {ip}, and port {PORT} of it leads to this pod")
+            print(holder)
             return 0
         time.sleep(PAUSE_S)
     if not asked:
         complain(f"Service {namespace}/{name} got no address: {why}")
     for ip, problem in asked.items():
-        complain(f"{ip}, port {PORT}: {problem or 'it leads to this pod'}")
+        complain(f"{ip}, port {PORT}: {problem or f'it leads to this pod; {holder}'}")
     return FAILED
 
 

@@ -12,8 +12,13 @@ from tests.cluster.workstation import Workstation
 from tests.support.manual.page import claim
 from tests.support.waits import SOON_S
 
-INSTALL, EXPOSE, CURL, WHO = claim(
-    "docs/services.md", "kubectl create namespace", "kubectl expose", "curl", "kubectl get service web -o"
+INSTALL, TEST, EXPOSE, CURL, WHO = claim(
+    "docs/services.md",
+    "kubectl create namespace",
+    "helm test",
+    "kubectl expose",
+    "curl",
+    "kubectl get service web -o",
 )
 FIRST, STRANGER = "192.0.2.200", "10.77.0.200"
 """The first address of the page's pool, and here the client's own."""
@@ -45,6 +50,12 @@ def test_the_first_five_minutes(services: Services, workstation: Workstation) ->
     assert services.get("web")["status"]["loadBalancer"]["ingress"] == [{"ip": address, "ipMode": "VIP"}]
     for kind in ("allocated", "held"):
         assert services.condition("web", kind)["status"] == "True"
+
+
+def test_helm_test_makes_a_service_of_its_own(services: Services, workstation: Workstation) -> None:
+    before = [service["metadata"]["name"] for service in services.cluster.get("services", "-A")]
+    assert "Phase:          Succeeded" in workstation.run([TEST])
+    assert [service["metadata"]["name"] for service in services.cluster.get("services", "-A")] == before
 
 
 def test_a_deleted_services_address_is_gone(services: Services) -> None:

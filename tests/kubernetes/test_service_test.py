@@ -1,5 +1,7 @@
 """`carpsidecar service-test`, which `helm test` runs: it makes a Service, asks its address, and leaves nothing."""
 
+import threading
+
 import pytest
 
 from carpsidecar.cli import service_test
@@ -7,6 +9,7 @@ from carpsidecar.ipc.settings import LoadBalancerPool
 from carpsidecar.reporter.kubernetes.rbac import Rule
 from tests.kubernetes.scene import Scene
 from tests.kubernetes.services import Services
+from tests.support.waits import SOON_S
 
 
 def run(scene: Scene, services: Services, monkeypatch: pytest.MonkeyPatch, seconds: float) -> int:
@@ -23,11 +26,26 @@ def test_it_says_which_address_leads_to_it(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     services = Services(scene)
-    services.node()
+    node = services.node()
     # Nothing here carries what is for the address to a pod.
     monkeypatch.setattr(service_test, "_ask", lambda ip, token: "")
-    assert run(scene, services, monkeypatch, 20.0) == 0
-    assert "probe got 192.0.2.200, and port 80 of it leads to this pod" in capsys.readouterr().out
+    becomes = threading.Thread(target=node.become, args=("192.0.2.200", "master"))
+    becomes.start()
+    assert run(scene, services, monkeypatch, SOON_S) == 0
+    becomes.join()
+    output = capsys.readouterr().out
+    assert "probe got 192.0.2.200, and port 80 of it leads to this pod" in output
+    assert f"192.0.2.200 is on {scene.namespace}-n1 since" in output
+
+
+def test_without_a_holder_it_fails_though_kube_proxy_answers(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    services = Services(scene)
+    services.node()
+    monkeypatch.setattr(service_test, "_ask", lambda ip, token: "")
+    assert run(scene, services, monkeypatch, 3.0) == 1
+    assert "192.0.2.200, port 80: it leads to this pod; no node holds it" in capsys.readouterr().err
 
 
 def test_without_an_answer_it_fails_and_says_so(
