@@ -251,6 +251,9 @@ class Monitor:
             self._require(answered, "{} finds that nobody answers, and {} was there to", node, holder)
 
     def _somebody_holds_it(self, node: "Engine") -> None:
+        if node.troubled_at == self._world.now:
+            # It wakes, and reads an answer of before.
+            return
         recently = self._world.now - ASKING_S - 2 * self.slack_s
         others = [n for n in self._world.nodes if n is not node]
         stranger = self._world.stranger

@@ -183,7 +183,8 @@ def _handed_over(world: World, master: Node, blow: Callable[[], None]) -> None:
     # A master that has less patience than the fastest backup's interval would be back at once.
     patience_s = master.shortest_patience_s
     in_turn = all(n.election.interval_s + world.monitor.slack_s < patience_s for n in others)
-    ours_alone = all(n.is_ours and not n.stepped_down for n in others)
+    backups = [n for n in world.nodes if n.alive and n is not master]
+    ours_alone = all(n.is_ours and not n.stepped_down for n in backups)
     one_pace = ours_alone and len({n.settings.advbase for n in others}) == 1
     # A claim has to arrive before it is over.
     hear_in_time = 2 * world.calm.delay_max_s + TIMERS_OF_A_TAKEOVER * world.latency_s < CLAIM_S

@@ -53,7 +53,8 @@ class Takeovers:
 
     def became_master(self, node: "Engine", change: RoleChanged, cause: "Cause") -> str:
         """What must not be, in words, or nothing."""
-        if cause.kind == "timer" and node.has_unread_packets:
+        # Who was stopped amid a takeover decided before what is unread came.
+        if cause.kind == "timer" and cause.at == self._world.now and node.has_unread_packets:
             return f"{node} takes over before it has read what arrived"
         if change.reason is Reason.MASTER_GONE:
             # Another backup's claim may have been heard since.
