@@ -221,7 +221,8 @@ class Monitor:
         for master in self._world.nodes:
             if master is node or not master.can_be_heard or not master.is_master:
                 continue
-            interval_s = master.advertises_every_s
+            # Who was demoted since it last advertised does so less often from then on.
+            interval_s = max(master.advertises_every_s, master.election.interval_s)
             if interval_s + self.slack_s >= patience_s:
                 if interval_s - self.slack_s < patience_s:
                     # The two are so close that chance decides; whatever comes of it is no fault.
