@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from carpsidecar.ipc.messages import Role
 from carpsidecar.protocol.packet import Drop
 from carpsidecar.reporter.http.metrics import Metrics
+from carpsidecar.status.model import ServiceView
 from carpsidecar.status.state import ENGINE_SILENT_AFTER_S, State
 from carpsidecar.status.stats import Stats
 from tests.chart.cases import CASES
@@ -34,12 +35,21 @@ def role(pod: str, name: str, values: str) -> dict[str, str]:
     return {"series": f'carp_role{{{POD.format(pod)},role="{name}"}}', "values": values}
 
 
+def engine(pod: str, is_up: bool) -> dict[str, str]:
+    series = f'carp_engine_up{{namespace="ha",pod="carp-carpsidecar-{pod}"}}'
+    return {"series": series, "values": f"{int(is_up)}+0{EVER}"}
+
+
 def nodes(*roles: str) -> list[dict[str, str]]:
     """Pods a, b, ..., each in this role for good."""
+    pods = list(zip("abc", roles, strict=False))
     return [
-        role(pod, name, f"{int(name == own)}+0{EVER}")
-        for pod, own in zip("abc", roles, strict=False)
-        for name in ("master", "backup", "fault")
+        *(
+            role(pod, name, f"{int(name == own)}+0{EVER}")
+            for pod, own in pods
+            for name in ("master", "backup", "fault")
+        ),
+        *(engine(pod, True) for pod, _ in pods),
     ]
 
 
@@ -57,7 +67,7 @@ DIGESTS = counter(
 SPLIT = {"series": f"carp_split_brain{{{POD.format('a')}}}", "values": f"1+0{EVER}"}
 API = {"series": 'carp_api_reachable{namespace="ha",pod="carp-carpsidecar-a"}', "values": f"0+0{EVER}"}
 GOOD_API = {"series": 'carp_api_reachable{namespace="ha",pod="carp-carpsidecar-a"}', "values": f"1+0{EVER}"}
-ENGINE = {"series": 'carp_engine_up{namespace="ha",pod="carp-carpsidecar-c"}', "values": f"0+0{EVER}"}
+ENGINE = engine("d", False)
 UNWRITTEN = {
     "series": 'carp_api_unwritten_seconds{namespace="ha",pod="carp-carpsidecar-a"}',
     "values": f"0+15{EVER}",
@@ -118,6 +128,8 @@ def test_a_failover_fires_nothing(rules: dict[str, Any], tmp_path: Path) -> None
         role("b", "master", "0+0x20 0 1 1+0x100"),
         role("a", "backup", "0+0x20 1 0 1+0x100"),
         role("b", "backup", "1+0x20 1 0 0+0x100"),
+        engine("a", True),
+        engine("b", True),
     ]
     for at in ("5m15s", "5m30s", "5m45s", "6m"):
         assert firing(rules, series, tmp_path, at) == set()
@@ -161,6 +173,8 @@ class Pod:
         for family in text_string_to_metric_families(Metrics(self.state, self.stats, True).render().decode()):
             for sample in family.samples:
                 labels = {**sample.labels, "namespace": "ha", "pod": f"carp-carpsidecar-{self.name}"}
+                if "namespace" in sample.labels:
+                    labels["exported_namespace"] = sample.labels["namespace"]
                 if sample.name.startswith("carp_"):
                     found[f"{sample.name}{{{','.join(f'{k}={json.dumps(v)}' for k, v in labels.items())}}}"] = (
                         sample.value
@@ -192,6 +206,15 @@ def with_counters(transitions: dict[str, dict[str, int]] | None = None, digests:
     return pod
 
 
+def with_service(name: str, role: Role, allocated: bool = True) -> Pod:
+    """A Service that has an address; the node's role for it."""
+    pod = Pod(name)
+    pod.state.receive(snapshot("lb-1000", role=role, services=["shop/front"]))
+    view = ServiceView("shop/front", {"192.0.2.200": ""}, allocated=allocated, held=role == "master", text="")
+    pod.stats.services = lambda: [view]
+    return pod
+
+
 BACKUPS = (Pod("b", "backup"), Pod("c", "backup"))
 CAUSES: dict[str, tuple[list[list[dict[str, str]]], str]] = {
     "an engine that is silent": (
@@ -213,6 +236,18 @@ CAUSES: dict[str, tuple[list[list[dict[str, str]]], str]] = {
     "a node alone": ([Pod("a").series()], "CarpNoBackup"),
     "an API that answers 503": ([with_api(reachable=False).series()], "CarpApiUnreachable"),
     "a role that can't be written": ([with_api(unwritten_s=lambda: 90.0).series()], "CarpLabelsLate"),
+    "a Service whose address nobody takes": (
+        [with_service("a", "backup").series(), with_service("b", "backup").series()],
+        "CarpServiceWithoutHolder",
+    ),
+    "a Service whose address two have": (
+        [with_service("a", "master").series(), with_service("b", "master").series()],
+        "CarpServiceTwoHolders",
+    ),
+    "a Service for which no address is left": (
+        [with_service("a", "master", allocated=False).series()],
+        "CarpServiceWithoutAddress",
+    ),
     "no pod": ([], "CarpAbsent"),
 }
 

@@ -95,7 +95,8 @@ def addresses_of(service: Service, rules: Rules) -> dict[int, str]:
     allocation, found = allocation_of(service, rules.class_), dict[int, str]()
     for ip in service.ingress:
         family = family_of(ip)
-        if family in service.families and (ip in allocation or rules.pool_of(ip) is not None):
+        named = ip in allocation or is_marked(service, rules.class_)
+        if family in service.families and (named or rules.pool_of(ip) is not None):
             found.setdefault(family, ip)
     wanted = families_of(service, rules)
     return {family: found[family] for family in service.families if family in found and family in wanted}
