@@ -71,7 +71,7 @@ def main(argv: Sequence[str]) -> int:
         return 0
     if command == "pod":
         return pod(arguments)
-    what = f"unknown command {command}" if command else "pod?"
+    what = f"unknown command {command}" if command else "which manifest? pod is the one there is"
     complain(f"{what}: see carpsidecar manifest --help", "carpsidecar manifest")
     return MISUSED
 

@@ -1,5 +1,6 @@
-"""The arm64 binary, run by emulation: it reads, decodes, and takes an address over from an amd64 node."""
+"""The arm64 binary, run by emulation: it reads, decodes, and takes an address over from an amd64 node; its deb."""
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from carpsidecar import __version__
 from carpsidecar.lab.network import Lab
 from tests.binary.conftest import NATIVE, SOURCE, built
 from tests.binary.emulator import needs_arm64, new_enough
+from tests.binary.machine import ROOTS
 
 VIP = "10.99.0.100"
 EMULATED_S = 60.0
@@ -73,3 +75,28 @@ def test_it_takes_over_from_an_amd64_node_and_gives_back(lab: Lab, arm64: Path, 
     assert f" {VIP}/32 " not in two.run(["ip", "address", "show"])
     assert backup.stop() == 0
     assert again.stop() == 0
+
+
+def test_the_deb_is_installed_on_a_debian_for_arm64(arm64: Path, tmp_path: Path) -> None:
+    """On the one that the release was built in; its scripts run, and systemd does not."""
+    archive, root = ROOTS / "bookworm-arm64.tar", tmp_path / "debian"
+    if not archive.exists():
+        pytest.skip("the Debian for arm64 is made by `make release`")
+    root.mkdir()
+    subprocess.run(["tar", "-C", root, "-xf", archive], check=True)
+    shutil.copy(built("carpsidecar_*_arm64.deb"), root / "carpsidecar.deb")
+
+    def inside(*command: str) -> str:
+        mount = 'mount -t proc proc "$0/proc" && exec chroot "$0" "$@"'
+        return run(Path("/usr/bin/unshare"), "--mount", "sh", "-c", mount, str(root), *command)
+
+    def files() -> list[str]:
+        found = subprocess.run(["find", root, "-name", "*carpsidecar*"], capture_output=True, text=True, check=True)
+        return sorted(found.stdout.split())
+
+    before = files()
+    inside("dpkg", "--install", "/carpsidecar.deb")
+    assert inside("carpsidecar", "version").startswith(f"carpsidecar {__version__}\n")
+    assert inside("getent", "passwd", "carpsidecar")
+    inside("dpkg", "--purge", "carpsidecar")
+    assert files() == before

@@ -18,6 +18,7 @@ from tests.binary.registry import registry
 from tests.support.manual.page import claim
 
 [RELEASE] = claim("docs/install.md", "make release\nmake publish")
+SOURCE_URL = "https://forge.example.com/carpsidecar"
 HELM = shutil.which("helm") or str(SOURCE / ".venv/helm/node_modules/.bin/helm")
 
 
@@ -30,7 +31,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, st
     folder = tmp_path_factory.mktemp("registry")
     with registry(folder / "registry") as address:
         command = publish.replace("registry.example.com/carp", f"{address}/carp").split()
-        env = {**os.environ, "PLAIN_HTTP": "1", "SOURCE_URL": "https://forge.example.com/carpsidecar"}
+        env = {**os.environ, "PLAIN_HTTP": "1", "SOURCE_URL": SOURCE_URL}
         done = subprocess.run(command, cwd=SOURCE, env=env, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         yield {**json.loads((DIST / "published.json").read_text()), "registry": f"{address}/carp"}
@@ -78,6 +79,9 @@ def test_the_chart_says_what_it_is(published: dict[str, str]) -> None:
     shown = yaml.safe_load(printed[printed.index("annotations:") :])
     assert shown["appVersion"] == __version__
     assert shown["icon"].startswith("data:image/svg+xml,")
+    assert [shown["home"], *shown["sources"]] == [SOURCE_URL, SOURCE_URL]
+    assert shown["maintainers"]
+    assert shown["kubeVersion"]
     assert shown["annotations"]["artifacthub.io/license"] == "Apache-2.0"
     assert yaml.safe_load(shown["annotations"]["artifacthub.io/images"])[0]["image"] == published["image"]
     assert yaml.safe_load(shown["annotations"]["artifacthub.io/changes"])

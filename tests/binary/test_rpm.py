@@ -1,4 +1,4 @@
-"""The rpm, by rpm alone in a root where nothing else is. Its scripts are run by tests/binary/test_systemd.py."""
+"""The rpms, by rpm alone in a root where nothing else is. Their scripts are run by tests/binary/test_systemd.py."""
 
 import os
 import platform
@@ -10,6 +10,7 @@ import pytest
 
 from carpsidecar import __version__
 from tests.binary.conftest import built
+from tests.binary.emulator import needs_arm64
 
 DATABASE = "rpmdb"
 
@@ -35,11 +36,14 @@ def files(root: Path) -> list[Path]:
     return [path for path in root.rglob("*") if not path.is_dir() and path.parts[len(root.parts)] != DATABASE]
 
 
-def test_it_is_whole_runs_without_anything_else_and_leaves_nothing(root: Path) -> None:
-    package = str(built(f"carpsidecar-*.{platform.machine()}.rpm"))
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_it_is_whole_runs_without_anything_else_and_leaves_nothing(root: Path, machine: str) -> None:
+    package = str(built(f"carpsidecar-*.{machine}.rpm"))
+    if machine != platform.machine():
+        needs_arm64()
     assert "digests OK" in rpm(root, "--checksig", package)
     # No /bin/sh and no package that it could depend on is there.
-    rpm(root, "--install", "--nodeps", "--noscripts", package)
+    rpm(root, "--install", "--nodeps", "--noscripts", "--ignorearch", package)
     assert rpm(root, "--verify", "--nodeps", "carpsidecar") == ""
     enter = 'mount -t proc proc "$0/proc" && exec chroot "$0" /usr/bin/carpsidecar version'
     command = ["unshare", "--mount", "sh", "-c", enter, str(root)]

@@ -1,23 +1,30 @@
 """docs/kubernetes.md and the few lines of the READMEs, command by command."""
 
 import base64
+import json
+import os
+import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from carpsidecar import __version__
 from carpsidecar.lab.holders import HolderWatch
 from docs.tools.registry import EXAMPLE
+from tests.binary.registry import registry
 from tests.cluster.conftest import IMAGE
-from tests.cluster.harness import HANDOVER_S, NAMESPACE, Cluster
+from tests.cluster.harness import HANDOVER_S, NAMESPACE, ROOT, Cluster
 from tests.cluster.workstation import Workstation
 from tests.support.manual.page import Block, claim
 from tests.support.waits import SOON_S
 
 (
-    MAKE,
     INSTALL,
+    MAKE,
+    PUSH,
+    LOAD,
     LOOK,
     STATUS,
     STATUS_SAYS,
@@ -29,6 +36,7 @@ from tests.support.waits import SOON_S
     PASSPHRASE,
 ) = claim("docs/kubernetes.md")
 READMES = [block for page in ("README.md", "charts/carpsidecar/README.md") for block in claim(page, "helm install")]
+[README_MAKE] = claim("README.md", "make image")
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +52,26 @@ def page(cluster: Cluster, workstation: Workstation) -> Iterator[Cluster]:
 
 def test_make_image_has_been_run() -> None:
     """Else there would be no cluster."""
-    assert MAKE.text.startswith("make image")
-    assert IMAGE.name in MAKE.text
+    for block in (MAKE, README_MAKE):
+        assert block.text.startswith("make image ")
+        assert IMAGE.name in block.text
+
+
+def test_the_image_goes_to_a_registry(tmp_path: Path) -> None:
+    with registry(tmp_path / "registry") as address:
+        command = PUSH.text.replace(EXAMPLE, f"{address}/carp").replace("copy", "copy --dest-tls-verify=false", 1)
+        subprocess.run(["sh", "-ec", command], cwd=IMAGE.parent.parent, check=True, capture_output=True)
+        shown = ["skopeo", "list-tags", "--tls-verify=false", f"docker://{address}/carp/carpsidecar"]
+        tags = json.loads(subprocess.run(shown, check=True, capture_output=True).stdout)["Tags"]
+    assert tags == [__version__]
+
+
+def test_the_image_is_loaded_on_a_node(cluster: Cluster) -> None:
+    for node in cluster.nodes:
+        environment = {**os.environ, "CONTAINERD_ADDRESS": str(ROOT / node / "containerd.sock")}
+        load = ["sh", "-ec", LOAD.text]
+        done = subprocess.run(load, cwd=IMAGE.parent, env=environment, check=True, capture_output=True, text=True)
+        assert f"localhost/carpsidecar:{__version__}" in done.stdout
 
 
 def test_who_holds_it(page: Cluster, workstation: Workstation) -> None:
@@ -99,10 +125,9 @@ def test_the_passphrase_can_be_read(page: Cluster, workstation: Workstation) -> 
 
 @pytest.mark.parametrize("readme", READMES, ids=lambda block: block.page)
 def test_a_readme_installs_it(cluster: Cluster, workstation: Workstation, readme: Block) -> None:
-    """With an image that the nodes have: the chart's default is in no registry."""
+    """As typed, from a checkout: the nodes have what `make image` makes, by the name that the chart asks for."""
     cluster.uninstall()
     cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found")
-    image = f"--set image.repository={EXAMPLE}/carpsidecar --set vip="
-    workstation.run([replace(readme, text=readme.text.replace("--set vip=", image))])
+    workstation.run([readme])
     cluster.wait_for_one_master()
     cluster.uninstall()

@@ -14,6 +14,8 @@ _AT_ONCE = 16
 _LIST_S, _EXEC_S = 30.0, 20.0
 _ROLE_LABEL = "carp-role"
 _FORBIDDEN = re.compile(r'User "(?P<user>[^"]*)" cannot (?P<verb>\w+) resource "(?P<what>[^"]*)"')
+_LOG_LINE = re.compile(r"[IWEF]\d{4} [\d:.]+ +\d+ \S+\] ")
+"""What kubectl's libraries log, many times over, before kubectl reports the error itself."""
 _NAMESPACE = re.compile(r'in the namespace "([^"]*)"')
 
 
@@ -119,12 +121,18 @@ class Kubectl:
         if done.returncode:
             if missing := _missing_right(done.stderr):
                 raise Forbidden(missing)
-            raise AccessError(" ".join(done.stderr.split()) or f"kubectl ended with exit status {done.returncode}")
+            raise AccessError(_reason(done.stderr) or f"kubectl ended with exit status {done.returncode}")
         return done.stdout
 
 
 def _exec(pod: Pod) -> list[str]:
     return ["exec", "--namespace", pod.namespace, pod.name, "--container", CONTAINER]
+
+
+def _reason(said: str) -> str:
+    """kubectl's error, in one line."""
+    lines = [line for line in said.splitlines() if not _LOG_LINE.match(line)]
+    return " ".join(" ".join(lines).split()).removeprefix("error: ")
 
 
 def _missing_right(said: str) -> str:

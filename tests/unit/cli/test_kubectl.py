@@ -206,6 +206,18 @@ def test_a_missing_right_is_one_line(kubectl: FakeKubectl, capsys: pytest.Captur
     assert err.count("\n") == 1
 
 
+REFUSED = "The connection to the server localhost:8080 was refused - did you specify the right host or port?"
+LOGGED = 'E1201 15:41:23.737887   22615 memcache.go:265] "Unhandled Error" err="could not get: connection refused"'
+
+
+@pytest.mark.parametrize("said", [f"{LOGGED}\n{LOGGED}\n{REFUSED}\n", f"error: {REFUSED}\n"])
+def test_a_server_out_of_reach_is_one_line(
+    kubectl: FakeKubectl, capsys: pytest.CaptureFixture[str], said: str
+) -> None:
+    kubectl.answer("all", err=said, status=1)
+    assert run(capsys, "status") == (1, "", f"kubectl carp: {REFUSED}\n")
+
+
 def test_a_pod_that_gives_no_status_is_named(kubectl: FakeKubectl, capsys: pytest.CaptureFixture[str]) -> None:
     kubectl.pods(a="master", b="backup")
     kubectl.answer("carp-a", status("master"))
