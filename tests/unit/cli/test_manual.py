@@ -37,6 +37,9 @@ def test_the_page_has_the_flags_of_the_schema() -> None:
 def test_the_page_has_the_commands() -> None:
     text = PAGE.read_text()
     assert all(f".It Cm {name}" in text for name in COMMANDS)
+    synopsis = text.partition(".Sh SYNOPSIS")[2].partition(".Sh DESCRIPTION")[0]
+    # The drop-in's options are another page's.
+    assert COMMANDS.keys() <= set(re.findall(r"[\w-]+", synopsis))
 
 
 def test_the_drop_ins_page_has_the_options_of_its_table_in_alphabetical_order() -> None:
