@@ -21,6 +21,7 @@ from tests.support.manual.page import Block, claim
 from tests.support.waits import SOON_S
 
 (
+    PUBLISHED,
     INSTALL,
     MAKE,
     PUSH,
@@ -48,6 +49,12 @@ def page(cluster: Cluster, workstation: Workstation) -> Iterator[Cluster]:
     cluster.wait_for_one_master()
     yield cluster
     cluster.uninstall()
+
+
+def test_the_published_chart_takes_what_the_other_takes() -> None:
+    """tests/cluster/test_published.py installs it."""
+    assert PUBLISHED.title == "the published chart"
+    assert "--set vip=192.0.2.100" in INSTALL.text
 
 
 def test_make_image_has_been_run() -> None:

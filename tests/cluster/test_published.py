@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -16,16 +17,21 @@ from carpsidecar import __version__
 from carpsidecar.lab.commands import run
 from carpsidecar.lab.holders import HolderWatch
 from carpsidecar.lab.probe import Probe
+from docs.tools.registry import EXAMPLE
 from tests.binary.conftest import DIST, NATIVE, SOURCE, built
 from tests.binary.registry import registry
 from tests.cluster.harness import CONTROL_PLANE, HANDOVER_S, VIP, Cluster, command_line
 from tests.cluster.measure import record
+from tests.support.manual.page import claim
 from tests.support.waits import SOON_S
 
 INSIDE = ("ip", "netns", "exec", CONTROL_PLANE)
 REGISTRY = "10.77.0.1:5000"
 # Helm takes plain HTTP from this name alone.
-CHART = "oci://localhost:5000/carp/charts/carpsidecar"
+LOCAL = "localhost:5000/carp"
+CHART = f"oci://{LOCAL}/charts/carpsidecar"
+[PUBLISHED] = claim("docs/kubernetes.md", "helm install carp oci://")
+INSTALL = shlex.split(PUBLISHED.text.replace("\\\n", "").replace(EXAMPLE, LOCAL).replace("192.0.2.100", VIP))[1:]
 NEXT = "99.0.0"
 
 
@@ -104,8 +110,7 @@ def test_one_value_installs_it_and_a_second_version_follows_under_a_client_s_eye
     cluster: Cluster, versions: dict[str, str], probe: Probe, watch: HolderWatch
 ) -> None:
     cluster.uninstall()
-    value = ("--set", f"vip={VIP}")
-    cluster.helm("install", "carp", CHART, "--version", __version__, "--create-namespace", *value)
+    cluster.helm(*INSTALL)
     try:
         master = cluster.wait_for_one_master()
         cluster.wait_for_rollout()
@@ -113,7 +118,7 @@ def test_one_value_installs_it_and_a_second_version_follows_under_a_client_s_eye
         assert containers(cluster) == {"run": {("0", "ro")}, "reporter": {("64112", "ro")}}
         probe.wait_until_answered_by(master, SOON_S)
         since = time.monotonic()
-        cluster.helm("upgrade", "carp", CHART, "--version", NEXT, *value)
+        cluster.helm("upgrade", "carp", CHART, "--version", NEXT, "--set", f"vip={VIP}")
         cluster.wait_for_rollout()
         cluster.wait_for_one_master()
         assert images(cluster) == {versions[NEXT]}

@@ -12,7 +12,7 @@ from tests.support.manual.page import SOURCE, blocks, not_run, pages
 
 TEXTS = {page: " ".join((SOURCE / page).read_text().split()) for page in pages()}
 USERS = [page for page, text in TEXTS.items() if EXAMPLE in text]
-VERSION = re.compile(rf"{EXAMPLE}/\S+?:([\w.]+)|(?:targetRevision|newTag|tag): (\S+)")
+VERSION = re.compile(rf"{EXAMPLE}/\S+?:([\w.]+)|(?:targetRevision|newTag|tag): (\S+)|--version (\S+)")
 
 
 @pytest.mark.parametrize("page", USERS)
