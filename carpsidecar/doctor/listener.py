@@ -196,6 +196,8 @@ class Listener:
                     self.observed.delivered[key] += 1
         if self._watch is not None:
             for claim in self._watch.receive(_READ_LIMIT):
+                if claim.rank:
+                    continue
                 macs = self.observed.claims.setdefault(claim.address, set())
                 if len(macs) < SENDERS_MAX:
                     macs.add(claim.mac)

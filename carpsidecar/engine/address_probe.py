@@ -110,4 +110,5 @@ class _Segment:
     def _readable(self) -> None:
         with suppress(OSError):
             for claim in self._watch.receive(64):
-                self.end(claim.address, claim.mac)
+                if not claim.rank:
+                    self.end(claim.address, claim.mac)

@@ -28,6 +28,7 @@ class Holder(Protocol):
     def is_master(self) -> bool: ...
 
     def claimed(self, address: IPAddress, mac: bytes, solicited: bool) -> None: ...
+    def wanted(self, rank: bytes) -> None: ...
     def master_answered(self, master: IPAddress) -> None: ...
 
 
@@ -70,11 +71,12 @@ class ClaimListener:
             self._prober = None
         self._asked_until = 0.0
 
-    def ask(self, addresses: Iterable[IPAddress], source: IPv6Address | None) -> None:
+    def ask(self, addresses: Iterable[IPAddress], source: IPv6Address | None, rank: bytes) -> None:
         """Ask the segment who has these: answers are claims, which the groups are handed.
 
         Args:
             source: an IPv6 address of ours to ask from.
+            rank: as in `Prober.ask`.
         """
         if self._prober is None:
             return
@@ -85,7 +87,7 @@ class ClaimListener:
             self._loop.call_at(self._asked_until, self._end_of_answers)
         # A question that can't be sent stays unanswered, and the interface is most likely gone.
         with suppress(OSError):
-            self._prober.ask(addresses, source)
+            self._prober.ask(addresses, source, rank)
 
     def read(self) -> None:
         """Hand over what has arrived by now."""
@@ -140,7 +142,9 @@ class ClaimListener:
         for claim in claims:
             master = self.shared.master_of(claim.address) if claim.solicited else None
             owner = self._owners.get(claim.address)
-            if owner is not None:
+            if owner is not None and claim.rank:
+                owner.wanted(claim.rank)
+            elif owner is not None:
                 owner.claimed(claim.address, claim.mac, claim.solicited)
             if master is not None:
                 for group in self._groups.values():

@@ -200,7 +200,7 @@ class Shell:
             return
         asked = ips if action.every else ips[:1]
         self.counts["questions"] += len(asked)
-        self.interface.claims.ask(asked, source if isinstance(source, IPv6Address) else None)
+        self.interface.claims.ask(asked, source if isinstance(source, IPv6Address) else None, action.rank)
 
     def _another_group_asked(self, address: IPAddress) -> bool:
         """About the machine of our master, a moment ago."""

@@ -1,4 +1,5 @@
-"""Hears when another machine claims one of our addresses, by ARP or by neighbour advertisement, asked or not.
+"""Hears when another machine claims one of our addresses, by ARP or by neighbour advertisement, asked or not, or is
+about to and asks for it.
 
 Source: RFC 5227 section 2.4 (any ARP with the sender address in conflict counts), RFC 4861, packet(7). The socket
 for each family is opened when there are addresses of that family to watch, because an open one costs every packet
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Literal
 
-from carpsidecar.linux.frames import ETH_P_ARP, ETH_P_IPV6
+from carpsidecar.linux.frames import ETH_P_ARP, ETH_P_IPV6, NEIGHBOUR_SOLICITATION
 from carpsidecar.linux.netlink import IPAddress
 from carpsidecar.linux.packet_filter import attach, claims_of
 
@@ -29,11 +30,13 @@ _PROTOCOLS: dict[Literal[4, 6], int] = {4: ETH_P_ARP, 6: ETH_P_IPV6}
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """`solicited`: it answers a question of ours, and nobody else sees it."""
+    """`solicited`: it answers a question of ours, and nobody else sees it. `rank`: not empty where it only asks,
+    since it is about to take the address (`Prober.ask`)."""
 
     address: IPAddress
     mac: bytes
     solicited: bool = False
+    rank: bytes = b""
 
 
 class ClaimWatch:
@@ -122,6 +125,13 @@ class ClaimWatch:
         return sock
 
     def _claim(self, family: Literal[4, 6], frame: bytes) -> Claim | None:
-        claimed, mac = (frame[28:32], frame[22:28]) if family == 4 else (frame[62:78], frame[6:12])
+        if family == 4:
+            mac, asks = frame[22:28], frame[28:32] == bytes(4)
+            claimed, rank = (frame[38:42], frame[32:38]) if asks else (frame[28:32], b"")
+        else:
+            mac, asks, claimed = frame[6:12], frame[54] == NEIGHBOUR_SOLICITATION, frame[62:78]
+            rank = frame[88:94] if asks else b""
         address = self._watched.get(claimed)
-        return None if address is None else Claim(address, mac, solicited=frame[:6] == self._mac)
+        if address is None or (asks and not any(rank)):
+            return None
+        return Claim(address, mac, solicited=not asks and frame[:6] == self._mac, rank=rank)

@@ -1,5 +1,6 @@
 """The rules of the fence's table, and its sets, which the fence fills."""
 
+from carpsidecar.linux.frames import NEIGHBOUR_SOLICITATION
 from carpsidecar.linux.nftables import (
     ARP,
     ARP_INPUT,
@@ -38,10 +39,10 @@ _PRIORITY = -300
 """Before connection tracking, and before anybody's filter: what is to be silent costs nothing more."""
 _CLOSED_PRIORITY = 150
 """After all that may have to see a packet first: filters at 0, and IPVS at 98."""
-_ICMP, _TCP, _ICMPV6, _NEIGHBOUR_SOLICITATION = 1, 6, 58, 135
+_ICMP, _TCP, _ICMPV6 = 1, 6, 58
 _ICMP_PASSING = (3, 8, 11, 12)
 """Errors and echo requests: RFC 792."""
-_ICMPV6_PASSING = (1, 2, 3, 4, 128, _NEIGHBOUR_SOLICITATION, 136)
+_ICMPV6_PASSING = (1, 2, 3, 4, 128, NEIGHBOUR_SOLICITATION, 136)
 """The same, and neighbour discovery: RFC 4443 and 4861."""
 
 
@@ -53,7 +54,7 @@ def silencing(name: str) -> list[Message]:
     source4, target4, source6, target6 = network(12, 4), network(16, 4), network(8, 16), network(24, 16)
     request = network(6, 2), equal(b"\0\1")
     arp_sender, arp_target = network(14, 4), network(24, 4)
-    solicitation = *is_protocol(_ICMPV6), transport(0, 1), equal(bytes([_NEIGHBOUR_SOLICITATION]))
+    solicitation = *is_protocol(_ICMPV6), transport(0, 1), equal(bytes([NEIGHBOUR_SOLICITATION]))
     return [
         *table(ARP, name),
         *table(INET, name),

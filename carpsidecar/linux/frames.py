@@ -8,6 +8,7 @@ import struct
 from ipaddress import IPv4Address, IPv6Address
 
 ETH_P_IP, ETH_P_ARP, ETH_P_IPV6 = 0x0800, 0x0806, 0x86DD
+NEIGHBOUR_SOLICITATION = 135
 BROADCAST_MAC = b"\xff" * 6
 _ALL_NODES_MAC = bytes.fromhex("333300000001")
 _ALL_NODES = IPv6Address("ff02::1").packed

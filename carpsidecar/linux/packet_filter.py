@@ -16,6 +16,8 @@ from collections.abc import Collection, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from typing import Literal, NamedTuple
 
+from carpsidecar.linux.frames import NEIGHBOUR_SOLICITATION
+
 _SO_ATTACH_FILTER = 26
 _NET_OFF, _AD_OFF = 0x100000000 - 0x100000, 0x100000000 - 0x1000
 _AD_PACKET_TYPE = _AD_OFF + 4
@@ -185,14 +187,15 @@ def carp_from(vhids: Vhids, sources: Collection[IPv4Address]) -> bytes:
 def claims_of(
     family: Literal[4, 6], own_mac: bytes, addresses: Sequence[IPv4Address] | Sequence[IPv6Address]
 ) -> bytes:
-    """Takes ARP (4) or neighbour advertisements (6) by others about these addresses.
+    """Takes ARP (4) or neighbour advertisements (6) by others about these addresses, and what others ask for with a
+    rank (`linux.probe`).
 
     For IPv6 also about any with the same last four bytes, and for more than 2,500 about any at all: whoever reads
     compares for himself.
     """
-    at, mac_at, shape = (28, 22, _ARP_SHAPE) if family == 4 else (74, 6, _ADVERTISEMENT_SHAPE)
+    mac_at, shape, about = (22, _ARP_SHAPE, _ARP_ABOUT) if family == 4 else (6, _NEIGHBOUR_SHAPE, _NEIGHBOUR_ABOUT)
     ends = {int.from_bytes(address.packed[-4:], "big") for address in addresses}
-    of_ours = [word(at), *among(ends, "take", "other")] if len(ends) <= _VALUES_MAX else []
+    of_ours = [*about, *among(ends, "take", "other")] if len(ends) <= _VALUES_MAX else []
     return assemble(
         [
             byte(_AD_PACKET_TYPE), when_above(_PACKET_MULTICAST, "drop"),
@@ -227,16 +230,26 @@ def nftables_losses() -> bytes:
     return assemble([half(4), *deletions, answer(_REFUSE), "take", answer(_TAKE_ALL)])
 
 
-# Ethernet, IPv4, 6 and 4 bytes long; a sender address of 0.0.0.0 is a probe and claims nothing (RFC 5227).
-_ARP_SHAPE = [
+# Ethernet, IPv4, 6 and 4 bytes long; a sender address of 0.0.0.0 is a probe and claims nothing (RFC 5227): it is
+# taken where its target hardware address, a rank, is not zero.
+_ARP_SHAPE: list[Step | str] = [
     word(14), unless(0x00010800, "drop"),
     half(18), unless(0x0604, "drop"),
-    word(28), when(0, "drop"),
+    word(28), unless(0, "shaped"),
+    word(32), unless(0, "shaped"),
+    half(36), when(0, "drop"),
+    "shaped",
 ]  # fmt: skip
-_ADVERTISEMENT_SHAPE = [
+_ARP_ABOUT: list[Step | str] = [word(28), unless(0, "about"), word(38), "about"]
+# An advertisement, or a solicitation whose second option is a nonce.
+_NEIGHBOUR_SHAPE: list[Step | str] = [
     half(20), unless(58 << 8 | 255, "drop"),
-    byte(54), unless(136, "drop"),
+    byte(54), when(136, "shaped"),
+    unless(NEIGHBOUR_SOLICITATION, "drop"),
+    half(86), unless(14 << 8 | 1, "drop"),
+    "shaped",
 ]  # fmt: skip
+_NEIGHBOUR_ABOUT: list[Step | str] = [word(74)]
 
 
 def _by_shape(

@@ -52,11 +52,13 @@ class AskForAddresses:
     """Ask the segment who has them, by ARP and neighbour solicitation. Each answer is `address_answered`.
 
     `every`: all of them; else the first one will do, since a master holds all or none. `shared`: one that any group
-    of the same master asks serves all of them, if it is not asked alone.
+    of the same master asks serves all of them, if it is not asked alone. `rank`: what others are to hear who may be
+    about to take an address as well; empty where this node is not.
     """
 
     every: bool
     shared: bool = False
+    rank: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

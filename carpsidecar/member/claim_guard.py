@@ -9,6 +9,11 @@ know: it is not, and is asked for again.
 The master that was followed, now silent on CARP, may still answer: its patience is over, and the address is taken,
 as ever. But not while it sends packets that do not fit our configuration: then it lives, and disagrees.
 
+Another may be about to take it as well, a member of another vhid or passphrase that starts at the same moment. So
+the questions carry a rank, by which their sender would win an election: whoever hears a lower one gives way for as
+long as that one needs, and asks again (RFC 5227, section 2.1.1, has simultaneous probes). And when the address was
+taken it is asked for once or twice more, at moments of one's own: should both have it, one gives it back.
+
 Times are seconds of one monotonic clock, lengths of time too.
 """
 
@@ -31,6 +36,14 @@ DISAGREES_FOR_S: Final = 3.0
 HEARD_INTERVALS: Final = 1.25
 """A member that advertised a while ago, by its own interval, is still there."""
 _KNOWN_MAX: Final = 64
+GIVES_WAY_S: Final = 0.08
+"""To whoever goes first: its questions, its claim, and a busy machine."""
+HEEDED_MAX: Final = 4
+"""So many questions of others change ours; more do not keep an address from ever being taken."""
+CONFIRMATIONS: Final = 2
+CONFIRM_MIN_S: Final = 0.1
+CONFIRM_SPREAD_S: Final = 0.3
+"""How often, and so far apart, the address is asked for when it was taken: each member has moments of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +78,12 @@ class ClaimGuard:
         self._members: dict[bytes, None] = {}
         self._disagreed_until = self._member_heard_until = 0.0
         self._listens_until = 0.0
+        self._rank = b""
+        self._heeded = 0
+        self._confirmations = 0
+        self._confirm_gap_s = 0.0
+        self.confirm_at = NEVER
+        """When the address, which was taken, is to be asked for once more."""
 
     @property
     def asking(self) -> bool:
@@ -90,15 +109,53 @@ class ClaimGuard:
         """The master that we followed sent a packet with another passphrase, vhid or address list."""
         self._disagreed_until = now + max(DISAGREES_FOR_S, patience_s)
 
-    def begin(self, now: float) -> None:
-        """The address is about to be taken."""
+    @property
+    def rank(self) -> bytes:
+        """What our questions carry."""
+        return self._rank
+
+    def begin(self, now: float, rank: bytes = b"") -> None:
+        """The address is about to be taken.
+
+        Args:
+            rank: of equal length for all; the lowest goes first.
+        """
         self._answers.clear()
+        self._rank = rank
         self._asked = 0
         self._ask_at = now
+
+    def wanted(self, now: float, rank: bytes) -> bool:
+        """Another asks for it because it is about to take it. Whether we give way, and ask again later."""
+        gives_way = rank < self._rank
+        waits = self.asking and not self._asked
+        if waits or self._heeded == HEEDED_MAX or not (gives_way or self.asking):
+            return waits
+        self._heeded += 1
+        # Who goes after us may not have heard us: from the first question on.
+        self._asked = 0
+        self._ask_at = now + GIVES_WAY_S if gives_way else now
+        return gives_way
+
+    def taken(self, now: float) -> None:
+        """The address, after questions that nobody answered."""
+        own = self._rank[-1] * 157 % 256 / 256 if self._rank else 0.0
+        self._confirm_gap_s = CONFIRM_MIN_S + CONFIRM_SPREAD_S * own
+        self._confirmations = CONFIRMATIONS
+        self.confirm_at = now + self._confirm_gap_s
+
+    def confirms(self, now: float) -> bool:
+        """Whether the address is to be asked for once more, now."""
+        if now < self.confirm_at:
+            return False
+        self._confirmations -= 1
+        self.confirm_at = now + self._confirm_gap_s if self._confirmations else NEVER
+        return True
 
     def give_up(self) -> None:
         """It is not, any more: somebody else is master, or this node is, or takes no part."""
         self._ask_at = NEVER
+        self._heeded = 0
 
     def answered(self, now: float, address: object, mac: bytes) -> Holder | None:
         """Somebody answers for an address. Who, where that comes late: we have taken it, and must give it back."""

@@ -245,10 +245,10 @@ class Member:
     ) -> None:
         """A valid advertisement of this group."""
         theirs = interval_ticks(advbase, advskew)
+        leaves = demotion > self.election.demotion or advbase == BOW_OUT_ADVBASE
+        if not leaves:
+            self.takeover.guard.member_advertised(now, theirs / TICKS_PER_S)
         if self.state is State.BACKUP:
-            leaves = demotion > self.election.demotion or advbase == BOW_OUT_ADVBASE
-            if not leaves:
-                self.takeover.guard.member_advertised(now, theirs / TICKS_PER_S)
             if self.takeover.ignores(theirs, source, leaves):
                 return
             self._heard_master = source
@@ -270,6 +270,10 @@ class Member:
         if self.takeover.answered(now, address, mac):
             self._apply(now, self.election.address_in_use(now, AGAIN_AFTER_S))
 
+    def address_wanted(self, now: float, rank: bytes) -> None:
+        """Another machine asks for an address of ours because it is about to take it."""
+        self.takeover.wanted(now, rank)
+
     def master_answered(self, now: float, master: IPAddress) -> None:
         """Somebody answers for an address of another group of this master."""
         if self.election.follows(master):
@@ -289,6 +293,8 @@ class Member:
         else:
             self._apply(now, self.election.timer_expired(now))
             self._try_again(now)
+            if self.takeover.confirms(now):
+                self._queue.append(AskForAddresses(every=True))
 
     def _try_again(self, now: float) -> None:
         """A master does the real thing."""
@@ -300,7 +306,9 @@ class Member:
     def _approach_takeover(self, now: float) -> None:
         step = self.takeover.step(now)
         if step in (Step.ASK_SHARED, Step.ASK_FIRST, Step.ASK_ALL):
-            self._queue.append(AskForAddresses(every=step is Step.ASK_ALL, shared=step is Step.ASK_SHARED))
+            takes = step is Step.ASK_ALL
+            rank = self.takeover.guard.rank if takes else b""
+            self._queue.append(AskForAddresses(every=takes, shared=step is Step.ASK_SHARED, rank=rank))
         elif step is Step.MASTER_GONE:
             self._apply(now, self.election.master_gone(now))
         elif step is Step.REFUSE:

@@ -61,6 +61,8 @@ class Probe:
     """
 
     def __init__(self, vhid: int) -> None:
+        self.shortens = True
+        """Whether it asks for a silent master too, and not only who answers for one that advertises."""
         self._phase = vhid % _SPREAD / _SPREAD
         self.forget()
 
@@ -111,7 +113,7 @@ class Probe:
         self._interval_s = interval_s
         self.unanswered = 0
         self._overdue_at = now + interval_s + min(max(OVERDUE_PART * interval_s, OVERDUE_MIN_S), OVERDUE_MAX_S)
-        if self.calibrated:
+        if self.calibrated and self.shortens:
             self._ask_at = self._overdue_at
 
     def advertised_again(self, now: float, interval_s: float) -> None:
@@ -126,7 +128,7 @@ class Probe:
         if not self.calibrated:
             self.round_trip_s = now - self._asked_at
             self._calibrate_at = NEVER
-            if now < self._overdue_at:  # this may have been its last advertisement
+            if self.shortens and now < self._overdue_at:  # this may have been its last advertisement
                 self._ask_at = self._overdue_at
         elif self.unanswered:
             self.unanswered = 0

@@ -14,12 +14,12 @@ Times are seconds of one monotonic clock.
 from enum import Enum
 from typing import Final
 
-from carpsidecar.member.claim_guard import ClaimGuard, GuardStep
+from carpsidecar.member.claim_guard import NEVER, ClaimGuard, GuardStep
 from carpsidecar.member.probe import Probe, ProbeStep
 from carpsidecar.protocol.effects import State
 from carpsidecar.protocol.election import Election
 from carpsidecar.protocol.packet import IPAddress
-from carpsidecar.protocol.timing import TICKS_PER_S
+from carpsidecar.protocol.timing import TICKS_PER_S, interval_ticks
 
 CLAIM_S: Final = 0.004
 """For how long a claim stands: some trips through a network, with a busy machine at either end."""
@@ -48,7 +48,7 @@ class Takeover:
     def __init__(self, election: Election, vhid: int) -> None:
         self.probe = Probe(vhid)
         self.guard = ClaimGuard()
-        self._probes = self._guards = True
+        self._asks = self._guards = True
         self._election = election
         self._claimed_at: float | None = None
 
@@ -57,7 +57,9 @@ class Takeover:
         """When `step` wants to be called besides the election's deadline; NEVER where it does not."""
         if self.guard.asking:
             return self.guard.deadline
-        return self.probe.deadline if self._claimed_at is None else self._claimed_at + CLAIM_S
+        if self._claimed_at is not None:
+            return self._claimed_at + CLAIM_S
+        return min(self.probe.deadline, self.guard.confirm_at)
 
     @property
     def under_way(self) -> bool:
@@ -66,7 +68,9 @@ class Takeover:
 
     def configure(self, *, probes: bool, guards: bool) -> None:
         """Whether it asks for the address of a silent master, and before it takes one after silence."""
-        self._probes, self._guards = probes, guards
+        self._guards = guards
+        self._asks = probes or guards
+        self.probe.shortens = probes
         if not probes:
             self.probe.forget()
         if not guards:
@@ -74,7 +78,7 @@ class Takeover:
 
     def advertised(self, now: float, theirs: int, source: IPAddress) -> None:
         """The master that is followed did, and will again in so many ticks."""
-        if not self._probes:
+        if not self._asks:
             return
         # In a group of both families the master has two addresses: one stands for it, either says that it lives.
         if source.version == self._election.source.version:
@@ -97,10 +101,25 @@ class Takeover:
                 self.guard.member_answered(mac)
             self.probe.answered(now)
         late = self.guard.answered(now, address, mac)
-        if late is None or self._election.state is not State.MASTER:
+        if late is None:
+            return False
+        if self._election.state is not State.MASTER:
+            if self._claimed_at is not None and self._election.waits_for_silent_master:
+                self._claimed_at = None
+                self.guard.begin(now, self._rank)
             return False
         self.guard.holder = late
         return True
+
+    def wanted(self, now: float, rank: bytes) -> None:
+        """Another asks for an address because it is about to take it, as `ClaimGuard.wanted`."""
+        approaches = self.under_way and self._guards and self._election.waits_for_silent_master
+        if approaches and self.guard.wanted(now, rank):
+            self._claimed_at = None
+
+    def confirms(self, now: float) -> bool:
+        """Whether the addresses, taken after silence, are to be asked for once more, now."""
+        return self.guard.confirms(now)
 
     def master_answered(self, now: float) -> None:
         """Somebody answers for an address of another group of the master that is overdue."""
@@ -114,6 +133,8 @@ class Takeover:
     def settle(self, now: float) -> None:
         """The election went on: a takeover that is no longer due is not approached any further."""
         due_at = self._election.deadline
+        if self._election.state is not State.MASTER:
+            self.guard.confirm_at = NEVER
         if self._election.state is not State.BACKUP:
             self.probe.forget()
         elif due_at is not None and due_at <= now:
@@ -132,7 +153,18 @@ class Takeover:
         if self._claimed_at is None or now > self._claimed_at + CLAIM_S + self._election.interval_s / 2:
             self._claimed_at = now
             return Step.CLAIM
-        return Step.TAKE if now >= self._claimed_at + CLAIM_S else Step.NOTHING
+        if now < self._claimed_at + CLAIM_S:
+            return Step.NOTHING
+        if self._guards and self._election.waits_for_silent_master:
+            self.guard.taken(now)
+        return Step.TAKE
+
+    @property
+    def _rank(self) -> bytes:
+        """In the order in which members are elected: by interval, then by source address."""
+        election = self._election
+        ticks = interval_ticks(election.settings.advbase, election.advskew)
+        return ticks.to_bytes(2, "big") + election.source.packed[-4:]
 
     def _probe(self, now: float) -> Step:
         if now - self.probe.deadline > self._election.interval_s / 2:
@@ -148,7 +180,7 @@ class Takeover:
 
     def _ask(self, now: float) -> Step:
         if not self.guard.asking:
-            self.guard.begin(now)
+            self.guard.begin(now, self._rank)
         step = self.guard.timer_expired(now)
         if step is GuardStep.ASK:
             return Step.ASK_ALL

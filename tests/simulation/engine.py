@@ -192,6 +192,13 @@ class Engine:
             self.world.monitor.takeovers.answered(self, holder)
             self._feed(self._cause("answer"), self.member.address_answered, VIPS[0], mac)
 
+    def question_arrives(self, rank: bytes) -> None:
+        """Somebody asks for the address because it is about to take it."""
+        if self.running and self.hung and len(self._inbox) < SOCKET_QUEUE:
+            self._inbox.append(partial(self.question_arrives, rank))
+        elif self.running and not self.hung:
+            self._feed(self._cause("question"), self.member.address_wanted, rank)
+
     def _link_seen(self) -> None:
         if self.hung:
             self._inbox.append(self._link_seen)
@@ -288,7 +295,7 @@ class Engine:
             monitor.announces(self, cause)
         elif isinstance(action, AskForAddresses):
             monitor.takeovers.asks(self)
-            self.world.ask(self)
+            self.world.ask(self, action.rank)
         elif isinstance(action, TrySending | TryAdding):
             monitor.tries(self, action)
             fails = self.sends_fail if isinstance(action, TrySending) else self.adding_fails

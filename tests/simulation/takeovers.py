@@ -34,6 +34,8 @@ class Takeovers:
 
     def asks(self, node: "Engine") -> None:
         self.questions[node.index] += 1
+        if node.is_master:
+            return
         self._unanswered[node.index] += 1
         if self._unanswered[node.index] >= QUESTIONS:
             self._gone_at[node.index] = self._world.now + node.member.takeover.probe.gap_s

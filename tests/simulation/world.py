@@ -133,12 +133,21 @@ class World:
             if receiver is not sender:
                 self._send(sender, receiver, payload, source)
 
-    def ask(self, asker: "Engine") -> None:
-        """Who has the address? The kernels answer, and question and answer may fare as any packet does."""
-        others: list[Machine] = [*self.nodes, self.stranger]
-        for other in others:
-            if other is not asker:
-                self._carry(asker, other, self._answer, other, asker)
+    def ask(self, asker: "Engine", rank: bytes) -> None:
+        """Who has the address? The kernels answer, and question and answer may fare as any packet does.
+
+        Args:
+            rank: empty where the asker is not about to take it; engines hear of it otherwise.
+        """
+        for node in self.nodes:
+            if node is not asker:
+                self._carry(asker, node, self._asked, node, asker, rank)
+        self._carry(asker, self.stranger, self._answer, self.stranger, asker)
+
+    def _asked(self, node: "Engine", asker: "Engine", rank: bytes) -> None:
+        if rank:
+            node.question_arrives(rank)
+        self._answer(node, asker)
 
     def _answer(self, holder: "Machine", asker: "Engine") -> None:
         if holder.answers and holder.link_up:

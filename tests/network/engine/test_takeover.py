@@ -4,7 +4,9 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import pytest
@@ -187,3 +189,24 @@ def test_a_member_with_another_passphrase_takes_nothing_from_a_living_master(vip
         assert "became master" not in b.log
         assert cluster.watch.two_holders_s() == 0
         assert cluster.watch.holders_now() == {"a"}
+
+
+@BOTH_FAMILIES
+@pytest.mark.parametrize("differs", [{"vhid": VHID + 1}, {"env": {"CARP_PASSPHRASE": "of another pond"}}])
+def test_of_two_that_do_not_hear_each_other_and_start_together_one_takes_it(
+    vip: str, differs: dict[str, Any]
+) -> None:
+    with cluster_of("a", "b", vip=vip) as cluster:
+        a, b = cluster.start("a"), cluster.start("b", **differs)
+        for name, process in (("a", a), ("b", b)):
+            process.wait_for("became backup", SOON_S)
+            cluster[name].pull_cable()
+            process.wait_for("became fault", SOON_S)
+        since = {process: process.log_size for process in (a, b)}
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda name: cluster[name].plug_cable(), ("a", "b")))
+        winner = cluster.watch.wait_for_exactly_one(SOON_S)
+        loser = a if winner == "b" else b
+        loser.wait_for(f"became fault: {vip} is in use by {mac_of(cluster[winner])}", SOON_S, since[loser])
+        assert "became master" not in loser.log
+        assert cluster.watch.two_holders_s() == 0

@@ -183,6 +183,10 @@ class Master:
         self.by.append(mac)
         self._loop.stop()
 
+    def wanted(self, rank: bytes) -> None:
+        self.by.append(rank)
+        self._loop.stop()
+
     def master_answered(self, master: IPAddress) -> None: ...
 
 
@@ -233,7 +237,7 @@ def test_an_address_that_comes_while_others_are_asked_for_is_listened_for_too(no
     with left.inside():
         listener = ClaimListener(loop, groups)
         listener.open(next(link for link in Netlink().links() if link.name == "net0"))
-        listener.ask([VIP], None)
+        listener.ask([VIP], None, b"")
         groups[2] = later
         listener.watch_soon()
     loop.call_later(0.1, lambda: inject(right, gratuitous_arp(FOREIGN, OTHER)[0]))

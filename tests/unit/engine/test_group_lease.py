@@ -9,6 +9,7 @@ from tests.unit.engine.group_alone import GroupAlone
 class Master(GroupAlone):
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         super().__init__(monkeypatch)
+        self.group.member.takeover.configure(probes=False, guards=False)  # it would ask once more as a master
         while not self.group.is_master:
             self.clock.go_on()
         self.machine.sent.clear()

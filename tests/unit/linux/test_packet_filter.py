@@ -19,6 +19,7 @@ from carpsidecar.linux.packet_filter import (
     strangers_only,
     unless,
 )
+from carpsidecar.linux.probe import arp_probe, neighbour_solicitation
 
 OWN, FOREIGN = bytes.fromhex("020000000001"), bytes.fromhex("02bbbbbbbbbb")
 
@@ -159,6 +160,21 @@ def test_claims(count: int) -> None:
     assert not accepts(arp, gratuitous_arp(FOREIGN, IPv4Address("0.0.0.0"))[0])  # a probe claims nothing
     for packet_type in (3, 4, 5):  # for another host, outgoing, looped back
         assert not accepts(arp, gratuitous_arp(FOREIGN, v4[0])[0], packet_type=packet_type)
+
+
+def test_questions_count_where_their_sender_is_about_to_take_the_address() -> None:
+    v4, v6, rank = IPv4Address("192.0.2.100"), IPv6Address("fd00::1"), b"\1\0\xc0\0\2\1"
+    source, all_nodes = IPv6Address("fe80::1"), IPv6Address("ff02::1")
+    arp, neighbour = claims_of(4, OWN, [v4]), claims_of(6, OWN, [v6])
+    assert accepts(arp, arp_probe(FOREIGN, v4, rank))
+    assert not accepts(arp, arp_probe(FOREIGN, v4))
+    assert not accepts(arp, arp_probe(FOREIGN, v4 + 1, rank))
+    assert not accepts(arp, arp_probe(OWN, v4, rank))
+    for to in (None, all_nodes):
+        assert accepts(neighbour, neighbour_solicitation(FOREIGN, v6, source, rank, to))
+    assert not accepts(neighbour, neighbour_solicitation(FOREIGN, v6, source))
+    assert not accepts(neighbour, neighbour_solicitation(FOREIGN, v6 + 1, source, rank))
+    assert not accepts(neighbour, neighbour_solicitation(OWN, v6, source, rank))
 
 
 def test_renewals_are_refused_and_all_other_news_pass() -> None:

@@ -4,7 +4,15 @@ import pytest
 
 from carpsidecar.member import probe
 from carpsidecar.member.actions import AskForAddresses
-from carpsidecar.member.claim_guard import AGAIN_AFTER_S, GAP_S, QUESTIONS
+from carpsidecar.member.claim_guard import (
+    AGAIN_AFTER_S,
+    CONFIRMATIONS,
+    GAP_S,
+    GIVES_WAY_S,
+    HEEDED_MAX,
+    NEVER,
+    QUESTIONS,
+)
 from carpsidecar.member.takeover import CLAIM_S
 from carpsidecar.protocol.effects import PromotionBlocker, Settings
 from tests.unit.member.driving import HIGHER, LOWER, OURS, Driven, words
@@ -155,6 +163,84 @@ def test_an_answer_that_comes_late_gives_the_address_back(backup: Driven) -> Non
     assert backup.member.is_master
     assert answer(backup, STRANGER) == ["remove", IN_USE]
     assert not backup.member.is_master
+
+
+def test_an_answer_while_its_claim_stands_has_it_ask_again(backup: Driven) -> None:
+    while "advertise 1/0" not in words(backup.timer()):
+        pass
+    assert answer(backup, STRANGER) == []
+    assert run(backup, 9.0, STRANGER) == [IN_USE]
+
+
+def approaching(backup: Driven) -> bytes:
+    """It has asked once for the address that it is about to take; with which rank."""
+    while True:
+        for action in backup.timer():
+            if isinstance(action, AskForAddresses) and action.rank:
+                return action.rank
+
+
+def test_its_questions_say_how_it_would_be_elected() -> None:
+    backup = Driven(Settings(advbase=2, advskew=3), asks=True)
+    assert approaching(backup) == (2 * 256 + 3).to_bytes(2, "big") + OURS.packed
+
+
+def test_it_gives_way_to_whoever_asks_with_a_lower_rank_and_then_asks_again(backup: Driven) -> None:
+    rank = approaching(backup)
+    since = backup.now
+    backup.feed(backup.member.address_wanted, rank[:2] + LOWER.packed)
+    assert run(backup, 9.0, STRANGER) == [IN_USE]
+    assert backup.now - since >= GIVES_WAY_S
+
+
+def test_it_asks_again_at_once_when_a_higher_rank_may_not_have_heard_it(backup: Driven) -> None:
+    rank = approaching(backup)
+    backup.feed(backup.member.address_wanted, rank[:2] + HIGHER.packed, at=backup.now + GAP_S / 2)
+    assert backup.member.deadline == backup.now
+    since = backup.now
+    run(backup, 9.0)
+    assert backup.member.is_master
+    assert backup.now - since == pytest.approx(QUESTIONS * GAP_S + CLAIM_S)
+
+
+def test_whoever_asks_without_end_does_not_keep_the_address_from_being_taken(backup: Driven) -> None:
+    rank, since = approaching(backup), backup.now
+    while not backup.member.is_master:
+        backup.feed(backup.member.address_wanted, bytes(len(rank)), at=backup.now)
+        backup.timer()
+    assert backup.now - since < HEEDED_MAX * (GIVES_WAY_S + QUESTIONS * GAP_S) + 0.1
+
+
+def test_who_follows_a_master_does_not_care_who_asks(backup: Driven) -> None:
+    follow(backup)
+    deadline = backup.member.deadline
+    assert backup.feed(backup.member.address_wanted, bytes(6)) == []
+    assert backup.member.deadline == deadline
+
+
+def test_what_was_taken_after_silence_is_asked_for_again_and_given_back(backup: Driven) -> None:
+    run(backup, 9.0)
+    asked = 0
+    while backup.member.takeover.guard.confirm_at != NEVER:
+        asked += any(isinstance(action, AskForAddresses) for action in backup.timer())
+    assert asked == CONFIRMATIONS
+    assert answer(backup, STRANGER) == ["remove", IN_USE]
+
+
+def test_what_a_master_let_go_is_not_asked_for_again(backup: Driven) -> None:
+    follow(backup)
+    backup.hear(255, 255, at=2.5)
+    run(backup, 9.0)
+    assert backup.member.is_master
+    assert backup.member.takeover.guard.confirm_at == NEVER
+
+
+def test_without_the_probe_it_still_learns_who_answers_for_the_master() -> None:
+    backup = Driven(asks=True)
+    backup.member.takeover.configure(probes=False, guards=True)
+    follow(backup)
+    assert run(backup, 9.0, MASTER)[-1] == "master: no advertisement from the master"
+    assert backup.now >= 5
 
 
 # One successor.
