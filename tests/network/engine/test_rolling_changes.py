@@ -101,7 +101,7 @@ def under_watch(machines: Machines, addresses: Sequence[str] = ONE) -> Iterator[
 def test_the_second_to_thirteenth_address_by_reloads(machines: Machines, order: Sequence[str]) -> None:
     master, since = machines.master, {name: engine.log_size for name, engine in machines.engines.items()}
     with under_watch(machines, [ONE[0], THIRTEEN[-1]]):
-        for count in (2, 13):
+        for count in range(2, 14):
             for name in order:
                 machines.use(name, vip=THIRTEEN[:count])
                 machines.reload(name)
