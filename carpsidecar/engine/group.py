@@ -221,11 +221,6 @@ class Group(Shell):
             by_peer = mac == _CARP_MAC + bytes((self.config.vhid & 255,))
             self.announcements.claimed(address, mac, by_peer)
 
-    def wanted(self, rank: bytes) -> None:
-        """Another machine is about to take an address of ours."""
-        self.member.address_wanted(self._loop.time(), rank)
-        self._advance()
-
     def addresses_removed(self, removed: set[IPAddress]) -> None:
         """The kernel dropped these: the lease ran out, we released them, or somebody took them off."""
         if self.is_master:

@@ -192,6 +192,11 @@ class Shell:
         self.member.master_answered(self._loop.time(), master)
         self._advance()
 
+    def wanted(self, rank: bytes) -> None:
+        """Another machine is about to take an address of ours."""
+        self.member.address_wanted(self._loop.time(), rank)
+        self._advance()
+
     def _ask(self, action: AskForAddresses) -> None:
         ips, source = list(self.addresses.ips), self.transmitter.sources.get(6)
         if action.every:
