@@ -4,8 +4,9 @@ Engine and reporter both go by them: one to refuse what lies in none, the other 
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+
+from msgspec import Struct
 
 IPAddress = IPv4Address | IPv6Address
 
@@ -17,8 +18,7 @@ class PoolError(ValueError):
     """What can't be a pool, or not beside another one, and what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class AddressRange:
+class AddressRange(Struct, frozen=True):
     """From the first to the last, both among them."""
 
     first: IPAddress
@@ -89,8 +89,7 @@ def _is_limited_broadcast(address: IPAddress) -> bool:
     return address == IPv4Address("255.255.255.255")
 
 
-@dataclass(frozen=True, slots=True)
-class Pool:
+class Pool(Struct, frozen=True):
     """`interface` is the engine's alone; None where it follows from the route to the address."""
 
     name: str

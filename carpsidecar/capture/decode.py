@@ -4,8 +4,9 @@ Source: `carpsidecar.protocol.packet` for CARP, RFC 3768 for VRRP 2, RFC 5798 fo
 """
 
 import struct
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
+
+from msgspec import Struct
 
 from carpsidecar.capture.datagram import Datagram, datagram_of
 from carpsidecar.capture.pcap import Frame
@@ -31,8 +32,7 @@ _VRRP2_AUTH = 8
 _CHECKSUM_AT = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Vrrp:
+class Vrrp(Struct, frozen=True):
     """The fields of a VRRP packet; what version 3 no longer has is None."""
 
     version: int
@@ -46,8 +46,7 @@ class Vrrp:
     checksum: int
 
 
-@dataclass(frozen=True, slots=True)
-class Packet:
+class Packet(Struct, frozen=True):
     """A packet of protocol 112. `message` is None where it is neither CARP nor VRRP, or too short to tell."""
 
     frame: Frame

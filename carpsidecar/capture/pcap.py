@@ -6,10 +6,11 @@ order of this machine and nanoseconds. pcapng is recognised, and refused with th
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import IntEnum
 from io import RawIOBase
 from typing import BinaryIO
+
+from msgspec import Struct
 
 _MICROSECONDS, _NANOSECONDS, _PCAPNG = 0xA1B2C3D4, 0xA1B23C4D, 0x0A0D0D0A
 _VERSION = (2, 4)
@@ -34,8 +35,7 @@ class PcapError(Exception):
     """A file that is no pcap, or damaged; one line that says what was found, and what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(Struct, frozen=True):
     """One frame, as far as it was captured. `length` is that on the wire; times are since the epoch."""
 
     time_ns: int

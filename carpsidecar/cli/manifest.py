@@ -2,10 +2,10 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import yaml
+from msgspec import Struct
 
 from carpsidecar import __version__
 from carpsidecar.cli.errors import MISUSED, complain
@@ -43,8 +43,7 @@ _CONFIG_ANNOTATION = "carpsidecar.io/config"
 _ANNOTATION = {"fieldPath": f"metadata.annotations['{_CONFIG_ANNOTATION}']"}
 
 
-@dataclass(frozen=True, slots=True)
-class Distro:
+class Distro(Struct, frozen=True):
     """Where a distribution of Kubernetes has what matters here.
 
     Where anonymous requests are refused, no health of the API server can be asked for without credentials: then

@@ -7,10 +7,11 @@ import os
 import re
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from getopt import GetoptError, gnu_getopt
 from ipaddress import IPv4Address
 from typing import NamedTuple
+
+from msgspec import Struct, field
 
 from carpsidecar.config.trust import changeable, changeable_commands, readable
 from carpsidecar.protocol.packet import CARP_GROUP_IPV4
@@ -84,8 +85,7 @@ class HelpWanted(Exception):
     """--help was given."""
 
 
-@dataclass(slots=True)
-class Options:
+class Options(Struct):
     """What the command line gave, with ucarp's defaults for the rest."""
 
     interface: str = ""

@@ -2,12 +2,11 @@
 
 import re
 import shlex
-from dataclasses import dataclass
 from types import NoneType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
-from msgspec import NODEFAULT, Meta
+from msgspec import NODEFAULT, Meta, Struct
 
 _SHOWN_MAX = 80
 _SHELL_OPERATOR = re.compile(r"&&?|\|\|?|.*;|[0-9]*[<>].*")
@@ -21,8 +20,7 @@ class ConfigError(Exception):
         super().__init__("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text))
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(Struct, frozen=True):
     """A value as somebody gave it, and where, in that person's words: `--vhid`, `CARP_VHID`, `carp.yaml: vhid`."""
 
     value: Any
@@ -45,8 +43,7 @@ def setting(
     return Meta(description=description, extra=extra, **bounds)
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Struct, frozen=True):
     """One field of a struct in `schema`. `type` is without the None that stands for "not given"."""
 
     name: str

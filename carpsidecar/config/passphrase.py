@@ -2,9 +2,10 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from msgspec import Struct
 
 from carpsidecar.config.schema import GROUP_FIELDS, ConfigError, Field, Given
 from carpsidecar.config.trust import changeable, readable
@@ -17,8 +18,7 @@ _PASSPHRASES_MAX = 4
 """Each that is accepted costs a digest a packet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Passphrase:
+class Passphrase(Struct, frozen=True):
     """The bytes, which no log or traceback prints, and what deserves a warning about where they were."""
 
     secret: bytes

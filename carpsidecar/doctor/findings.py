@@ -3,9 +3,10 @@
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+from msgspec import Struct
 
 
 class Status(StrEnum):
@@ -18,8 +19,7 @@ class Status(StrEnum):
     """It could not be looked at; `found` says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One line of the answer. `remedy` is empty where there is nothing to do."""
 
     check: str

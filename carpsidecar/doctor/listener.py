@@ -12,8 +12,9 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from carpsidecar.capture.decode import Packet, Vrrp, decode
 from carpsidecar.capture.live import frame_of
@@ -37,8 +38,7 @@ class HasFileno(Protocol):
     def fileno(self) -> int: ...
 
 
-@dataclass(slots=True)
-class Sender:
+class Sender(Struct):
     """All packets of one source with one number in one protocol. Of those that are damaged, only `bad` counts."""
 
     source: IPAddress
@@ -56,8 +56,7 @@ class Sender:
         return self.last.message if isinstance(self.last.message, Vrrp) else None
 
 
-@dataclass(slots=True)
-class Observed:
+class Observed(Struct):
     """What was heard. `claims` are the foreign MAC addresses that answered for an address."""
 
     seconds: float = 0.0

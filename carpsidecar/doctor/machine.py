@@ -3,9 +3,10 @@
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from os import sysconf
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from carpsidecar.config.group import Family, GroupConfig
 from carpsidecar.config.sources import Config
@@ -22,16 +23,14 @@ from carpsidecar.protocol.timing import interval_ticks, master_down_ticks
 CAPABILITIES = ("CAP_NET_ADMIN", "CAP_NET_RAW")
 
 
-@dataclass(frozen=True, slots=True)
-class Daemon:
+class Daemon(Struct, frozen=True):
     """What serves a group here. `pid` and `age_s` are None where other processes are hidden from us."""
 
     pid: int | None
     age_s: float | None
 
 
-@dataclass(slots=True)
-class Subject:
+class Subject(Struct):
     """One group on its interface; `link` is None where that is not there, or not known."""
 
     config: GroupConfig
@@ -83,8 +82,7 @@ class Subject:
         return not self.config.destination.peers and not self.config.destination.broadcast
 
 
-@dataclass(slots=True)
-class Machine:
+class Machine(Struct):
     config: Config
     subjects: list[Subject]
     lacking: list[str] = field(default_factory=list)

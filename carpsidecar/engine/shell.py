@@ -7,11 +7,12 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 from logging import WARNING
 from typing import TYPE_CHECKING, assert_never
+
+from msgspec import Struct
 
 from carpsidecar.config.group import GroupConfig
 from carpsidecar.engine.addresses import HeldAddresses, Renewer
@@ -55,8 +56,7 @@ if TYPE_CHECKING:
     from carpsidecar.protocol.freshness import Reply
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
+class Host(Struct, frozen=True):
     """What the groups of one engine share.
 
     Args:

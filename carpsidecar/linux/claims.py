@@ -12,9 +12,10 @@ import socket
 import struct
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Literal
+
+from msgspec import Struct
 
 from carpsidecar.linux.frames import ETH_P_ARP, ETH_P_IPV6, NEIGHBOUR_SOLICITATION
 from carpsidecar.linux.netlink import IPAddress
@@ -28,8 +29,7 @@ _BUFFER_BYTES = 512 << 10
 _PROTOCOLS: dict[Literal[4, 6], int] = {4: ETH_P_ARP, 6: ETH_P_IPV6}
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """`solicited`: it answers a question of ours, and nobody else sees it. `rank`: not empty where it only asks,
     since it is about to take the address (`Prober.ask`)."""
 

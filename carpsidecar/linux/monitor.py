@@ -9,7 +9,8 @@ import errno
 import socket
 import struct
 from contextlib import suppress
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from carpsidecar.linux.netlink import IPAddress, Link
 from carpsidecar.linux.packet_filter import attach, no_renewals
@@ -32,29 +33,25 @@ _BUFFER_BYTES = 4 << 20
 _DATAGRAM_MAX = 65536
 
 
-@dataclass(frozen=True, slots=True)
-class LinkChanged:
+class LinkChanged(Struct, frozen=True):
     """A link is new, or is different now: up, down, or renamed (the same index and another name)."""
 
     link: Link
 
 
-@dataclass(frozen=True, slots=True)
-class LinkGone:
+class LinkGone(Struct, frozen=True):
     index: int
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class LinkMoved:
+class LinkMoved(Struct, frozen=True):
     """What is behind a link has to be announced anew, though the link is as it was: a bond failed over to another
     port, a virtual machine was migrated."""
 
     index: int
 
 
-@dataclass(frozen=True, slots=True)
-class AddressAdded:
+class AddressAdded(Struct, frozen=True):
     """An address is new or has changed. Renewals of leases are left out."""
 
     index: int
@@ -63,16 +60,14 @@ class AddressAdded:
     permanent: bool
 
 
-@dataclass(frozen=True, slots=True)
-class AddressRemoved:
+class AddressRemoved(Struct, frozen=True):
     index: int
     address: IPAddress
     prefixlen: int
     permanent: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Overrun:
+class Overrun(Struct, frozen=True):
     """News were lost for want of room: read everything anew."""
 
 

@@ -10,10 +10,11 @@ and routes; a dump of a thousand addresses takes 39 ms. By hand go the two that 
 
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address, ip_interface
 from sys import byteorder
 from typing import Any
+
+from msgspec import Struct
 
 from carpsidecar.linux.pyroute2_messages import ifaddrmsg, rtmsg
 
@@ -57,8 +58,7 @@ ADDRESS_HEADER = struct.Struct("=BBBBI")  # family, prefix length, flags, scope,
 _ATTRIBUTE = struct.Struct("=HH")
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(Struct, frozen=True):
     """An interface. `up` means that it is switched on and its carrier is there."""
 
     index: int
@@ -75,8 +75,7 @@ class Link:
         return name == self.name or name in self.altnames
 
 
-@dataclass(frozen=True, slots=True)
-class HeldAddress:
+class HeldAddress(Struct, frozen=True):
     """An address that an interface of this node holds. `valid_s` is None where it is held for ever."""
 
     index: int
@@ -97,8 +96,7 @@ class HeldAddress:
         return not self.permanent and self.deprecated and shaped
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Struct, frozen=True):
     """How a destination is reached. Where it is `local`, an address of this node, `index` is the loopback."""
 
     index: int

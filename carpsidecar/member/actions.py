@@ -4,8 +4,9 @@ Some are for the kernel and the wire; the others (`Notification`) only report wh
 people, and are never taken back.
 """
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from carpsidecar.protocol.effects import Advertise, Reason
 from carpsidecar.protocol.packet import IPAddress
@@ -13,8 +14,7 @@ from carpsidecar.protocol.packet import IPAddress
 Role = Literal["init", "backup", "master", "fault"]
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseRequest:
+class LeaseRequest(Struct, frozen=True):
     """Have the kernel hold the addresses for so long, whether it holds them already or not.
 
     The outcome is `lease_confirmed` or `lease_failed`, each with the request.
@@ -27,28 +27,23 @@ class LeaseRequest:
     """Rises with each request: a late answer is told from one that counts."""
 
 
-@dataclass(frozen=True, slots=True)
-class AddAddresses(LeaseRequest):
+class AddAddresses(LeaseRequest, frozen=True):
     """At once: nothing else is done before the kernel has answered."""
 
 
-@dataclass(frozen=True, slots=True)
-class RenewAddresses(LeaseRequest):
+class RenewAddresses(LeaseRequest, frozen=True):
     """Beside everything else: the answer may come late, or when the state is another one."""
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveAddresses:
+class RemoveAddresses(Struct, frozen=True):
     """And end the announcements. A renewal that is under way must not come after it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Announce:
+class Announce(Struct, frozen=True):
     """Tell the segment where the addresses are, now and again."""
 
 
-@dataclass(frozen=True, slots=True)
-class AskForAddresses:
+class AskForAddresses(Struct, frozen=True):
     """Ask the segment who has them, by ARP and neighbour solicitation. Each answer is `address_answered`.
 
     `every`: all of them; else the first one will do, since a master holds all or none. `shared`: one that any group
@@ -61,18 +56,15 @@ class AskForAddresses:
     rank: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class TrySending:
+class TrySending(Struct, frozen=True):
     """Send one advertisement that is for nobody, by the way that all others go. The outcome is `tried`."""
 
 
-@dataclass(frozen=True, slots=True)
-class TryAdding:
+class TryAdding(Struct, frozen=True):
     """Add an address that nobody uses to the interface, in each family, and remove it. The outcome is `tried`."""
 
 
-@dataclass(frozen=True, slots=True)
-class RoleChanged:
+class RoleChanged(Struct, frozen=True):
     """What the role stands for has been done. `text` is the reason in words."""
 
     role: Role
@@ -82,35 +74,30 @@ class RoleChanged:
     was_master: bool
 
 
-@dataclass(frozen=True, slots=True)
-class StatusChanged:
+class StatusChanged(Struct, frozen=True):
     """Something that a person would want to know is different."""
 
 
-@dataclass(frozen=True, slots=True)
-class Degraded:
+class Degraded(Struct, frozen=True):
     """Whether the groups that move with this one should hand over."""
 
     degraded: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(Struct, frozen=True):
     """It can't take part in the election. `at_start`: it never could."""
 
     why: str
     at_start: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Stalled:
+class Stalled(Struct, frozen=True):
     """This machine did not run us for so long: we listen for an interval more."""
 
     late_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class DemotionChanged:
+class DemotionChanged(Struct, frozen=True):
     """By this much for this cause; 0: no more."""
 
     cause: str
@@ -118,15 +105,13 @@ class DemotionChanged:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class AddressesLost:
+class AddressesLost(Struct, frozen=True):
     """Somebody removed these while we are master: they are put back."""
 
     lost: frozenset[IPAddress]
 
 
-@dataclass(frozen=True, slots=True)
-class AddressesFailed:
+class AddressesFailed(Struct, frozen=True):
     """The kernel does not hold the addresses for us."""
 
     error: OSError

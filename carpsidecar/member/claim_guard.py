@@ -17,9 +17,10 @@ taken it is asked for once or twice more, at moments of one's own: should both h
 Times are seconds of one monotonic clock, lengths of time too.
 """
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
+
+from msgspec import Struct
 
 NEVER: Final = float("inf")
 
@@ -46,8 +47,7 @@ CONFIRM_SPREAD_S: Final = 0.3
 """How often, and so far apart, the address is asked for when it was taken: each member has moments of its own."""
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(Struct, frozen=True):
     """Who answers for an address of the group: its hardware address, and the address that it answered for."""
 
     mac: bytes

@@ -2,10 +2,10 @@
 
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct, field
 
 from carpsidecar.ipc import paths
 from carpsidecar.status.model import Unreachable
@@ -30,14 +30,12 @@ class NoReply(Exception):
     """Why one socket gives no answer."""
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(Struct, frozen=True):
     socket: Path
     answer: Answer
 
 
-@dataclass(frozen=True)
-class Replies:
+class Replies(Struct, frozen=True):
     replies: list[Reply] = field(default_factory=list)
     unreachable: list[Unreachable] = field(default_factory=list)
 

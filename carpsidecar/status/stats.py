@@ -3,8 +3,9 @@
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 from carpsidecar.status.model import ServiceView
 
@@ -15,8 +16,7 @@ ApiFailure = Literal[
 CheckOutcome = Literal["good", "bad"]
 
 
-@dataclass
-class ApiStats:
+class ApiStats(Struct):
     """Of Kubernetes' API."""
 
     writes: Counter[ApiResource] = field(default_factory=Counter)
@@ -41,16 +41,14 @@ class ApiStats:
         return None if self.silent_since is None else time.monotonic() - self.silent_since
 
 
-@dataclass
-class CheckStats:
+class CheckStats(Struct):
     """Of the health checks, by name."""
 
     healthy: dict[str, bool] = field(default_factory=dict)
     results: Counter[tuple[str, CheckOutcome]] = field(default_factory=Counter)
 
 
-@dataclass
-class Stats:
+class Stats(Struct):
     api: ApiStats = field(default_factory=ApiStats)
     checks: CheckStats = field(default_factory=CheckStats)
     services: Callable[[], list[ServiceView]] | None = None

@@ -1,9 +1,9 @@
 """Each way in which an API server can fail, by a proxy before a real one."""
 
 import time
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from carpsidecar.reporter.kubernetes.client import Timing
 from carpsidecar.reporter.kubernetes.rbac import rules

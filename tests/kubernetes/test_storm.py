@@ -2,9 +2,9 @@
 
 import random
 import time
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from carpsidecar.ipc.messages import Role
 from tests.kubernetes.proxy import Fault

@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 
 from carpsidecar.ipc.messages import GroupGone, Notice, Role
 from carpsidecar.reporter.kubernetes.client import Timing

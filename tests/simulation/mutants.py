@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from msgspec import structs
+
 from carpsidecar.member.actions import Action, LeaseRequest, TryAdding, TrySending
 from carpsidecar.member.claim_guard import ClaimGuard
 from carpsidecar.member.member import Member
@@ -276,7 +278,7 @@ class CountsFromTheAnswer(Member):
     """Believes in a lease from when the kernel answered, and not from when it was asked."""
 
     def lease_confirmed(self, now: float, request: LeaseRequest) -> None:
-        super().lease_confirmed(now, replace(request, until=now + request.lifetime_s))
+        super().lease_confirmed(now, structs.replace(request, until=now + request.lifetime_s))
 
 
 class BelievesUnanswered(Member):

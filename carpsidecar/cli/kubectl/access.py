@@ -5,8 +5,9 @@ import re
 import subprocess
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 SELECTOR = "app.kubernetes.io/name=carpsidecar"
 CONTAINER = "carpsidecar"
@@ -27,8 +28,7 @@ class Forbidden(AccessError):
     """A right is missing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pod:
+class Pod(Struct, frozen=True):
     """One of ours, as the API shows it."""
 
     name: str

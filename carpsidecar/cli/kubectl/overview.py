@@ -4,10 +4,10 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import msgspec
+from msgspec import Struct, field
 
 from carpsidecar.cli.kubectl.access import Forbidden, Kubectl, Pod
 from carpsidecar.cli.terminal import DIM, GREEN, RED, YELLOW, aligned, styled, takes_colour
@@ -21,8 +21,7 @@ _COMPARED = ("vhid", "addresses", "advbase", "dead_ratio", "sync_group")
 NO_MASTER, FAULT = 3, 4
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """One group on one node."""
 
     node: str

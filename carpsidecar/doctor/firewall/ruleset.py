@@ -4,9 +4,10 @@ Whether a rule matches is known, or known not to, or can't be known (a rate limi
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Literal
+
+from msgspec import Struct
 
 from carpsidecar.linux.netlink import IPAddress
 
@@ -18,8 +19,7 @@ Match = bool | None
 Direction = Literal["in", "out"]
 
 
-@dataclass(frozen=True, slots=True)
-class Traffic:
+class Traffic(Struct, frozen=True):
     """Advertisements of one family that come in, or go out, by one interface."""
 
     direction: Direction
@@ -35,8 +35,7 @@ class Traffic:
         return self.destination is not None and self.destination.is_multicast
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """`action` is accept, drop, return, jump or goto; empty where the packet goes on. `about_us`: it names us."""
 
     match: Match
@@ -46,8 +45,7 @@ class Rule:
     about_us: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Base:
+class Base(Struct, frozen=True):
     """Where a packet enters: one chain of a hook, and what becomes of it at the end."""
 
     chain: str
@@ -55,8 +53,7 @@ class Base:
     label: str
 
 
-@dataclass(frozen=True, slots=True)
-class Drop:
+class Drop(Struct, frozen=True):
     """A packet that is dropped, or (not `certain`) may be."""
 
     where: str

@@ -1,15 +1,15 @@
 """Requests and answers, as the parts of the server hand them to each other."""
 
-from dataclasses import dataclass
 from http import HTTPStatus
+
+from msgspec import Struct
 
 TEXT = "text/plain; charset=utf-8"
 JSON = "application/json"
 HTML = "text/html; charset=utf-8"
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """A GET, or the GET that a HEAD stands for."""
 
     host: str | None
@@ -18,8 +18,7 @@ class Request:
     query: str
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     status: HTTPStatus
     body: bytes
     content_type: str = TEXT

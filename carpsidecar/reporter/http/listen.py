@@ -1,12 +1,12 @@
 """The address that the server listens on, and the names under which a browser may ask for it."""
 
 import socket
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from msgspec import Struct
 
-@dataclass(frozen=True)
-class Listen:
+
+class Listen(Struct, frozen=True):
     ip: IPv4Address | IPv6Address
     port: int
 

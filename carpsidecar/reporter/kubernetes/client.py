@@ -4,13 +4,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
 import urllib3
+from msgspec import Struct, field
 from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError, NewConnectionError, SSLError
 from urllib3.exceptions import TimeoutError as HTTPTimeoutError
@@ -37,8 +37,7 @@ _FAILURES: Mapping[int, ApiFailure] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
+class Timing(Struct, frozen=True):
     """Seconds."""
 
     connect_s: float = 3.0
@@ -84,8 +83,7 @@ class ApiError(Exception):
         return self.failure in ("unreachable", "timeout", "unauthorized", "throttled") or self.status in _AWAY
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """`rule` is what RBAC must allow for it."""
 
     method: str

@@ -11,8 +11,9 @@ which has to yield: then it claims again as soon as that one's label is gone.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from logging import ERROR, INFO, WARNING
+
+from msgspec import Struct, field
 
 from carpsidecar.ipc.messages import GroupSnapshot
 from carpsidecar.logs import log
@@ -30,8 +31,7 @@ Report = Callable[[str, str], None]
 """Takes a group and a text."""
 
 
-@dataclass(slots=True)
-class _Term:
+class _Term(Struct):
     """Our time as master of a group; `began_at` is on the monotonic clock, as we heard of it."""
 
     since: str

@@ -1,8 +1,6 @@
 """What is kept of pods and nodes: the few fields that are needed, whatever else the API sends."""
 
-import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TypeVar
 
 import msgspec
@@ -18,15 +16,13 @@ class BadObject(Exception):
     """An answer that is not what Kubernetes sends."""
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(Struct, frozen=True):
     status: str
     reason: str
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pod:
+class Pod(Struct, frozen=True, kw_only=True):
     """Labels, annotations and conditions are only those that are ours."""
 
     namespace: str
@@ -39,10 +35,10 @@ class Pod:
     phase: str = ""
     leaving: bool = False
     """It is being deleted."""
-    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    annotations: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    conditions: Mapping[str, Condition] = dataclasses.field(default_factory=dict)
-    containers: Mapping[str, bool] = dataclasses.field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    conditions: Mapping[str, Condition] = field(default_factory=dict)
+    containers: Mapping[str, bool] = field(default_factory=dict)
     """Whether each is ready. That doesn't depend on readiness gates, as the pod's own readiness does."""
     containers_ready: bool = False
     ready: bool = False
@@ -62,8 +58,7 @@ class Pod:
         return self.version != other.version
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(Struct, frozen=True):
     name: str
     unschedulable: bool
     labels: Mapping[str, str]
@@ -71,8 +66,7 @@ class Node:
     pod_networks: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
+class Service(Struct, frozen=True):
     namespace: str
     name: str
     addresses: tuple[str, ...]
@@ -173,8 +167,7 @@ class _Status(Struct):
     code: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """A part of a list; `more` is what to ask the next one with."""
 
     items: list[bytes]
@@ -182,8 +175,7 @@ class Page:
     more: str
 
 
-@dataclass(frozen=True, slots=True)
-class WatchEvent:
+class WatchEvent(Struct, frozen=True):
     kind: str
     object: bytes
 

@@ -2,14 +2,14 @@
 
 import random
 from collections.abc import Hashable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 RETRY_AFTER_MAX_S = 300.0
 _DOUBLINGS_MAX = 16
 
 
-@dataclass(slots=True)
-class Backoff:
+class Backoff(Struct):
     """Waits that double, each with half of it left to chance, so that all nodes don't come back in step."""
 
     first_s: float = 0.2

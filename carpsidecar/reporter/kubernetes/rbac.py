@@ -1,13 +1,13 @@
 """Every right that is used, in one table, and what to do where one is missing."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from carpsidecar.ipc.settings import KubernetesSettings
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """One verb on one resource, in a namespace; in the whole cluster where that is empty."""
 
     verb: str

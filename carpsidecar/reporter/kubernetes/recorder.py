@@ -3,9 +3,10 @@
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import quote
+
+from msgspec import Struct
 
 from carpsidecar.reporter.kubernetes.cache import Cache
 from carpsidecar.reporter.kubernetes.client import MERGE_PATCH, Api, ApiError, Request
@@ -62,8 +63,7 @@ _NORMAL = ("CarpMaster", "CarpBackup", "CarpDemoted", "CarpAssigned")
 _FROM_THE_WIRE = ("CarpConflict", "CarpBadDigest")
 
 
-@dataclass(frozen=True, slots=True)
-class About:
+class About(Struct, frozen=True):
     """What an event is about, where that is not our own pod."""
 
     kind: str
@@ -76,8 +76,7 @@ _Key = tuple[EventReason, str, About | None]
 """The reason, the note, and what it is about: what is the same is a repeat."""
 
 
-@dataclass(slots=True)
-class _Pending:
+class _Pending(Struct):
     """Not written yet: how often it happened, first and last, in seconds since the epoch."""
 
     reason: EventReason
@@ -89,8 +88,7 @@ class _Pending:
     name: str = ""
 
 
-@dataclass(slots=True)
-class _Written:
+class _Written(Struct):
     name: str
     count: int
     last_s: float

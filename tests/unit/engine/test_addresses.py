@@ -1,12 +1,12 @@
 """A group's addresses: held, renewed, lost and let go."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from ipaddress import ip_address, ip_interface
 from threading import Event, Timer
 from typing import cast
 
 import pytest
+from msgspec.structs import replace
 
 from carpsidecar.engine import addresses as module
 from carpsidecar.engine.addresses import HeldAddresses, Renewer

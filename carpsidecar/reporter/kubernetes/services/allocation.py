@@ -6,9 +6,9 @@ reported in the condition.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 import msgspec
+from msgspec import Struct
 
 from carpsidecar.pools import Pool
 from carpsidecar.reporter.kubernetes.objects import Condition
@@ -59,8 +59,7 @@ class Problem(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """What a Service is to have: addresses with their vhids, and the condition; None where it is not ours."""
 
     addresses: Mapping[str, int | None]

@@ -7,10 +7,10 @@ ignored, and of two claims for one vhid the same one wins everywhere. Pure funct
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 
 import msgspec
+from msgspec import Struct, field
 
 from carpsidecar.pools import Pool, Pools
 from carpsidecar.reporter.kubernetes.services.objects import (
@@ -27,8 +27,7 @@ from carpsidecar.reporter.kubernetes.services.objects import (
 _allocation = msgspec.json.Decoder(dict[str, int])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class Rules(Struct, frozen=True, kw_only=True):
     """What the configuration says."""
 
     class_: str

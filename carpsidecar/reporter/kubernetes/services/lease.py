@@ -7,10 +7,11 @@ version that it saw. No two clocks need to agree.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
+
+from msgspec import Struct
 
 from carpsidecar.reporter.kubernetes.client import Api, ApiError, Request
 from carpsidecar.reporter.kubernetes.objects import BadObject
@@ -24,8 +25,7 @@ REQUEST_S = 2.0
 """For an answer; what a holder writes has arrived, or never will, long before its time is over."""
 
 
-@dataclass(slots=True)
-class _Seen:
+class _Seen(Struct):
     lease: Lease | None
     at: float
 

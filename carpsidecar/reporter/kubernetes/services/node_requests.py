@@ -7,8 +7,9 @@ not know yet what there is, nothing is requested: an engine goes on with what it
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from logging import WARNING
+
+from msgspec import Struct
 
 from carpsidecar.ipc.messages import (
     SERVICES_MAX,
@@ -38,8 +39,7 @@ Request = Callable[[ToEngine, float], "Future[Result]"]
 """Sends a command, from any thread and without waiting; the result raises TimeoutError where none came in time."""
 
 
-@dataclass(slots=True)
-class _Standing:
+class _Standing(Struct):
     """Of this node, for one address: whether it has its place in the order, or has come back lately."""
 
     has_returned: bool

@@ -1,8 +1,6 @@
 """What is kept of Services, EndpointSlices, Leases and namespaces: the few fields that are needed."""
 
-import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TypeVar
@@ -32,8 +30,7 @@ HELD = f"{ANNOTATIONS}held"
 ONE_STACK, PREFER_TWO = "SingleStack", "PreferDualStack"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Service:
+class Service(Struct, frozen=True, kw_only=True):
     """Of type LoadBalancer, or that was. Annotations and conditions are only those that are ours."""
 
     namespace: str
@@ -55,9 +52,9 @@ class Service:
     """Protocol and number."""
     is_local: bool = False
     """externalTrafficPolicy is Local."""
-    selector: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    annotations: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    conditions: Mapping[str, Condition] = dataclasses.field(default_factory=dict)
+    selector: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    conditions: Mapping[str, Condition] = field(default_factory=dict)
     ingress: tuple[str, ...] = ()
     """The addresses in status.loadBalancer."""
 
@@ -74,8 +71,7 @@ class Service:
         return f"{self.namespace}/{self.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointSlice:
+class EndpointSlice(Struct, frozen=True):
     namespace: str
     name: str
     service: str
@@ -89,8 +85,7 @@ class EndpointSlice:
         return self.namespace, self.name
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(Struct, frozen=True):
     version: str
     holder: str
     transitions: int

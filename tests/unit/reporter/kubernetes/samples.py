@@ -1,7 +1,8 @@
 """Pods to vary."""
 
-from dataclasses import replace
 from typing import Any, cast
+
+from msgspec.structs import replace
 
 from carpsidecar.ipc.settings import KubernetesSettings
 from carpsidecar.reporter.kubernetes.client import Api

@@ -2,9 +2,9 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from carpsidecar.protocol.effects import Reason
 from carpsidecar.reporter.kubernetes.cache import Cache, PodStore

@@ -1,8 +1,7 @@
 """The desired status of a pod, and the patch that leads there."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from carpsidecar.reporter.kubernetes.objects import Condition, Pod
 from carpsidecar.reporter.kubernetes.pod_status import (

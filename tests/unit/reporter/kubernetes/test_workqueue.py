@@ -3,9 +3,9 @@
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from carpsidecar.reporter.kubernetes.client import ApiError, Timing
 from carpsidecar.reporter.kubernetes.workqueue import Item, Worker, WorkQueue

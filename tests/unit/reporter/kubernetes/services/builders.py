@@ -1,9 +1,10 @@
 """Services and pools, and a cluster of them that does what the plan says."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from itertools import count
 from typing import Any
+
+from msgspec.structs import replace
 
 from carpsidecar.pools import Pool, Pools, parse_range
 from carpsidecar.reporter.kubernetes.services.allocation import Outcome, is_done, patch, plan
