@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 
 from carpsidecar import logs
+from carpsidecar.cli.engine import run_engine
 from carpsidecar.cli.flags import PRECEDENCE, add_settings, source_of
 from carpsidecar.cli.parser import Parser
 from carpsidecar.config.sources import CONFIG_VARIABLE, load
@@ -44,12 +45,7 @@ def main(argv: Sequence[str]) -> int:
     config = load(*source)
     writer = logs.start(config.log_format, config.log_level)
     try:
-        # Late, so that a configuration that can't be used is reported at once.
-        from carpsidecar.engine.run import run
-
-        for warning in config.warnings:
-            logs.log(logging.WARNING, "config", warning)
         file = source[2] or source[1].get(CONFIG_VARIABLE)
-        return run(config, reload=lambda: load(*source), files=[file] if file else [])
+        return run_engine(config, reload=lambda: load(*source), files=[file] if file else [])
     finally:
         writer.close()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from ipaddress import IPv4Interface
 
 from carpsidecar import logs
+from carpsidecar.cli.engine import run_engine
 from carpsidecar.cli.errors import complain, describe_bug, is_start_error
 from carpsidecar.cli.ucarp_log import Line, Syslog, to_terminal
 from carpsidecar.cli.ucarp_options import BAD_OPTION, OPTIONS, HelpWanted, OptionError, Options, UnknownOption, read
@@ -138,12 +139,7 @@ def serve(options: Options, config: Config, listening: Callable[[], None] | None
     """Run the engine, and turn what it raises into a line and an exit status of ucarp's."""
     writers = start_logs(options, config.log_level)
     try:
-        # Late, because it is the largest part of the program, and a bad command line has no need of it.
-        from carpsidecar.engine.run import run
-
-        for warning in config.warnings:
-            logs.log(logging.WARNING, "config", warning)
-        return run(config, listening=listening)
+        return run_engine(config, listening=listening)
     except ConfigError as error:
         problem = str(error)
     except Exception as error:

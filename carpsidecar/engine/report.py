@@ -4,7 +4,6 @@ import time
 from collections.abc import Mapping, Sequence
 
 from carpsidecar.config.group import GroupConfig
-from carpsidecar.engine.agreement import agreements
 from carpsidecar.engine.group import Group
 from carpsidecar.engine.interface import Interface
 from carpsidecar.ipc.messages import GroupCounters, GroupSnapshot, Heartbeat, Role
@@ -21,7 +20,12 @@ def status_line(group: Group) -> str:
 
 def snapshot(group: Group) -> GroupSnapshot:
     member, settings = group.member, group.member.election.settings
-    agreed = agreements(group.configured) if group.configured.shows_agreement else []
+    agreed = []
+    if group.configured.shows_agreement:
+        # Here, since Python's OpenSSL comes with it.
+        from carpsidecar.engine.agreement import agreements
+
+        agreed = agreements(group.configured)
     master = member.master
     if master is None and group.services and group.membership is not None:
         # A node that takes no part follows nobody, and yet the address has its master.

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import secrets
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -31,8 +30,8 @@ def authenticator_of(config: GroupConfig, now: float) -> "CompatibleAuth | Harde
         from carpsidecar.protocol.hardened import Hardened
 
         name = os.uname().nodename
-        return Hardened(now, config.vhid, _keys(config), _ips(config), secrets.token_bytes, name, __version__)
-    return CompatibleAuth(config.vhid, _accepted(config), secrets.randbits(64))
+        return Hardened(now, config.vhid, _keys(config), _ips(config), os.urandom, name, __version__)
+    return CompatibleAuth(config.vhid, _accepted(config), int.from_bytes(os.urandom(8), "big"))
 
 
 def _ips(config: GroupConfig) -> list[IPAddress]:

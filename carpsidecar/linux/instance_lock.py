@@ -6,12 +6,13 @@ sees; it is gone with its process, however that ends; and it takes CAP_NET_RAW, 
 The kernel lists such sockets in /proc/net/raw6 (raw(7); net/ipv6/raw.c), without IPv6 in /proc/net/raw.
 """
 
-import hashlib
 import os
 import random
 import socket
 import time
 from pathlib import Path
+
+from cryptography.hazmat.primitives.hashes import SHA256, Hash
 
 _PROTOCOL = 112
 _IPV6_TABLE, _IPV4_TABLE = Path("/proc/net/raw6"), Path("/proc/net/raw")
@@ -71,7 +72,9 @@ def _bound(interface: str, vhid: int) -> socket.socket:
 
 def _address(interface: str, vhid: int) -> tuple[int, bytes]:
     """A family, and a multicast address of it, transient as no group of anybody is."""
-    digest = hashlib.sha256(f"carpsidecar/{interface}/{vhid}".encode("utf-8", "surrogateescape")).digest()
+    hashed = Hash(SHA256())
+    hashed.update(f"carpsidecar/{interface}/{vhid}".encode("utf-8", "surrogateescape"))
+    digest = hashed.finalize()
     if _IPV6_TABLE.exists():
         return socket.AF_INET6, b"\xff\x18" + digest[:14]
     return socket.AF_INET, bytes([0xE0 | digest[0] & 0x0F]) + digest[1:4]

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple, Protocol
 
-from cryptography.hazmat.primitives.constant_time import bytes_eq
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.hmac import HMAC
 
@@ -95,7 +95,7 @@ class CompatibleAuth:
         self._counter = (self._counter + 1) % _COUNTER_LIMIT
         counter = self._counter.to_bytes(8, "big")
         head = header(self._vhid, claim.advskew, claim.advbase)
-        return pack(head, counter, _digest(self._keyed[0], counter))
+        return pack(head, counter, _over(self._keyed[0], counter).finalize())
 
     def receive(self, now: float, payload: bytes, source: IPAddress) -> Advertisement | Drop:
         # OpenBSD sends the same counter for as long as an interface lives, and ucarp goes on from the one that it
@@ -117,7 +117,7 @@ class CompatibleAuth:
 
 
 def _signed(keyed: Iterable[HMAC], advertisement: Advertisement) -> bool:
-    return any(bytes_eq(_digest(one, advertisement.counter), advertisement.digest) for one in keyed)
+    return any(_fits(one, advertisement.counter, advertisement.digest) for one in keyed)
 
 
 def _keyed(vhid: int, passphrase: bytes, addresses: Collection[IPAddress]) -> HMAC:
@@ -130,7 +130,15 @@ def _keyed(vhid: int, passphrase: bytes, addresses: Collection[IPAddress]) -> HM
     return keyed
 
 
-def _digest(keyed: HMAC, counter: bytes) -> bytes:
+def _over(keyed: HMAC, counter: bytes) -> HMAC:
     signed = keyed.copy()
     signed.update(counter)
-    return signed.finalize()
+    return signed
+
+
+def _fits(keyed: HMAC, counter: bytes, digest: bytes) -> bool:
+    try:
+        _over(keyed, counter).verify(digest)  # in constant time
+    except InvalidSignature:
+        return False
+    return True
