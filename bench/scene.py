@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.systems import VIP, System
 from bench.wire import Wire
-from carpsidecar.lab.answers import AnswerWatch
+from tests.support.answers import AnswerWatch
 from carpsidecar.lab.commands import LabError
 from carpsidecar.lab.holders import HolderWatch
 from carpsidecar.lab.network import Lab

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from ipaddress import ip_network
 from pathlib import Path
 
-from carpsidecar.doctor.findings import Finding, Status
+from carpsidecar.doctor.findings import Finding, check, ok, problem, skipped, warning
 from carpsidecar.doctor.listener import Observed
 from carpsidecar.doctor.machine import Subject
 from carpsidecar.doctor.peers import authentic, names_of, needs_observed
@@ -21,31 +21,23 @@ _FLOODED = ip_network("224.0.0.0/24")
 def multicast(subject: Subject, observed: Observed) -> Iterator[Finding]:
     """Whether multicast gets from the card to a program here, by a datagram that never leaves this machine."""
     if not subject.uses_multicast:
-        yield Finding(
-            "multicast", Status.SKIPPED, "advertisements go to peers or in broadcasts", about=subject.name
-        )
+        yield skipped("advertisements go to peers or in broadcasts")
         return
     for group in subject.config.destination.multicast:
         looped_back = observed.looped_back.get(group)
         if looped_back:
-            yield Finding("multicast", Status.OK, f"{group} can be joined, and comes back", about=subject.name)
+            yield ok(f"{group} can be joined, and comes back")
         elif any(observed.delivered[sender.source, subject.config.vhid] for sender in authentic(subject, observed)):
-            yield Finding("multicast", Status.OK, f"advertisements to {group} arrive", about=subject.name)
+            yield ok(f"advertisements to {group} arrive")
         elif looped_back is None:
-            yield Finding(
-                "multicast",
-                Status.PROBLEM,
+            yield problem(
                 f"{group} can't be joined or sent to on {subject.interface}",
                 f"see `ip maddress show dev {subject.interface}`, or use --peer",
-                subject.name,
             )
         else:
-            yield Finding(
-                "multicast",
-                Status.WARNING,
+            yield warning(
                 f"a datagram of ours to {group} does not come back: a firewall here takes multicast",
                 f"let protocol 112 to {group} in and out, or use --peer",
-                subject.name,
             )
 
 
@@ -59,20 +51,18 @@ def delivery(subject: Subject, observed: Observed) -> Iterator[Finding]:
     ]
     if lost:
         count = sum(sender.count for sender in lost)
-        yield Finding(
-            "delivery",
-            Status.PROBLEM,
+        yield problem(
             f"{count} advertisements of {names_of(lost)} reached the card, and none a program",
             "see firewall and rp_filter; XDP, tc and eBPF programs may take packets, too",
-            subject.name,
         )
     arrived = [sender for sender in observed.carp(subject.config.vhid) if sender not in lost]
     if arrived:
-        yield Finding("delivery", Status.OK, f"what {names_of(arrived)} sends reaches programs", about=subject.name)
+        yield ok(f"what {names_of(arrived)} sends reaches programs")
     elif not lost:
-        yield Finding("delivery", Status.SKIPPED, "nothing with this vhid reached the card", about=subject.name)
+        yield skipped("nothing with this vhid reached the card")
 
 
+@check("reflection")
 def own_packets_back(subject: Subject) -> Iterator[Finding]:
     """Whether the network returns what this machine sends."""
     observed = subject.observed
@@ -80,23 +70,18 @@ def own_packets_back(subject: Subject) -> Iterator[Finding]:
         return
     for sender in observed.returned(subject.config.vhid):
         if subject.link is not None and sender.last.datagram.mac_source == subject.link.mac:
-            yield Finding(
-                "reflection",
-                Status.WARNING,
+            yield warning(
                 f"the network returns what this machine sends on {subject.interface}; it is not heeded",
                 "look for a loop, a bridge port in hairpin mode, or a bond that is set up on one side only",
-                subject.name,
             )
         else:
-            yield Finding(
-                "reflection",
-                Status.PROBLEM,
+            yield problem(
                 f"advertisements from our own address {sender.source} come in on {subject.interface}",
                 f"find who has {sender.source} too: arping -D -I {subject.interface} {sender.source}",
-                subject.name,
             )
 
 
+@check("snooping")
 def bridge(subject: Subject) -> Iterator[Finding]:
     if not subject.uses_multicast or not subject.interface:
         return
@@ -109,16 +94,13 @@ def bridge(subject: Subject) -> Iterator[Finding]:
     groups = [group for group in subject.config.destination.multicast if not _is_flooded(group)]
     name = settings.resolve().parent.name
     if groups and _read(settings / "multicast_snooping") == "1" and _read(settings / "multicast_querier") == "0":
-        yield Finding(
-            "snooping",
-            Status.WARNING,
+        yield warning(
             f"bridge {name} snoops multicast and is no querier: where no other one is, it forgets who listens to"
             f" {', '.join(map(str, groups))}",
             f"ip link set {name} type bridge mcast_querier 1, or mcast_snooping 0",
-            subject.name,
         )
     else:
-        yield Finding("snooping", Status.OK, f"bridge {name} lets the groups through", about=subject.name)
+        yield ok(f"bridge {name} lets the groups through")
 
 
 def _is_flooded(group: IPAddress) -> bool:

@@ -2,11 +2,13 @@
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
-from typing import Any
+from functools import wraps
+from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 
 class Status(StrEnum):
@@ -27,7 +29,55 @@ class Finding(Struct, frozen=True):
     found: str
     remedy: str = ""
     about: str = ""
-    """The group, or the interface; empty: the machine."""
+    """The group, or the pool; empty: the machine."""
+
+
+def ok(found: str, about: str = "") -> Finding:
+    return Finding("", Status.OK, found, about=about)
+
+
+def warning(found: str, remedy: str, about: str = "") -> Finding:
+    return Finding("", Status.WARNING, found, remedy, about)
+
+
+def problem(found: str, remedy: str, about: str = "") -> Finding:
+    return Finding("", Status.PROBLEM, found, remedy, about)
+
+
+def skipped(found: str) -> Finding:
+    return Finding("", Status.SKIPPED, found)
+
+
+def named(check: str, about: str, findings: Iterable[Finding]) -> Iterator[Finding]:
+    """What one check found, under its name; about this where it says nothing else."""
+    try:
+        for finding in list(findings):
+            yield replace(finding, check=check, about=finding.about or about)
+    except OSError as error:
+        yield Finding(check, Status.SKIPPED, f"could not be examined: {error.strerror or error}", about=about)
+
+
+class Examined(Protocol):
+    @property
+    def name(self) -> str:
+        """What findings are about; empty for the machine."""
+
+
+_T = TypeVar("_T", bound=Examined)
+Check = Callable[[_T], Iterator[Finding]]
+
+
+def check(name: str) -> Callable[[Check[_T]], Check[_T]]:
+    """A check by this name, which its findings need not repeat."""
+
+    def wrap(function: Check[_T]) -> Check[_T]:
+        @wraps(function)
+        def checked(examined: _T) -> Iterator[Finding]:
+            return named(name, examined.name, function(examined))
+
+        return checked
+
+    return wrap
 
 
 def exit_status(findings: Iterable[Finding]) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from carpsidecar.doctor.findings import Finding, Status
+from carpsidecar.doctor.findings import Finding, ok, problem, skipped, warning
 from carpsidecar.doctor.listener import Observed
 from carpsidecar.doctor.machine import Subject
 from carpsidecar.doctor.peers import needs_observed
@@ -16,7 +16,7 @@ _VIRTUAL_MAC = bytes.fromhex("00005e0001")
 def holder(subject: Subject, observed: Observed) -> Iterator[Finding]:
     if observed.unprobed:
         found = f"nobody could be asked on {subject.interface}: {observed.unprobed}"
-        yield Finding("holder", Status.SKIPPED, found, about=subject.name)
+        yield skipped(found)
         return
     masters = _masters(subject, observed)
     held = {own.interface.ip for own in subject.netlink.addresses()}
@@ -37,40 +37,34 @@ def _masters(subject: Subject, observed: Observed) -> dict[bytes, set[IPAddress]
 def _of(
     subject: Subject, address: IPAddress, macs: set[bytes], masters: dict[bytes, set[IPAddress]], here: bool
 ) -> Finding:
-    def finding(status: Status, found: str, remedy: str = "") -> Finding:
-        return Finding("holder", status, found, remedy, subject.name)
-
     foreign = sorted(mac.hex(":") for mac in macs if mac not in masters)
     if foreign and (here or len(macs) > 1):
         others = "this machine" if here else "another one"
-        return finding(
-            Status.PROBLEM,
+        return problem(
             f"{address} is held by {', '.join(foreign)} and by {others} at once",
             "take it off one: it is configured there by hand, or two masters do not hear each other (IGMP snooping,"
             " VLAN, firewall): run this there, too",
         )
     if foreign:
-        return finding(
-            Status.PROBLEM,
+        return problem(
             f"{address} is held by {foreign[0]}, from which no advertisement of this vhid comes",
             "a foreign machine: take the address off there, or give the group another one; a node of the group: its"
             " advertisements get lost (IGMP snooping without a querier, VLAN, its firewall): run this there, too",
         )
     names = _names(set().union(*(masters[mac] for mac in macs)), address)
     if macs and here:
-        return finding(Status.PROBLEM, f"{address} is held here and by {names} at once", "see peers")
+        return problem(f"{address} is held here and by {names} at once", "see peers")
     if macs:
-        return finding(Status.OK, f"{address} is held by the master, {names}")
+        return ok(f"{address} is held by the master, {names}")
     if here:
-        return finding(Status.OK, f"{address} is held by this machine, and nobody else answers for it")
+        return ok(f"{address} is held by this machine, and nobody else answers for it")
     if masters:
         senders = _names(set().union(*masters.values()), address)
-        return finding(
-            Status.WARNING,
+        return warning(
             f"{senders} advertises, but nobody answers for {address}",
             "run this there: the address is not on it (scripts of ucarp?), or its arp_ignore keeps it silent",
         )
-    return finding(Status.OK, f"{address} is held by nobody")
+    return ok(f"{address} is held by nobody")
 
 
 def _names(senders: set[IPAddress], address: IPAddress) -> str:

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from carpsidecar.config.group import HOOKS
-from carpsidecar.doctor.findings import Finding, Status
+from carpsidecar.doctor.findings import Finding, Status, check, ok
 from carpsidecar.doctor.machine import Subject
 
 
+@check("hooks")
 def hooks(subject: Subject) -> Iterator[Finding]:
     fine: dict[str, None] = {}
     reported = set()
@@ -22,11 +23,11 @@ def hooks(subject: Subject) -> Iterator[Finding]:
             fine[command[0]] = None
         elif command[0] not in reported:
             reported.add(command[0])
-            yield Finding("hooks", status, f"{name}: {found}", remedy, subject.name)
+            yield Finding("", status, f"{name}: {found}", remedy)
     if fine:
-        yield Finding("hooks", Status.OK, f"{', '.join(fine)} can be run", about=subject.name)
+        yield ok(f"{', '.join(fine)} can be run")
     elif not reported:
-        yield Finding("hooks", Status.OK, "none is configured", about=subject.name)
+        yield ok("none is configured")
 
 
 def _problem_of(command: str) -> tuple[Status, str, str]:

@@ -6,7 +6,7 @@ import socket
 import struct
 from collections.abc import Iterator
 
-from carpsidecar.doctor.findings import Finding, Status
+from carpsidecar.doctor.findings import Finding, check, ok, problem, skipped, warning
 from carpsidecar.doctor.machine import Subject
 from carpsidecar.linux.netlink import HeldAddress
 
@@ -14,21 +14,18 @@ _SIOCGIFFLAGS = 0x8913
 _IFF_UP, _IFF_MULTICAST = 0x1, 0x1000
 
 
+@check("interface")
 def link(subject: Subject) -> Iterator[Finding]:
-    def finding(status: Status, found: str, remedy: str = "") -> Finding:
-        return Finding("interface", status, found, remedy, subject.name)
-
     name, there = subject.interface, subject.link
     if not name:
         vip = subject.addresses[0]
-        yield finding(
-            Status.PROBLEM,
+        yield problem(
             f"none is given, and no network of this machine has {vip}",
             "give it, for example --interface eth0",
         )
         return
     if there is None:
-        yield finding(Status.PROBLEM, f"there is no {name}", "see `ip link`, and give --interface one of those")
+        yield problem(f"there is no {name}", "see `ip link`, and give --interface one of those")
         return
     flags = _flags(name)
     if not there.up:
@@ -37,44 +34,38 @@ def link(subject: Subject) -> Iterator[Finding]:
         else:
             found, remedy = f"{name} is down", f"ip link set {name} up"
         ignored = subject.config.ignore_link
-        yield finding(Status.WARNING if ignored else Status.PROBLEM, found, remedy)
+        yield (warning if ignored else problem)(found, remedy)
     elif len(there.mac) != 6:
-        yield finding(
-            Status.PROBLEM, f"{name} is no Ethernet: no address can be announced", "give an Ethernet interface"
-        )
+        yield problem(f"{name} is no Ethernet: no address can be announced", "give an Ethernet interface")
     elif subject.uses_multicast and not flags & _IFF_MULTICAST:
-        yield finding(Status.PROBLEM, f"{name} has no multicast", f"ip link set {name} multicast on, or use --peer")
+        yield problem(f"{name} has no multicast", f"ip link set {name} multicast on, or use --peer")
     else:
-        yield finding(Status.OK, f"{name} is up, {there.mac.hex(':')}")
+        yield ok(f"{name} is up, {there.mac.hex(':')}")
 
 
+@check("source")
 def source(subject: Subject) -> Iterator[Finding]:
     if subject.link is None:
-        yield Finding("source", Status.SKIPPED, "there is no interface", about=subject.name)
+        yield skipped("there is no interface")
         return
     held = {own.interface.ip for own in subject.netlink.addresses(subject.link.index)}
     for family in subject.config.families:
         ip = subject.sources.get(family)
         if ip is None:
-            yield Finding(
-                "source",
-                Status.PROBLEM,
+            yield problem(
                 f"{subject.interface} has no IPv{family} address to advertise from",
                 "give the interface one that stays, or give --source",
-                subject.name,
             )
         elif ip not in held:
-            yield Finding(
-                "source",
-                Status.PROBLEM,
+            yield problem(
                 f"{ip} is given as source, and is no address of {subject.interface}",
                 f"give one of {subject.interface}: see `ip address show {subject.interface}`",
-                subject.name,
             )
         else:
-            yield Finding("source", Status.OK, f"advertises from {ip}", about=subject.name)
+            yield ok(f"advertises from {ip}")
 
 
+@check("addresses")
 def addresses(subject: Subject) -> Iterator[Finding]:
     """Those of the group that this machine has, and whether clients would look for them here."""
     everywhere = subject.netlink.addresses()
@@ -82,23 +73,17 @@ def addresses(subject: Subject) -> Iterator[Finding]:
     held = [str(ip) for ip, own in here.items() if own.leased]
     held_by_backup = bool(held) and subject.daemon is not None and _follows_another(subject)
     if held_by_backup:
-        yield Finding(
-            "addresses",
-            Status.PROBLEM,
+        yield problem(
             f"{', '.join(held)} is on this machine, and another one is master: both answer for it",
             "find out who added it here, and take it off: ip address del",
-            subject.name,
         )
     for ip, own in here.items():
         if not own.leased:
             yield _permanent(subject, own)
         elif subject.daemon is None:
-            yield Finding(
-                "addresses",
-                Status.WARNING,
+            yield warning(
                 f"{ip} is here, left by a daemon that runs no more",
                 f"none: the kernel drops it within {own.valid_s} s, and the next start would",
-                subject.name,
             )
     networks = [
         own.interface.network
@@ -107,17 +92,14 @@ def addresses(subject: Subject) -> Iterator[Finding]:
     ]
     strays = [ip for ip in subject.addresses if not any(ip in net for net in networks) and not ip.is_link_local]
     if subject.link is not None and strays:
-        yield Finding(
-            "addresses",
-            Status.WARNING,
+        yield warning(
             f"{', '.join(map(str, strays))}: in no network of {subject.interface}",
             "check the address and --interface; if it is so on purpose, clients need a route to it",
-            subject.name,
         )
     if held and subject.daemon is not None and not held_by_backup:
-        yield Finding("addresses", Status.OK, f"this machine holds {', '.join(held)}", about=subject.name)
+        yield ok(f"this machine holds {', '.join(held)}")
     elif not here and not strays:
-        yield Finding("addresses", Status.OK, "none of the group's is on this machine", about=subject.name)
+        yield ok("none of the group's is on this machine")
 
 
 def _follows_another(subject: Subject) -> bool:
@@ -128,13 +110,10 @@ def _follows_another(subject: Subject) -> bool:
 
 def _permanent(subject: Subject, own: HeldAddress) -> Finding:
     where = next((link.name for link in subject.netlink.links() if link.index == own.index), "?")
-    return Finding(
-        "addresses",
-        Status.PROBLEM,
+    return problem(
         f"{own.interface} is configured on {where} for good",
         "take it out of the machine's own network configuration; if ucarp or the like left it here:"
         f" ip address del {own.interface} dev {where}",
-        subject.name,
     )
 
 

@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Iterator
 
-from carpsidecar.doctor.findings import Finding, Status
+from carpsidecar.doctor.findings import Finding, named, ok, problem, skipped, warning
 from carpsidecar.doctor.machine import Machine, Subject
 from carpsidecar.ipc.settings import KubernetesSettings
 from carpsidecar.reporter.kubernetes.client import Api, ApiError, Request, Timing
@@ -30,15 +30,15 @@ def cluster(machine: Machine, settings: KubernetesSettings) -> Iterator[Finding]
         and "KUBERNETES_SERVICE_HOST" in os.environ
     ):
         text = "the API can't be asked from here: the token is in the reporter's container"
-        yield Finding("kubernetes", Status.SKIPPED, text)
+        yield from named("kubernetes", "", [skipped(text)])
         return
     api = Api(settings.kubeconfig, ApiStats(), Timing())
     try:
-        yield from _permissions(api, settings)
-        yield from _labels(api, settings, machine)
+        yield from named("permissions", "", _permissions(api, settings))
+        yield from named("label", "", _labels(api, settings, machine))
     except ApiError as error:
         remedy = "check the service account, the network policy and the API server's address"
-        yield Finding("kubernetes", Status.PROBLEM, str(error), remedy)
+        yield from named("kubernetes", "", [problem(str(error), remedy)])
     finally:
         api.close()
 
@@ -48,9 +48,9 @@ def _permissions(api: Api, settings: KubernetesSettings) -> Iterator[Finding]:
     needed = rules(settings)
     missing = [rule for rule in needed if not _is_allowed(api, rule)]
     for rule in missing:
-        yield Finding("permissions", Status.PROBLEM, f"not allowed to {rule}", rule.advice)
+        yield problem(f"not allowed to {rule}", rule.advice)
     if not missing:
-        yield Finding("permissions", Status.OK, f"all {len(needed)} that are used are there")
+        yield ok(f"all {len(needed)} that are used are there")
 
 
 def _is_allowed(api: Api, rule: Rule) -> bool:
@@ -78,9 +78,7 @@ def _labels(api: Api, settings: KubernetesSettings, machine: Machine) -> Iterato
     """Raises: ApiError."""
     own = get_pod(api, settings.pod_namespace, settings.pod_name)
     if own is None:
-        yield Finding(
-            "label",
-            Status.PROBLEM,
+        yield problem(
             f"there is no pod {settings.pod_name} in namespace {settings.pod_namespace}",
             "give its own name by CARP_POD_NAME and CARP_POD_NAMESPACE (the downward API)",
         )
@@ -90,38 +88,31 @@ def _labels(api: Api, settings: KubernetesSettings, machine: Machine) -> Iterato
         pods = list_pods(api, settings.pod_namespace, {"labelSelector": settings.pod_selector})
     names = suffixes(subject.name for subject in machine.subjects)
     for subject in machine.subjects:
-        yield from _label(subject, own, pods, f"{ROLE_LABEL}{names[subject.name]}")
+        yield _label(subject, own, pods, f"{ROLE_LABEL}{names[subject.name]}")
 
 
-def _label(subject: Subject, own: Pod, pods: list[Pod], label: str) -> Iterator[Finding]:
+def _label(subject: Subject, own: Pod, pods: list[Pod], label: str) -> Finding:
     masters = sorted(pod.name for pod in pods if pod.labels.get(label) == "master")
     role = own.labels.get(label, "none")
     here = subject.daemon is not None and any(
         address.interface.ip in subject.addresses for address in subject.netlink.addresses()
     )
     if role == "master" and not here:
-        yield Finding(
-            "label",
-            Status.PROBLEM,
+        return problem(
             f"pod {own.name} bears {label}=master, and this machine is not master: the label is stale",
             f"restart the pod; until then: kubectl label pod {own.name} -n {own.namespace} {label}-",
-            subject.name,
+            about=subject.name,
         )
-    elif len(masters) > 1:
-        yield Finding(
-            "label",
-            Status.PROBLEM,
+    if len(masters) > 1:
+        return problem(
             f"several pods bear {label}=master: {', '.join(masters)}",
             "run this on each of their nodes: where it calls the label stale, restart the pod",
-            subject.name,
+            about=subject.name,
         )
-    elif here and role != "master":
-        yield Finding(
-            "label",
-            Status.WARNING,
+    if here and role != "master":
+        return warning(
             f"this machine is master, and pod {own.name} bears {label}={role}",
             "see permissions, and whether the reporter runs: its log says what it could not write",
-            subject.name,
+            about=subject.name,
         )
-    else:
-        yield Finding("label", Status.OK, f"{label}={role}, as it should be", about=subject.name)
+    return ok(f"{label}={role}, as it should be", about=subject.name)

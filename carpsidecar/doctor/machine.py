@@ -88,6 +88,11 @@ class Machine(Struct):
     lacking: list[str] = field(default_factory=list)
     """The capabilities that we lack."""
 
+    @property
+    def name(self) -> str:
+        """Of no group."""
+        return ""
+
 
 def read_machine(config: Config, netlink: Netlink) -> Machine:
     virtual = {address.ip for group in config.groups for address in group.addresses}

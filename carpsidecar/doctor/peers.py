@@ -5,7 +5,7 @@ from functools import wraps
 
 from carpsidecar.capture.formatting import interval_s
 from carpsidecar.doctor.digests import Message, Network, address_difference, difference, fits
-from carpsidecar.doctor.findings import Finding, Status
+from carpsidecar.doctor.findings import Check, Finding, check, ok, problem, skipped, warning
 from carpsidecar.doctor.listener import Observed, Sender
 from carpsidecar.doctor.machine import Subject
 from carpsidecar.protocol.hardened_packet import VERSION_HARDENED, HardenedPacket
@@ -15,19 +15,19 @@ from carpsidecar.protocol.timing import TICKS_PER_S, interval_ticks, master_down
 _NAMED_MAX = 16
 _EXPLAINED_MAX = 16
 """Sources whose digest is looked into: finding out why one does not fit takes up to a second."""
-_Check = Callable[[Subject], Iterator[Finding]]
 
 
-def needs_observed(name: str) -> Callable[[Callable[[Subject, Observed], Iterator[Finding]]], _Check]:
+def needs_observed(name: str) -> Callable[[Callable[[Subject, Observed], Iterator[Finding]]], Check[Subject]]:
     """A check that needs to have listened, and is skipped otherwise."""
 
-    def wrap(check: Callable[[Subject, Observed], Iterator[Finding]]) -> _Check:
-        @wraps(check)
+    def wrap(function: Callable[[Subject, Observed], Iterator[Finding]]) -> Check[Subject]:
+        @check(name)
+        @wraps(function)
         def checked(subject: Subject) -> Iterator[Finding]:
             if subject.observed is None:
-                yield Finding(name, Status.SKIPPED, subject.unobserved, about=subject.name)
+                yield skipped(subject.unobserved)
             else:
-                yield from check(subject, subject.observed)
+                yield from function(subject, subject.observed)
 
         return checked
 
@@ -42,44 +42,33 @@ def peers(subject: Subject, observed: Observed) -> Iterator[Finding]:
     for sender in others:
         message = _message(sender)
         found = f"{sender.source} is master: every {interval_s(message):.3g} s, advskew {message.advskew}"
-        yield Finding("peers", Status.OK, found, about=subject.name)
+        yield ok(found)
     # One that speaks both families advertises from an address of each.
     masters = max(sum(sender.source.version == family for sender in others) for family in (4, 6))
     if here and others:
-        yield Finding(
-            "peers",
-            Status.PROBLEM,
+        yield problem(
             f"this machine is master, and so is {names_of(others)}: two at once",
             "they should agree within a second; if not, one does not hear the other: run this there, too",
-            subject.name,
         )
     elif masters > 1:
-        yield Finding(
-            "peers",
-            Status.PROBLEM,
+        yield problem(
             f"{names_of(others)} are masters at once",
             "they do not hear each other: check the switch (IGMP snooping, VLAN, isolated ports) between them",
-            subject.name,
         )
     elif here:
-        yield Finding("peers", Status.OK, "this machine is master, and no other one is", about=subject.name)
+        yield ok("this machine is master, and no other one is")
     elif not others:
-        yield Finding(
-            "peers",
-            Status.WARNING,
+        yield warning(
             f"no master was heard in {observed.seconds:g} s",
             "start the daemon on the nodes; if it runs there, run `carpsidecar capture` on both: what leaves one"
             " and does not get here is lost in between (VLAN, IGMP snooping, isolated ports)",
-            subject.name,
         )
 
 
 @needs_observed("digest")
 def digests(subject: Subject, observed: Observed) -> Iterator[Finding]:
     if not subject.config.passphrase.secret:
-        yield Finding(
-            "digest", Status.SKIPPED, "the passphrase is not known here: see configuration", about=subject.name
-        )
+        yield skipped("the passphrase is not known here: see configuration")
         return
     vhid = subject.config.vhid
     senders = [sender for own in (True, False) for sender in observed.carp(vhid, outgoing=own)]
@@ -91,17 +80,14 @@ def digests(subject: Subject, observed: Observed) -> Iterator[Finding]:
     for sender in bad[:_EXPLAINED_MAX]:
         yield _mismatch(subject, observed, sender)
     if len(bad) > _EXPLAINED_MAX:
-        yield Finding(
-            "digest",
-            Status.PROBLEM,
+        yield problem(
             f"those of {len(bad) - _EXPLAINED_MAX} more sources do not fit",
             f"see who sends so much: carpsidecar capture -i {subject.interface}",
-            subject.name,
         )
     if good:
-        yield Finding("digest", Status.OK, f"that of {names_of(good)} fits", about=subject.name)
+        yield ok(f"that of {names_of(good)} fits")
     elif not bad:
-        yield Finding("digest", Status.SKIPPED, "nobody advertised this vhid", about=subject.name)
+        yield skipped("nobody advertised this vhid")
 
 
 @needs_observed("priority")
@@ -116,28 +102,22 @@ def priorities(subject: Subject, observed: Observed) -> Iterator[Finding]:
         theirs = interval_ticks(message.advbase, message.advskew)
         if theirs == subject.interval_ticks:
             fine = False
-            yield Finding(
-                "priority",
-                Status.WARNING,
+            yield warning(
                 f"{sender.source} has advbase {message.advbase} and advskew {message.advskew}, as we have",
                 "give each node its own --advskew: the least is preferred; of equals the lower address is",
-                subject.name,
             )
         too_slow = theirs > subject.master_down_ticks
         patience = master_down_ticks(message.advbase, message.advskew, settings.dead_ratio)
         if too_slow or subject.interval_ticks > patience:
             fine = False
             slow, quick = (sender.source, "this machine") if too_slow else ("this machine", sender.source)
-            yield Finding(
-                "priority",
-                Status.PROBLEM,
+            yield problem(
                 f"{slow} advertises every {max(theirs, subject.interval_ticks) / TICKS_PER_S:.3g} s, longer than"
                 f" {quick} waits for a master: the address would go to and fro",
                 "give all nodes one advbase",
-                subject.name,
             )
     if fine:
-        yield Finding("priority", Status.OK, f"advskew {subject.advskew} is ours alone, so far", about=subject.name)
+        yield ok(f"advskew {subject.advskew} is ours alone, so far")
 
 
 @needs_observed("members")
@@ -156,15 +136,12 @@ def members(subject: Subject, observed: Observed) -> Iterator[Finding]:
             continue
         theirs = address_difference(message, subject.addresses, observed.claims, _networks(subject))
         ours = ", ".join(map(str, subject.addresses))
-        yield Finding(
-            "members",
-            Status.WARNING,
+        yield warning(
             f"{sender.source} has other addresses: {theirs or 'which ones is not known'}; here they are {ours}",
             "give all nodes the same ones; until then the addresses change with the master",
-            subject.name,
         )
     if alike:
-        yield Finding("members", Status.OK, f"{names_of(alike)} has the same addresses", about=subject.name)
+        yield ok(f"{names_of(alike)} has the same addresses")
 
 
 def authentic(subject: Subject, observed: Observed) -> Iterator[Sender]:
@@ -193,22 +170,13 @@ def _mismatch(subject: Subject, observed: Observed, sender: Sender) -> Finding:
     if message.version != subject.version:
         theirs, ours = ("hardened", "carp") if message.version == VERSION_HARDENED else ("carp", "hardened")
         found = f"{who} uses auth {theirs}, and this configuration {ours}" + (f"; {why}" if why else "")
-        return Finding("digest", Status.PROBLEM, found, f"set auth alike on all nodes{again}", subject.name)
+        return problem(found, f"set auth alike on all nodes{again}")
     if why:
-        return Finding(
-            "digest",
-            Status.PROBLEM,
-            f"that of {who} does not fit: {why}",
-            f"make both alike{again}",
-            subject.name,
-        )
-    return Finding(
-        "digest",
-        Status.PROBLEM,
+        return problem(f"that of {who} does not fit: {why}", f"make both alike{again}")
+    return problem(
         f"that of {who} does not fit, nor does anything near our settings: most likely its passphrase is another",
         f"put one passphrase and the same addresses on all nodes (compare sha256sum of the files){again};"
         " if it is another group's, see vhid",
-        subject.name,
     )
 
 

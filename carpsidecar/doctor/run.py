@@ -1,9 +1,8 @@
 """Runs the checks: the machine first, then each group, in the order in which things build on each other."""
 
 import errno
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
 
 from carpsidecar.config.group import Family
 from carpsidecar.config.sources import Config
@@ -18,13 +17,13 @@ from carpsidecar.doctor import (
     peers,
     services,
 )
-from carpsidecar.doctor.findings import Finding, Status
+from carpsidecar.doctor.findings import Check, Finding
 from carpsidecar.doctor.firewall.check import firewall
 from carpsidecar.doctor.listener import Listener, listen
 from carpsidecar.doctor.machine import Machine, Subject, read_machine
 from carpsidecar.linux.netlink import IPAddress, Netlink
 
-OF_MACHINE: tuple[Callable[[Machine], Iterator[Finding]], ...] = (
+OF_MACHINE: tuple[Check[Machine], ...] = (
     node.configuration,
     node.drift,
     node.privileges,
@@ -34,7 +33,7 @@ OF_MACHINE: tuple[Callable[[Machine], Iterator[Finding]], ...] = (
     services.closed_ports,
     services.ipvs,
 )
-OF_GROUP: tuple[Callable[[Subject], Iterator[Finding]], ...] = (
+OF_GROUP: tuple[Check[Subject], ...] = (
     node.daemon,
     interface.link,
     interface.source,
@@ -78,10 +77,10 @@ def run_checks(config: Config, listen_s: float, progress: Callable[[str], None])
         _listen_to(machine, listen_s, progress)
         findings: list[Finding] = []
         for of_machine in OF_MACHINE:
-            findings += _run_check(partial(of_machine, machine), of_machine.__name__)
+            findings += of_machine(machine)
         for subject in machine.subjects:
             for of_group in OF_GROUP:
-                findings += _run_check(partial(of_group, subject), of_group.__name__, subject.name)
+                findings += of_group(subject)
         if config.reporter is not None and config.reporter.kubernetes is not None:
             from carpsidecar.doctor.kubernetes import cluster
 
@@ -89,13 +88,6 @@ def run_checks(config: Config, listen_s: float, progress: Callable[[str], None])
         return findings
     finally:
         netlink.close()
-
-
-def _run_check(check: Callable[[], Iterable[Finding]], name: str, about: str = "") -> list[Finding]:
-    try:
-        return list(check())
-    except OSError as error:
-        return [Finding(name, Status.SKIPPED, f"could not be examined: {error.strerror or error}", about=about)]
 
 
 def _listen_to(machine: Machine, seconds: float, progress: Callable[[str], None]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from carpsidecar.config.group import Family
-from carpsidecar.doctor.findings import Finding, Status
+from carpsidecar.doctor.findings import Finding, check, ok, problem, skipped, warning
 from carpsidecar.doctor.firewall import iptables, nft
 from carpsidecar.doctor.firewall.ruleset import Direction, Drop, Traffic, drops
 from carpsidecar.doctor.machine import Subject
@@ -22,6 +22,7 @@ class _Unreadable(Exception):
     """Why the rules of a firewall are not known."""
 
 
+@check("firewall")
 def firewall(subject: Subject) -> Iterator[Finding]:
     if not subject.interface:
         return
@@ -37,26 +38,19 @@ def firewall(subject: Subject) -> Iterator[Finding]:
             except _Unreadable as error:
                 unread[str(error)] = None
     if unread:
-        yield Finding("firewall", Status.SKIPPED, "; ".join(unread), about=subject.name)
+        yield skipped("; ".join(unread))
     elif not inspected:
-        yield Finding(
-            "firewall", Status.SKIPPED, "neither nft nor iptables-save is installed here", about=subject.name
-        )
+        yield skipped("neither nft nor iptables-save is installed here")
     elif not found:
-        yield Finding(
-            "firewall", Status.OK, f"no rule that takes protocol 112 ({', '.join(inspected)})", about=subject.name
-        )
+        yield ok(f"no rule that takes protocol 112 ({', '.join(inspected)})")
 
 
 def _finding(subject: Subject, traffic: Traffic, drop: Drop) -> Finding:
     way = "from" if traffic.direction == "in" else "out to"
     what = "takes" if drop.certain else "may take"
-    return Finding(
-        "firewall",
-        Status.PROBLEM if drop.certain else Status.WARNING,
+    return (problem if drop.certain else warning)(
         f"{drop.where}; it {what} advertisements {way} the network (IPv{traffic.family})",
         f"let protocol 112 {traffic.direction} on {subject.interface} before that",
-        subject.name,
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from carpsidecar.lab.answers import AnswerWatch
+from tests.support.answers import AnswerWatch
 from carpsidecar.lab.probe import EchoServer, Probe
 from tests.support.cluster import Cluster, cluster_of
 from tests.support.daemon import PASSPHRASE, Configuration, group, reload, start

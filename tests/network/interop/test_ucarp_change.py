@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from carpsidecar.lab.answers import AnswerWatch
+from tests.support.answers import AnswerWatch
 from carpsidecar.lab.process import Process
 from tests.support.daemon import PASSPHRASE, Configuration, group, reload, start
 from tests.support.peers import VHID, VIP, Segment, needs_ucarp, segment

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from carpsidecar.lab.answers import AnswerWatch
+from tests.support.answers import AnswerWatch
 from carpsidecar.lab.network import Lab
 from tests.support.waits import wait_until
 

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 
-from carpsidecar.lab.answers import AnswerWatch
+from tests.support.answers import AnswerWatch
 from carpsidecar.lab.outages import PATIENCE_S, Outage, Question
 from carpsidecar.lab.probe import Probe
 from tests.network.soak.facts import Facts, Kind, Trouble

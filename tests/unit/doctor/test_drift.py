@@ -12,7 +12,7 @@ from carpsidecar.doctor.machine import Machine
 from carpsidecar.status.client import NoEngine, Replies, Reply
 from tests.unit.status.builders import engine, group
 
-MACHINE = cast(Machine, SimpleNamespace(subjects=[SimpleNamespace(name="web")]))
+MACHINE = cast(Machine, SimpleNamespace(name="", subjects=[SimpleNamespace(name="web")]))
 
 
 def test_a_group_whose_configuration_has_drifted_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
