@@ -46,6 +46,14 @@ def test_every_thread_of_the_engine_is_bound_so(node: Node, tmp_path: Path) -> N
         assert found["NoNewPrivs"] == 1
 
 
+def test_the_engine_has_no_openssl_in_its_memory(node: Node, tmp_path: Path) -> None:
+    engine = start_master(node, Configuration(tmp_path, group()))
+    mapped = Path(f"/proc/{engine.pid}/maps").read_text()
+    assert "msgspec" in mapped
+    assert "libssl" not in mapped
+    assert "libcrypto" not in mapped
+
+
 def test_a_hook_of_a_root_engine_may_do_what_root_may(node: Node, tmp_path: Path) -> None:
     hook = script(tmp_path, "hook", "mount -t tmpfs none /mnt && umount /mnt && echo TOLD mounted")
     engine = start(node, Configuration(tmp_path, group(on_backup=hook)))
