@@ -8,13 +8,13 @@ from typing import Any
 
 from bench.systems import VIP, System
 from bench.wire import Wire
-from tests.support.answers import AnswerWatch
 from carpsidecar.lab.commands import LabError
 from carpsidecar.lab.holders import HolderWatch
 from carpsidecar.lab.network import Lab
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.probe import EchoServer, Probe
 from carpsidecar.lab.process import Process
+from tests.support.answers import AnswerWatch
 
 _STARTS_WITHIN_S = 15.0
 _HEAD_START_S = 1.2

@@ -1,10 +1,10 @@
 """One group's configuration as the engine uses it: checked, complete, with everything in its own type."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv6Interface, ip_address, ip_interface
 from typing import Any, Literal
 
+from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from carpsidecar.config import schema
@@ -25,8 +25,7 @@ HOOKS = ("on_master", "on_backup", "on_fault")
 _DEFAULTS = schema.Group()
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
+class Destination(Struct, frozen=True):
     """Where advertisements go: to the peers, else in a broadcast, else to the multicast group of each family."""
 
     multicast: tuple[IPAddress, ...]
@@ -34,8 +33,7 @@ class Destination:
     broadcast: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Hooks:
+class Hooks(Struct, frozen=True):
     """Commands to run after a change, each the arguments of its command line; empty means none.
 
     `extra` arguments follow the interface and the first address in the arguments. The last two say whether
@@ -51,8 +49,7 @@ class Hooks:
     backup_at_stop: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class GroupConfig:
+class GroupConfig(Struct, frozen=True):
     """A vhid and its addresses on one interface.
 
     `interface` is None where it follows from the route to the first address. With `holds_addresses` false, the
@@ -86,7 +83,7 @@ class GroupConfig:
     """Whether the other members can be seen by an API, and what they agree upon."""
     awaits_peers: bool = False
     """Whether the addresses of the other nodes are not known yet."""
-    given: schema.Group = field(default=_DEFAULTS, compare=False, repr=False)
+    given: schema.Group = _DEFAULTS
     """All settings by the names of the file, without the passphrase itself."""
 
     @property

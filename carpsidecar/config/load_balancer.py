@@ -1,12 +1,11 @@
 """Services of type LoadBalancer: which addresses they may have, and the group that each of these becomes."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from carpsidecar.config.field import ConfigError, Field, Given, fields_of, setting, show
 from carpsidecar.config.group import GroupConfig, IPInterface, resolve_group
@@ -115,8 +114,7 @@ LOAD_BALANCER_FIELDS = fields_of(LoadBalancer)
 POOL_FIELDS = fields_of(PoolGiven)
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceAddresses:
+class ServiceAddresses(Struct, frozen=True):
     """What the engine needs to know of them."""
 
     pools: Pools
@@ -125,27 +123,27 @@ class ServiceAddresses:
     closes_node_ports: bool
     like: Mapping[int, GroupConfig]
     """A group of the first address, for each family that the pools have."""
-    given: LoadBalancer = field(compare=False, repr=False)
+    given: LoadBalancer
 
     def group(self, address: IPAddress, vhid: int, interface: str | None = None) -> GroupConfig:
         """The group of an address that lies in a pool; on this interface where the configuration names none."""
         like = self.like[address.version]
         pool = self.pools.pool_of(address)
         own: IPInterface = type(like.addresses[0])(address)
-        return dataclasses.replace(
+        return replace(
             like,
             name=f"{GROUP_PREFIX}{vhid}",
             vhid=vhid,
             addresses=(own,),
             closed=self.closes_node_ports,
-            settings=dataclasses.replace(like.settings, starts_soon=like.in_use == "refuse"),
+            settings=like.settings._replace(starts_soon=like.in_use == "refuse"),
             interface=(pool and pool.interface) or like.interface or interface,
         )
 
     def awaiting_peers(self, awaits: bool) -> "ServiceAddresses":
         """Whether the addresses of the other nodes are not known yet."""
-        like = {family: dataclasses.replace(group, awaits_peers=awaits) for family, group in self.like.items()}
-        return dataclasses.replace(self, like=like)
+        like = {family: replace(group, awaits_peers=awaits) for family, group in self.like.items()}
+        return replace(self, like=like)
 
     def document(self) -> dict[str, Any]:
         """As a file could say it: with the settings that stand beside it, without the passphrase itself."""

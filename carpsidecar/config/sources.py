@@ -6,11 +6,11 @@ every group too, so that one file serves all nodes and `CARP_ADVSKEW` makes the 
 
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from msgspec.structs import asdict
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from carpsidecar.config import schema
 from carpsidecar.config.group import HOOKS, GroupConfig, check_together, resolve_group
@@ -40,8 +40,7 @@ _ONE_GROUP_ONLY = ("vip", "vhid", "name")
 Layer = Mapping[str, Given]
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(Struct, frozen=True):
     """All that a run needs to know."""
 
     groups: tuple[GroupConfig, ...]
@@ -54,7 +53,7 @@ class Config:
     """Where a reporter may connect; None: the engine starts its own."""
     reporter: ReporterSettings | None = None
     """None: none is to be started."""
-    document: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    document: Mapping[str, Any] = {}
     """What all of it comes to, as a file could say it, without the passphrase itself."""
     warnings: tuple[str, ...] = ()
 

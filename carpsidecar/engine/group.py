@@ -4,10 +4,11 @@ What the member then wants done is in `shell`.
 """
 
 import asyncio
-import dataclasses
 import time
 from collections.abc import Collection
 from logging import INFO
+
+from msgspec.structs import replace
 
 from carpsidecar.config.group import GroupConfig
 from carpsidecar.engine.family_warning import FamilyWarning
@@ -308,7 +309,7 @@ class Group(Shell):
             return config
         families = {ip.version for ip in config.destination.multicast}
         fitting = tuple(ip for ip in self._discovered if ip.version in families) or self._discovered
-        return dataclasses.replace(config, destination=dataclasses.replace(config.destination, peers=fitting))
+        return replace(config, destination=replace(config.destination, peers=fitting))
 
     def reconfigure(self, config: GroupConfig) -> None:
         """Go on with other settings, passphrases, addresses and peers, in the same state.

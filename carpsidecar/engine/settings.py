@@ -1,7 +1,5 @@
 """Which settings a group goes by, of those that it was given."""
 
-from dataclasses import replace
-
 from carpsidecar.config.group import GroupConfig
 from carpsidecar.protocol.effects import Settings
 from carpsidecar.protocol.packet import IPAddress
@@ -28,7 +26,7 @@ def settings_in_force(config: GroupConfig, asked_for: int | None, source: IPAddr
         advskew = asked_for
     elif config.auto_advskew and source is not None:
         advskew = advskew_of(source, config.vhid)
-    return replace(config.settings, advskew=advskew)
+    return config.settings._replace(advskew=advskew)
 
 
 def keeps_state(before: GroupConfig, after: GroupConfig) -> bool:

@@ -1,8 +1,9 @@
 """What is looked at before a group starts: its interface, a second engine, a former run's addresses, its own."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from logging import WARNING
+
+from msgspec.structs import replace
 
 from carpsidecar import drained
 from carpsidecar.config.group import GroupConfig

@@ -1,8 +1,8 @@
 """What goes into the election and what comes out: settings, states with their reasons, and effects."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum, StrEnum
+from typing import NamedTuple
 
 from carpsidecar.protocol.packet import IPAddress
 from carpsidecar.protocol.timing import BOW_OUT_ADVBASE, BOW_OUT_ADVSKEW
@@ -47,8 +47,7 @@ class PromotionBlocker(Enum):
     IN_USE = "another machine uses its address"
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """What a group advertises: advbase in seconds, advskew in 1/256 s, patience in advertisements."""
 
     advbase: int = 1
@@ -60,16 +59,14 @@ class Settings:
     the hardened mode, and where the address is asked for before it is taken."""
 
 
-@dataclass(frozen=True, slots=True)
-class Advertise:
+class Advertise(NamedTuple):
     """Send an advertisement that says this."""
 
     advbase: int
     advskew: int
 
 
-@dataclass(frozen=True, slots=True)
-class Become:
+class Become(NamedTuple):
     """The state is now this one. Always the last effect: what it stands for has been done."""
 
     state: State

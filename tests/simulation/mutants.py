@@ -1,9 +1,8 @@
 """Members with one mistake each, made before by somebody or easily made: the simulator must see every one."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
-from msgspec import structs
+from msgspec.structs import replace
 
 from carpsidecar.member.actions import Action, LeaseRequest, TryAdding, TrySending
 from carpsidecar.member.claim_guard import ClaimGuard
@@ -145,7 +144,7 @@ class NeverPreempts(Election):
     def _heard_as_backup(
         self, now: float, theirs: int, demotion: int, source: IPAddress, bows_out: bool
     ) -> Effects:
-        told, self.settings = self.settings, replace(self.settings, preempt=False)
+        told, self.settings = self.settings, self.settings._replace(preempt=False)
         effects = super()._heard_as_backup(now, theirs, demotion, source, bows_out)
         self.settings = told
         return effects
@@ -278,7 +277,7 @@ class CountsFromTheAnswer(Member):
     """Believes in a lease from when the kernel answered, and not from when it was asked."""
 
     def lease_confirmed(self, now: float, request: LeaseRequest) -> None:
-        super().lease_confirmed(now, structs.replace(request, until=now + request.lifetime_s))
+        super().lease_confirmed(now, replace(request, until=now + request.lifetime_s))
 
 
 class BelievesUnanswered(Member):

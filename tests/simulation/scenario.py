@@ -1,7 +1,7 @@
 """The world that a seed stands for: its machines, and what befalls them."""
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
 from carpsidecar.engine.fencing import LEASE_SUFFICES_S
@@ -62,7 +62,7 @@ def make_world(seed: str, mutant: Mutant | None = None) -> World:
         if "6" in families:
             sources.append(IPv6Address(f"{prefix}::{numbers_v6[index]:x}"))
         if index in bsds:
-            with_their_ratio = replace(settings[index], dead_ratio=DEAD_RATIO)
+            with_their_ratio = settings[index]._replace(dead_ratio=DEAD_RATIO)
             world.nodes.append(Bsd(world, index, with_their_ratio, sources, bows_out=bsds[index]))
             continue
         fenced = fence == "on" or (fence == "auto" and _patience_s(settings[index]) < LEASE_SUFFICES_S)

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.answers import AnswerWatch
 from carpsidecar.lab.probe import EchoServer, Probe
+from tests.support.answers import AnswerWatch
 from tests.support.cluster import Cluster, cluster_of
 from tests.support.daemon import PASSPHRASE, Configuration, group, reload, start
 from tests.support.waits import SOON_S, Delay, wait_until

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.answers import AnswerWatch
 from carpsidecar.lab.process import Process
+from tests.support.answers import AnswerWatch
 from tests.support.daemon import PASSPHRASE, Configuration, group, reload, start
 from tests.support.peers import VHID, VIP, Segment, needs_ucarp, segment
 from tests.support.waits import SOON_S, Delay

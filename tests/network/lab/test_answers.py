@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.answers import AnswerWatch
 from carpsidecar.lab.network import Lab
+from tests.support.answers import AnswerWatch
 from tests.support.waits import wait_until
 
 pytestmark = pytest.mark.network

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Iterator
 
-from tests.support.answers import AnswerWatch
 from carpsidecar.lab.outages import PATIENCE_S, Outage, Question
 from carpsidecar.lab.probe import Probe
 from tests.network.soak.facts import Facts, Kind, Trouble
@@ -16,6 +15,7 @@ from tests.network.soak.judge import Violation, double_holdings, judge, peace_fr
 from tests.network.soak.lab import SoakLab
 from tests.network.soak.report import Tally, described, say
 from tests.network.soak.scene import ALLOWANCE_S, ARP_ALLOWANCE_S, ARP_ASKED_ANEW_S
+from tests.support.answers import AnswerWatch
 
 _PROBE_EVERY_S = 0.005
 _VIOLATIONS_MAX = 20

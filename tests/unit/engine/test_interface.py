@@ -3,12 +3,11 @@
 import socket
 from collections.abc import Collection, Iterator
 from contextlib import suppress
-from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
 
 import pytest
-from msgspec import structs
+from msgspec.structs import replace
 
 from carpsidecar.engine import interface as module
 from carpsidecar.engine.interface import Interface
@@ -197,8 +196,8 @@ def test_a_flood_is_known_to_the_groups_and_for_how_long_something_may_have_been
 
 
 def test_another_interface_of_the_name_opens_everything_anew_and_asks_to_announce(bench: InterfaceBench) -> None:
-    assert not bench.interface.set_link(structs.replace(LINK, altnames=("lan",)))
-    assert bench.interface.set_link(structs.replace(LINK, index=8))
+    assert not bench.interface.set_link(replace(LINK, altnames=("lan",)))
+    assert bench.interface.set_link(replace(LINK, index=8))
     _former, _strangers, socket, strangers = FakeSocket.made
     bench.interface.sample_strangers()
     assert (set(socket.joined), socket.vhids, strangers.vhids) == (set(bench.socket.joined), {42}, {42})
@@ -339,7 +338,7 @@ def test_a_group_that_was_removed_hears_nothing_more(bench: InterfaceBench) -> N
 
 def test_sockets_live_as_long_as_the_link_and_are_made_anew_with_it(bench: InterfaceBench) -> None:
     assert bench.socket.joined == ["224.0.0.18"]
-    bench.interface.set_link(structs.replace(LINK, up=False))
+    bench.interface.set_link(replace(LINK, up=False))
     bench.interface.set_link(LINK)
     assert bench.socket.rejoined == 2
     bench.interface.set_link(None)

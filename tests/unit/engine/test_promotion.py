@@ -1,9 +1,10 @@
 """Promoting groups: together where they are bound, and with a word where it can't be."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import cast
+
+from msgspec.structs import replace
 
 from carpsidecar.engine.group import Group
 from carpsidecar.engine.promotion import promote
