@@ -92,6 +92,12 @@ class GroupConfig(Struct, frozen=True):
         targets = self.destination.peers or self.destination.multicast
         return tuple(family for family in (4, 6) if any(ip.version == family for ip in targets))
 
+    def with_peers(self, peers: tuple[IPAddress, ...]) -> "GroupConfig":
+        """The same, sent to these, as far as there are any of its families."""
+        families = {ip.version for ip in self.destination.multicast}
+        fitting = tuple(ip for ip in peers if ip.version in families) or peers
+        return replace(self, destination=replace(self.destination, peers=fitting))
+
     def document(self) -> dict[str, Any]:
         """As a file could say it, without the passphrase itself."""
         given = {name: value for name, value in asdict(self.given).items() if value is not None}

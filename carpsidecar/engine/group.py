@@ -8,8 +8,6 @@ import time
 from collections.abc import Collection
 from logging import INFO
 
-from msgspec.structs import replace
-
 from carpsidecar.config.group import GroupConfig
 from carpsidecar.engine.family_warning import FamilyWarning
 from carpsidecar.engine.fencing import is_wanted
@@ -305,11 +303,7 @@ class Group(Shell):
             self.surroundings_changed()
 
     def _with_peers(self, config: GroupConfig) -> GroupConfig:
-        if self._discovered is None:
-            return config
-        families = {ip.version for ip in config.destination.multicast}
-        fitting = tuple(ip for ip in self._discovered if ip.version in families) or self._discovered
-        return replace(config, destination=replace(config.destination, peers=fitting))
+        return config if self._discovered is None else config.with_peers(self._discovered)
 
     def reconfigure(self, config: GroupConfig) -> None:
         """Go on with other settings, passphrases, addresses and peers, in the same state.
