@@ -18,6 +18,7 @@ from tests.binary.machine import Machine as Debian
 from tests.binary.machine import booted, make_tree, wait_for_log
 from tests.support.manual.machine import Machine
 from tests.support.manual.page import Block, claim, not_run
+from tests.support.manual.tables import names, rows
 from tests.support.waits import wait_until
 
 [BINARY] = claim("docs/install.md", "install -m 755 dist/carpsidecar")
@@ -35,6 +36,26 @@ def test_the_binary_is_installed(lab: Lab, binary: Path) -> None:
     output = machine.run(f"PATH=/usr/local/sbin:$PATH\n{BINARY.text}\nucarp --help")
     assert f"carpsidecar {__version__}" in output
     assert "--vhid" in output
+
+
+def test_the_sizes_are_those_of_what_was_built(binary: Path) -> None:
+    built_mb = {
+        "deb": _mb(built(f"carpsidecar_*_{NATIVE}.deb")),
+        "rpm": _mb(built("carpsidecar-*.rpm")),
+        "carpsidecar": _mb(binary),
+        "tar": _mb(built("carpsidecar-image*.tar")),
+    }
+    for row in rows("install.md", "what", "made by", "size"):
+        [name, *_] = names(row["what"]) or {""}
+        size = re.match(r"([\d.]+) MB", row["size"])
+        if size:
+            # Both architectures, and some releases to come.
+            assert abs(float(size[1]) - built_mb.pop(name.rpartition(".")[2])) < 1.5, name
+    assert not built_mb
+
+
+def _mb(path: Path) -> float:
+    return path.stat().st_size / 1e6
 
 
 def test_docker_gets_what_containerd_gets() -> None:
