@@ -156,7 +156,9 @@ def test_a_reporter_that_starts_again_says_nothing_twice(scene: Scene) -> None:
     second.snapshot("master", since_s=since_s)
     wait_until(lambda: bool(second.reporter.cluster()), "listed")
     second.snapshot("backup")
+    # Two threads write them, in any order.
     scene.wait_event("CarpBackup")
+    scene.wait_role("carp-1", "backup")
     assert scene.proxy.count("PATCH") + scene.proxy.count("POST") == before + 2
 
 

@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from logging import DEBUG
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -15,6 +16,7 @@ from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError, NewConnectionError, SSLError
 from urllib3.exceptions import TimeoutError as HTTPTimeoutError
 
+from carpsidecar.logs import log
 from carpsidecar.reporter.kubernetes.credentials import SERVICE_ACCOUNT, Access, access
 from carpsidecar.reporter.kubernetes.objects import read_status
 from carpsidecar.reporter.kubernetes.rbac import Rule
@@ -122,6 +124,18 @@ class Api:
 
     def call(self, request: Request, within_s: float | None = None) -> bytes:
         """The whole answer; `within_s` where another time than usual is given. Raises: ApiError."""
+        began_at, outcome = time.monotonic(), "failed"
+        try:
+            answer = self._call(request, within_s)
+            outcome = "answered"
+        finally:
+            took_ms = round(1000 * (time.monotonic() - began_at))
+            text = f"{request.method} {request.path}: {outcome} after {took_ms} ms"
+            log(DEBUG, "api_request", text, verb=request.rule.verb, took_ms=took_ms)
+        return answer
+
+    def _call(self, request: Request, within_s: float | None) -> bytes:
+        """Raises: ApiError."""
         connect_s = self._timing.connect_s if within_s is None else self._timing.urgent_answer_s
         within_s = within_s or self._timing.answer_s
         response = self._send(request, within_s, connect_s)
