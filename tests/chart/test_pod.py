@@ -1,5 +1,6 @@
 """The DaemonSet's pod: what it may do, how it is probed, and how it is replaced."""
 
+import json
 from typing import Any
 
 import pytest
@@ -157,30 +158,40 @@ def test_a_changed_configuration_replaces_the_pods(rendered: Select) -> None:
     assert annotations(VIP) != annotations({**VIP, "preempt": True})
 
 
-def test_what_all_nodes_must_agree_upon_is_kept_apart(rendered: Select) -> None:
-    def agreement(values: Values) -> str:
+def test_what_the_nodes_of_an_address_must_agree_upon_is_kept_apart(rendered: Select) -> None:
+    def agreement(values: Values) -> dict[str, str]:
         [found] = rendered(values, "DaemonSet")
-        return str(found["metadata"]["annotations"]["carpsidecar.io/agreement"])
+        digests: dict[str, str] = json.loads(found["metadata"]["annotations"]["carpsidecar.io/agreement"])
+        return digests
 
     secret = {"existingSecret": VIP["existingSecret"]}
-    groups = [{"name": "a", "vip": "192.0.2.100", "vhid": 1}, {"name": "b", "vip": "192.0.2.101", "vhid": 2}]
-    assert agreement(VIP) == agreement({**VIP, "preempt": True, "health": {"cordonDemotion": 0}})
+    [ip] = agreement(VIP)
+    assert ip == VIP["vip"]
     others: list[Values] = [
-        {**VIP, "vip": "192.0.2.101"},
         {**VIP, "auth": "carp"},
-        {**VIP, "auth": "carp", "vip": ["192.0.2.100", "192.0.2.101"]},
+        {**VIP, "auth": "carp", "vip": [ip, "192.0.2.101"]},
+        {**VIP, "vip": ["192.0.2.101", ip]},
         {**VIP, "vhid": 42},
+        {**VIP, "interface": "eth1"},
         {**VIP, "existingSecret": "mine"},
         {**VIP, "discoverPeers": True},
         {**VIP, "config": {"broadcast": True}},
-        {**secret, "groups": groups},
-        {**secret, "groups": [groups[0], {**groups[1], "vhid": 3}]},
+        {**secret, "groups": [{"name": "a", "vip": ip, "vhid": 1}]},
+        {**secret, "groups": [{"name": "a", "vip": ip, "vhid": 1, "interface": "eth1"}]},
     ]
-    assert len({agreement(VIP), *(agreement(other) for other in others)}) == len(others) + 1
+    assert len({agreement(values)[ip] for values in (VIP, *others)}) == len(others) + 1
     # In the hardened mode members with different addresses hear each other, and the vhid follows from the first.
-    assert agreement({**VIP, "vip": ["192.0.2.100/24", "192.0.2.101"]}) == agreement(VIP)
-    both = [{**groups[0], "vip": ["192.0.2.100", "192.0.2.102"]}, groups[1]]
-    assert agreement({**secret, "groups": both}) == agreement({**secret, "groups": groups})
+    same: list[Values] = [
+        {**VIP, "preempt": True, "health": {"cordonDemotion": 0}},
+        {**VIP, "vip": [f"{ip}/24", "192.0.2.101"]},
+        {**VIP, "vip": f"{ip}, 192.0.2.101"},
+        {**secret, "groups": [{"name": "b", "vip": "192.0.2.101"}, {"name": "a", "vip": [ip, "192.0.2.102"]}]},
+    ]
+    assert {agreement(values)[ip] for values in same} == {agreement(VIP)[ip]}
+    pools = {"enabled": True, "pools": [{"addresses": ["192.0.2.200-192.0.2.250"]}]}
+    services = [agreement({"existingSecret": name, "loadBalancer": pools}) for name in ("mine", "another")]
+    assert services[0].keys() == services[1].keys() == {"services"}
+    assert services[0] != services[1]
 
 
 def test_the_previous_passphrase_need_not_be_in_the_secret(rendered: Select) -> None:

@@ -29,6 +29,8 @@ class LabelWatch:
         """From each transition to master, by the pod's own annotation, to its label. A master that was cut off and
         comes back as such is labelled anew without a transition."""
         self._terms: set[tuple[str, str]] = set()
+        self._writes: list[tuple[float, str]] = []
+        """What changed of our labels and annotations, and when."""
 
     def __enter__(self) -> "LabelWatch":
         path = f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector={quote(OURS)}"
@@ -67,11 +69,20 @@ class LabelWatch:
             return next(iter(self.masters))
 
     def longest_without_s(self, since_s: float) -> float:
+        began_at, ended_at = self._longest_without(since_s)
+        return ended_at - began_at
+
+    def around_longest_without(self, since_s: float) -> str:
+        """What was written then, by seconds from its beginning."""
+        began_at, ended_at = self._longest_without(since_s)
+        around = [(at, what) for at, what in self._writes if began_at - 1 < at < ended_at + 0.5]
+        return "\n".join(f"{at - began_at:+.3f} {what}" for at, what in around)
+
+    def _longest_without(self, since_s: float) -> tuple[float, float]:
         ends = [*(at for at, _ in self.changes[1:]), time.time()]
         times = zip(self.changes, ends, strict=True)
-        return max(
-            (end - max(at, since_s) for (at, masters), end in times if not masters and end > since_s), default=0.0
-        )
+        without = [(max(at, since_s), end) for (at, masters), end in times if not masters and end > since_s]
+        return max(without, key=lambda one: one[1] - one[0], default=(since_s, since_s))
 
     def _run(self) -> None:
         assert self._process.stdout is not None
@@ -85,8 +96,11 @@ class LabelWatch:
     def _take(self, kind: str, metadata: dict[str, Any]) -> None:
         now_s = time.time()
         name, role = metadata["name"], metadata.get("labels", {}).get("carp-role", "")
+        annotations = metadata.get("annotations", {})
         with self._changed:
-            term = name, metadata.get("annotations", {}).get("carpsidecar.io/since", "")
+            since, reason = (annotations.get(f"carpsidecar.io/{one}", "") for one in ("since", "reason"))
+            self._writes.append((now_s, f"{kind} {name}: {role} since {since}: {reason}"))
+            term = name, since
             if role == "master" and term not in self._terms:
                 self._terms.add(term)
                 if kind == "MODIFIED":

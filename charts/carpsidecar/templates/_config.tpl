@@ -56,40 +56,41 @@
 {{- end }}
 
 {{/*
-A digest of what all nodes must agree upon. CARP's own digest covers the addresses, so that nodes of the old and of
-the new list would not hear each other; in the hardened mode they do, and only the vhid counts, which may follow from
-the first address.
+For each address a digest of what the nodes that have it must agree upon, as JSON. CARP's own digest covers the
+addresses, so that nodes of the old and of the new list would not hear each other; in the hardened mode they do, and
+only the vhid counts, which may follow from the first address.
 */}}
 {{- define "carpsidecar.agreement" -}}
 {{- $config := include "carpsidecar.config" . | fromYaml }}
 {{- $common := dict "secret" (include "carpsidecar.secretName" .) "key" .Values.existingSecretKey }}
-{{- $names := list "vip" "interface" "vhid" "auth" "passphrase_file" "peer" "multicast" "broadcast" "discover_peers" }}
-{{- range $names }}{{ $_ := set $common . (get $config .) }}{{ end }}
-{{- if eq .Values.auth "hardened" }}{{ $_ := set $common "vip" (include "carpsidecar.vipOfVhid" $config) }}{{ end }}
-{{- $groups := list }}
-{{- range $group := .Values.groups }}
-{{- $own := dict }}
-{{- range $names }}{{ $_ := set $own . (get $group .) }}{{ end }}
-{{- if eq (get $group "auth" | default $.Values.auth) "hardened" }}
-{{- $_ := set $own "vip" (include "carpsidecar.vipOfVhid" $group) }}
+{{- range list "interface" "auth" "peer" "multicast" "broadcast" "discover_peers" }}{{ $_ := set $common . (get $config .) }}{{ end }}
+{{- $agreement := dict }}
+{{- if .Values.loadBalancer.enabled }}{{ $_ := set $agreement "services" ($common | toJson | sha256sum | trunc 16) }}{{ end }}
+{{- range $group := $config.groups | default (list $config) }}
+{{- $own := dict "vhid" (get $group "vhid") }}
+{{- range $name, $value := $common }}{{ $_ := set $own $name (get $group $name | default $value) }}{{ end }}
+{{- $vips := include "carpsidecar.vipsOfGroup" $group | fromJsonArray }}
+{{- if ne $own.auth "hardened" }}{{ $_ := set $own "vips" $vips }}
+{{- else if not $own.vhid }}{{ $_ := set $own "vips" (first $vips) }}{{ end }}
+{{- range $vips }}{{ $_ := set $agreement . ($own | toJson | sha256sum | trunc 16) }}{{ end }}
 {{- end }}
-{{- $groups = append $groups $own }}
-{{- end }}
-{{- dict "common" $common "groups" $groups | toJson | sha256sum | trunc 16 }}
-{{- end }}
-
-{{/* The address that the vhid follows from; nothing where the vhid is given. */}}
-{{- define "carpsidecar.vipOfVhid" -}}
-{{- if and (get . "vip") (not (get . "vhid")) -}}
-{{- kindIs "slice" .vip | ternary .vip (list .vip) | first | splitList "," | first | trim | splitList "/" | first }}
-{{- end }}
+{{- $agreement | toJson }}
 {{- end }}
 
 {{/* Whether the running release agreed upon something else. "true" or nothing; nothing where no cluster can be asked. */}}
 {{- define "carpsidecar.agreementChanged" -}}
 {{- $running := lookup "apps/v1" "DaemonSet" .Release.Namespace (include "carpsidecar.fullname" .) | default dict }}
-{{- $before := dig "metadata" "annotations" "carpsidecar.io/agreement" "" $running }}
-{{- if and $before (ne $before (include "carpsidecar.agreement" .)) }}true{{ end }}
+{{- include "carpsidecar.disagree" (list (dig "metadata" "annotations" "carpsidecar.io/agreement" "{}" $running) (include "carpsidecar.agreement" .)) }}
+{{- end }}
+
+{{/* Whether two agreements differ for an address that both have: of one that is new, or gone, there is only one holder. */}}
+{{- define "carpsidecar.disagree" -}}
+{{- $before := first . | fromJson }}
+{{- $different := list }}
+{{- range $address, $digest := last . | fromJson }}
+{{- if ne $digest (get $before $address | default $digest) }}{{ $different = append $different $address }}{{ end }}
+{{- end }}
+{{- if $different }}true{{ end }}
 {{- end }}
 
 {{/*

@@ -95,12 +95,19 @@ true
 
 {{/* Every virtual address without its prefix, as a JSON list. */}}
 {{- define "carpsidecar.vips" -}}
-{{- $given := list }}
-{{- range (.Values.groups | default (list (dict "vip" .Values.vip))) }}
-{{- if kindIs "slice" .vip }}{{ $given = concat $given .vip }}{{ else }}{{ $given = append $given .vip }}{{ end }}
-{{- end }}
 {{- $vips := list }}
-{{- range without $given "" }}{{ $vips = append $vips (first (splitList "/" (toString .))) }}{{ end }}
+{{- range (.Values.groups | default (list (dict "vip" .Values.vip))) }}
+{{- $vips = concat $vips (include "carpsidecar.vipsOfGroup" . | fromJsonArray) }}
+{{- end }}
+{{- $vips | toJson }}
+{{- end }}
+
+{{/* The same of one group, or of the whole configuration. */}}
+{{- define "carpsidecar.vipsOfGroup" -}}
+{{- $vips := list }}
+{{- range (kindIs "slice" .vip | ternary .vip (list .vip)) }}
+{{- range without (. | default "" | toString | splitList ",") "" }}{{ $vips = append $vips (trim . | splitList "/" | first) }}{{ end }}
+{{- end }}
 {{- $vips | toJson }}
 {{- end }}
 
