@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections.abc import Container, Mapping
 from types import NoneType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -148,6 +149,25 @@ def fields_of(struct: type[msgspec.Struct]) -> dict[str, Field]:
             kind = Union[tuple(kinds)]  # noqa: UP007 (of a tuple)
         found[info.encode_name] = Field(info.encode_name, Annotated[kind, meta], info.default, meta, **meta.extra)
     return found
+
+
+def mapping(given: Given, allowed: Container[str]) -> dict[str, Given]:
+    """The settings of a structure in the file, with where each stands. Raises: ConfigError."""
+    if not isinstance(given.value, dict):
+        raise ConfigError(f"{given.origin}: {show(given.value)} can't be used: give a mapping of its settings")
+    for name in given.value:
+        if name not in allowed:
+            raise ConfigError(
+                f"{given.origin}: there is no such setting as {show(name)}: see `carpsidecar config schema`"
+            )
+    return {
+        name: Given(value, f"{given.origin}.{name}") for name, value in given.value.items() if value is not None
+    }
+
+
+def converted(fields: Mapping[str, Field], given: Mapping[str, Given]) -> dict[str, Any]:
+    """Those that are given, each in its field's type. Raises: ConfigError."""
+    return {name: field.convert(given[name]) for name, field in fields.items() if name in given}
 
 
 def show(value: Any) -> str:

@@ -8,6 +8,7 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from carpsidecar.config import schema
+from carpsidecar.config.field import converted
 from carpsidecar.config.passphrase import PASSPHRASE_FIELDS, Passphrase, read_passphrase
 from carpsidecar.config.schema import GROUP_FIELDS, AuthMode, ConfigError, Fence, Given, InUse
 from carpsidecar.config.trust import changeable_commands
@@ -114,11 +115,7 @@ def resolve_group(given: Mapping[str, Given], *, needs_passphrase: bool = True) 
         ConfigError: a value is missing or can't be used.
     """
     values = schema.Group(
-        **{
-            name: GROUP_FIELDS[name].convert(value)
-            for name, value in given.items()
-            if name not in PASSPHRASE_FIELDS
-        }
+        **converted(GROUP_FIELDS, {name: given[name] for name in given if name not in PASSPHRASE_FIELDS})
     )
     warnings: list[str] = []
     addresses = _addresses(given, values)

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from carpsidecar.config.field import ConfigError, Field, Given, fields_of, setting, show
+from carpsidecar.config.field import ConfigError, Given, converted, fields_of, mapping, setting, show
 from carpsidecar.config.group import GroupConfig, IPInterface, resolve_group
 from carpsidecar.config.passphrase import PASSPHRASE_FIELDS
 from carpsidecar.config.schema import GROUP_FIELDS, INTERFACE_PATTERN, NAME_PATTERN
@@ -201,9 +201,9 @@ def resolve_load_balancer(
     Raises:
         ConfigError: a value is missing or can't be used.
     """
-    content = _mapping(given, {**LOAD_BALANCER_FIELDS, "pools": None})
+    content = mapping(given, {*LOAD_BALANCER_FIELDS, "pools"})
     pools = _pools(content.pop("pools", Given(None, f"{given.origin}.pools")))
-    values = msgspec.convert(_converted(LOAD_BALANCER_FIELDS, content), LoadBalancer)
+    values = msgspec.convert(converted(LOAD_BALANCER_FIELDS, content), LoadBalancer)
     vhids = _vhids(content.get("vhids", Given(values.vhids, f"{given.origin}.vhids")))
     shared = {name: value for name, value in beside.items() if name in SHARED}
     like: dict[int, GroupConfig] = {}
@@ -254,25 +254,6 @@ def check_beside(addresses: ServiceAddresses, groups: Sequence[GroupConfig]) -> 
                 )
 
 
-def _mapping(given: Given, allowed: Mapping[str, Field | None]) -> dict[str, Given]:
-    """Raises: ConfigError."""
-    if not isinstance(given.value, dict):
-        raise ConfigError(f"{given.origin}: {show(given.value)} can't be used: give a mapping of its settings")
-    for name in given.value:
-        if name not in allowed:
-            raise ConfigError(
-                f"{given.origin}: there is no such setting as {show(name)}: see `carpsidecar config schema`"
-            )
-    return {
-        name: Given(value, f"{given.origin}.{name}") for name, value in given.value.items() if value is not None
-    }
-
-
-def _converted(fields: Mapping[str, Field], content: Mapping[str, Given]) -> dict[str, Any]:
-    """Raises: ConfigError."""
-    return {name: fields[name].convert(value) for name, value in content.items()}
-
-
 def _vhids(given: Given) -> range:
     """Raises: ConfigError."""
     first, last = map(int, given.value.split("-"))
@@ -298,11 +279,11 @@ def _pools(given: Given) -> Pools:
 
 def _pool(given: Given) -> Pool:
     """Raises: ConfigError."""
-    content = _mapping(given, POOL_FIELDS)
+    content = mapping(given, POOL_FIELDS)
     for name in ("name", "addresses"):
         if name not in content:
             raise ConfigError(f"{given.origin}.{name}: none is given: {POOL_FIELDS[name].remedy}")
-    values = PoolGiven(**_converted(POOL_FIELDS, content))
+    values = PoolGiven(**converted(POOL_FIELDS, content))
     try:
         ranges = tuple(map(parse_range, values.addresses))
     except PoolError as error:

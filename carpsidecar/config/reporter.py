@@ -8,6 +8,7 @@ from msgspec.structs import asdict
 
 from carpsidecar import __version__
 from carpsidecar.config import schema
+from carpsidecar.config.field import converted, mapping
 from carpsidecar.config.load_balancer import ServiceAddresses
 from carpsidecar.config.schema import CHECK_FIELDS, REPORTER_FIELDS, ConfigError, Given, show
 from carpsidecar.ipc.settings import Check, KubernetesSettings, ReporterSettings
@@ -33,9 +34,7 @@ def resolve_reporter(
     Raises:
         ConfigError: a value is missing or can't be used.
     """
-    values = schema.Reporter(
-        **{name: field.convert(given[name]) for name, field in REPORTER_FIELDS.items() if name in given}
-    )
+    values = schema.Reporter(**converted(REPORTER_FIELDS, given))
     if not values.kubernetes:
         if services is not None:
             raise ConfigError("load_balancer: kubernetes is off: turn it on, or leave this out")
@@ -126,12 +125,7 @@ def _checks(given: Given, groups: Sequence[str]) -> list[Check]:
 
 
 def _check(content: Mapping[Any, Any], where: str) -> Check:
-    values = {}
-    for name, value in content.items():
-        if name not in CHECK_FIELDS:
-            raise ConfigError(f"{where}: there is no such setting as {show(name)}: see `carpsidecar config schema`")
-        if value is not None:
-            values[name] = CHECK_FIELDS[name].convert(Given(value, f"{where}.{name}"))
+    values = converted(CHECK_FIELDS, mapping(Given(content, where), CHECK_FIELDS))
     if "name" not in values:
         raise ConfigError(f"{where}: it has no name: {CHECK_FIELDS['name'].remedy}")
     every: tuple[Literal["http", "tcp", "command"], ...] = ("http", "tcp", "command")

@@ -13,6 +13,7 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from carpsidecar.config import schema
+from carpsidecar.config.field import converted
 from carpsidecar.config.group import HOOKS, GroupConfig, check_together, resolve_group
 from carpsidecar.config.load_balancer import ServiceAddresses, check_beside, resolve_load_balancer
 from carpsidecar.config.passphrase import PASSPHRASE_FIELDS
@@ -25,7 +26,6 @@ from carpsidecar.config.schema import (
     PROCESS_FIELDS,
     REPORTER_FIELDS,
     ConfigError,
-    Field,
     Given,
     show,
 )
@@ -120,8 +120,8 @@ def load(
         services, more = resolve_load_balancer(structures["load_balancer"], own, needs_passphrase=running is None)
         check_beside(services, groups)
         warnings += [line for line in more if line not in warnings]
-    engine = schema.Engine(**_converted(ENGINE_FIELDS, process))
-    log = schema.Log(**_converted(LOG_FIELDS, process))
+    engine = schema.Engine(**converted(ENGINE_FIELDS, process))
+    log = schema.Log(**converted(LOG_FIELDS, process))
     reporter, reporter_given = resolve_reporter(
         {name: value for name, value in process.items() if name in REPORTER_FIELDS},
         structures.get("checks"),
@@ -169,10 +169,6 @@ def _warnings_of_file(path: str, layers: list[Layer]) -> list[str]:
     if any("passphrase" in layer for layer in layers):
         problems.append(readable(path, Path(path).stat()))
     return [problem for problem in problems if problem]
-
-
-def _converted(fields: Mapping[str, Field], given: Layer) -> dict[str, Any]:
-    return {name: field.convert(given[name]) for name, field in fields.items() if name in given}
 
 
 def _advskew_of_this_node(structures: Layer, process: Layer) -> Layer:

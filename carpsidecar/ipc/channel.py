@@ -90,12 +90,6 @@ class Channel(Generic[_In]):
         self._flush()
         return superseded
 
-    def pause(self) -> None:
-        """Read no more for now; the kernel keeps what comes, and the other end's queue what it has no room for."""
-        if self._open and not self._paused:
-            self._loop.remove_reader(self._connection.fileno())
-        self._paused = True
-
     def resume(self) -> None:
         if self._open and self._paused:
             self._paused = False
