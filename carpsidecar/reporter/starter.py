@@ -4,6 +4,7 @@ The engine starts it before it gives up its power to change users, and could sta
 later. It dies with the engine, and leaves no reporter.
 """
 
+import gc
 import os
 import select
 import signal
@@ -49,8 +50,13 @@ class ReporterChild:
 
 def load(parts: Sequence[str]) -> None:
     """What the reporters will need, while this still is a user who may read it."""
-    for module in ("carpsidecar.reporter.process", "encodings.idna", *(PARTS[part] for part in parts)):
+    for module in ("carpsidecar.reporter.process", *(PARTS[part] for part in parts)):
         import_module(module)
+    if parts:
+        import_module("encodings.idna")  # for the names of hosts
+    # What is in memory by now is shared with each reporter, as long as no collector goes through it.
+    gc.collect()
+    gc.freeze()
 
 
 def run(control: socket.socket) -> int:
