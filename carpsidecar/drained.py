@@ -17,6 +17,9 @@ from carpsidecar.protocol.timing import ADVSKEW_DEMOTED
 CAUSE = "operator"
 """Of the demotion."""
 DEMOTION = ADVSKEW_DEMOTED
+NODE = ".node"
+"""In the place of a group's name, which does not begin with a dot: the machine is drained, and so is every group of
+Services' addresses that comes later."""
 
 _FILE_MAX_BYTES = 4096
 
@@ -61,7 +64,6 @@ def write(group: str, why: str) -> None:
     """
     where = folder()
     where.mkdir(mode=0o755, parents=True, exist_ok=True)
-    # No group's name begins with a dot.
     new = where / f".{group}.{os.getpid()}"
     try:
         with new.open("w") as file:

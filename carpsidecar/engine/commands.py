@@ -101,7 +101,12 @@ class Commands:
 
     def _drain(self, command: Drain, answer: Callable[[Result], object]) -> None:
         """Raises: Refused."""
-        names = [group.config.name for group in self._groups(command.group)]
+        groups = self._groups(command.group)
+        if command.group is None and command.on:
+            names = [drained.NODE, *(group.config.name for group in groups if not group.services)]
+        else:
+            names = [drained.NODE] if command.group is None else []
+            names += [group.config.name for group in groups]
         amount = drained.DEMOTION if command.on else 0
         self._demote(
             SetDemotion(

@@ -221,7 +221,7 @@ class Engine:
     def _start(self, groups: list[Group]) -> None:
         """Have them take part, as what was asked for before wants them to."""
         for group in groups:
-            drain = drained_before(group.config.name)
+            drain = drained_before(group.config.name, of_services=bool(group.services))
             if drain is not None:
                 self._commands.demote_as_before(drain)
         for group in groups:

@@ -110,6 +110,8 @@ class ServiceAddresses:
             self._settle_soon(address)
         if first and configured is not None:
             for command in self._file.read():
+                if command.advskew_returned is not None:
+                    command = replace(command, advskew=command.advskew_returned)
                 if not self.refusal(command):
                     self._take(command, ip_address(command.address))
 

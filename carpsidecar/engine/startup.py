@@ -96,10 +96,12 @@ def take_off_left_over(netlink: Netlink, config: GroupConfig) -> bool:
     return bool(held)
 
 
-def drained_before(group: str) -> SetDemotion | None:
+def drained_before(group: str, *, of_services: bool = False) -> SetDemotion | None:
     """The demotion by an operator that has outlived the engine before this one; None where there is none."""
     try:
         why = drained.reason(group)
+        if why is None and of_services:
+            why = drained.reason(drained.NODE)
     except OSError as error:
         log(WARNING, "drain_unclear", f"taken for drained: {in_words(error)}", group=group)
         why = ""

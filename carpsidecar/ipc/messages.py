@@ -278,6 +278,8 @@ class SetServiceAddress(BaseCommand, tag_field="type", tag="service_address", kw
     address: AddressText
     vhid: Annotated[int, Meta(ge=1, le=65535)]
     advskew: Annotated[int, Meta(ge=0, le=254)]
+    advskew_returned: Annotated[int, Meta(ge=0, le=254)] | None = None
+    """For an engine that starts again, until it is given another one; None: the same."""
     eligible: bool = True
     services: Annotated[list[ServiceName], Meta(min_length=1, max_length=SERVICES_MAX)]
     text: Text = ""

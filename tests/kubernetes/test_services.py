@@ -245,7 +245,7 @@ def test_a_node_that_came_back_waits_before_it_takes_its_share(scene: Scene) -> 
     node = services.node()
     services.create()
     [ip] = services.wait_address()
-    node.wait_asked(ip, lambda one: one.advskew == 0)
+    node.wait_asked(ip, lambda one: (one.advskew, one.advskew_returned) == (0, 120))
     node.reporter.stop(0.0)
     # Its reporter and its engine are new.
     node = services.node()

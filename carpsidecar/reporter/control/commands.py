@@ -1,9 +1,10 @@
 """An operator's commands: sent to the engine, and answered with what became of them in each group."""
 
 import asyncio
+from collections.abc import Awaitable
 
 from carpsidecar import drained
-from carpsidecar.ipc.messages import Drain, GroupCommand, Promote, StepDown
+from carpsidecar.ipc.messages import Drain, GroupCommand, GroupSnapshot, Promote, Result, StepDown
 from carpsidecar.reporter.engine import Engine
 from carpsidecar.status.requests import Done, GroupResult, Refused, Request
 from carpsidecar.status.state import State
@@ -29,19 +30,20 @@ class Commands:
         names = list(groups) if request.group is None else [request.group]
         if not names:
             return Refused(text="the engine has no group yet: try again when it has started")
-        follow = {
-            "step-down": self._step_down,
-            "promote": self._promote,
-            "drain": self._drain,
-            "undrain": self._undrain,
-        }[request.type]
+        if request.type in ("drain", "undrain"):
+            # One command for all of them, and for those that come later.
+            command = Drain(group=request.group, on=request.type == "drain", text=request.reason)
+            answer = asyncio.ensure_future(self._request(command))
+            settle = self._drain if command.on else self._undrain
+            return Done(results=await asyncio.gather(*(settle(name, groups.get(name), answer) for name in names)))
+        follow = {"step-down": self._step_down, "promote": self._promote}[request.type]
         return Done(results=await asyncio.gather(*(follow(name, request.reason) for name in names)))
 
     async def _step_down(self, name: str, reason: str) -> GroupResult:
         was_master = self._role(name) == "master"
         # A backup, too: it may have been promoted, and be on its way.
         try:
-            await self._request(name, StepDown(group=name, text=reason))
+            await self._result_of(name, self._request(StepDown(group=name, text=reason)))
         except NotDone as error:
             return self._result(name, False, str(error))
         if not was_master:
@@ -55,17 +57,17 @@ class Commands:
         if self._role(name) == "master":
             return self._result(name, True, "is master already")
         try:
-            await self._request(name, Promote(group=name, text=reason))
+            await self._result_of(name, self._request(Promote(group=name, text=reason)))
         except NotDone as error:
             return self._result(name, False, str(error))
         if self._role(name) == "master":
             return self._result(name, True, "is master now")
         return self._result(name, False, f"is not master: it is {self._role(name)} again")
 
-    async def _drain(self, name: str, reason: str) -> GroupResult:
-        was_master = self._role(name) == "master"
+    async def _drain(self, name: str, before: GroupSnapshot | None, answer: Awaitable[Result]) -> GroupResult:
+        was_master = before is not None and before.role == "master"
         try:
-            problem = await self._request(name, Drain(group=name, text=reason))
+            problem = await self._result_of(name, answer)
         except NotDone as error:
             return self._result(name, False, str(error))
         lasting = f"; {problem}" if problem else ""
@@ -73,10 +75,10 @@ class Commands:
             return self._result(name, True, f"is drained; it is {self._role(name)}{lasting}")
         return self._result(name, True, f"is drained; {await self._successor(name)}{lasting}")
 
-    async def _undrain(self, name: str, reason: str) -> GroupResult:
-        was_drained = drained.CAUSE in self._state.groups[name].demotions
+    async def _undrain(self, name: str, before: GroupSnapshot | None, answer: Awaitable[Result]) -> GroupResult:
+        was_drained = before is not None and drained.CAUSE in before.demotions
         try:
-            problem = await self._request(name, Drain(group=name, on=False, text=reason))
+            problem = await self._result_of(name, answer)
         except NotDone as error:
             return self._result(name, False, str(error))
         text = "is not drained any more" if was_drained else "was not drained"
@@ -84,14 +86,18 @@ class Commands:
 
     # What they have in common.
 
-    async def _request(self, name: str, command: GroupCommand) -> str:
+    async def _request(self, command: GroupCommand) -> Result:
+        """Raises: TimeoutError."""
+        return await self._engine.request(command, DONE_WITHIN_S)
+
+    async def _result_of(self, name: str, answer: Awaitable[Result]) -> str:
         """What could not be done of it; empty where all was.
 
         Raises:
             NotDone: it was refused, or there was no result in time.
         """
         try:
-            result = await self._engine.request(command, DONE_WITHIN_S)
+            result = await answer
         except TimeoutError:
             raise NotDone(f"is {self._role(name)}; no answer within {DONE_WITHIN_S:g} s") from None
         if result.outcome == "superseded":

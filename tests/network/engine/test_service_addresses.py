@@ -239,6 +239,20 @@ def test_a_restarted_engine_serves_what_it_served_last_without_being_told(node: 
         services.wait_for("master", 1002)
 
 
+def test_a_restarted_engine_is_behind_the_others_until_its_reporter_gives_it_its_place(
+    node: Node, tmp_path: Path
+) -> None:
+    stored = Path(node.environment["STATE_DIRECTORY"], "service-addresses.json")
+    with engine(node, tmp_path) as services:
+        services.set(advskew=4, advskew_returned=124)
+        assert services.wait_for("master").advskew_advertised == 4
+        wait_until(stored.exists)
+    with engine(node, tmp_path) as services:
+        assert services.wait_for("master").advskew_advertised == 124
+        services.set(advskew=4, advskew_returned=124)
+        services.wait_for_group(lambda group: group.advskew_advertised == 4)
+
+
 @pytest.mark.parametrize("content", ["", "[", "{}", '[{"type":"service_address"}]', "\0"])
 def test_a_spoilt_file_is_said_and_nothing_is_served_from_it(node: Node, tmp_path: Path, content: str) -> None:
     state = Path(node.environment["STATE_DIRECTORY"])
@@ -327,6 +341,20 @@ def test_a_demotion_and_a_drain_hold_for_them_too_and_not_for_a_later_one(node: 
         services.wait_until_gone()
         services.set("10.99.0.201", advskew=5)
         assert services.wait_for("master").advskew_advertised == 5
+
+
+def test_on_a_drained_machine_what_comes_after_a_restart_is_drained_too(node: Node, tmp_path: Path) -> None:
+    with engine(node, tmp_path) as services:
+        assert services.ask(Drain(text="by hand")).outcome == "done"
+    with engine(node, tmp_path) as services:
+        services.set(advskew=5)
+        drained = services.wait_for_group(lambda group: group.advskew_advertised == 240)
+        assert drained.demotion_texts == {"operator": "by hand"}
+        services.ask(Drain(on=False))
+        services.wait_for_group(lambda group: group.advskew_advertised == 5)
+    with engine(node, tmp_path) as services:
+        services.set("10.99.0.201", 1001, advskew=5)
+        assert services.wait_for("master", 1001).advskew_advertised == 5
 
 
 @pytest.mark.parametrize("node_ports", ["closed", "open"])

@@ -22,7 +22,7 @@ class FakeGroup:
         self.demotions: dict[str, int] = {}
         self.withheld: list[tuple[str, str]] = []
         self.is_master = False
-        self.services = ()
+        self.services: tuple[str, ...] = ()
 
     def demote(self, cause: str, amount: int, bow_out: bool, text: str) -> None:
         self.demotions[cause] = amount
@@ -160,6 +160,18 @@ def test_a_drain_demotes_and_is_stored_for_all_that_move_with_the_group() -> Non
     assert handle(commands, Drain(group="web", text="full")).reason == "the disk is full"
     handle(commands, Drain(group="web", on=False))
     assert (files.stored, groups[1].demotions) == ({"web": None, "lan": None}, {"operator": 0})
+
+
+def test_a_drain_of_all_is_stored_for_the_machine_too_and_its_end_ends_each() -> None:
+    web, service = FakeGroup("web"), FakeGroup("lb-1000")
+    service.services = ("default/web",)
+    files = FakeFiles()
+    commands = Commands(lambda name: [cast(Group, web), cast(Group, service)], cast(DrainFiles, files))
+    handle(commands, Drain(text="cable"))
+    assert files.stored == {".node": "cable", "web": "cable"}
+    assert service.demotions == {"operator": 240}
+    handle(commands, Drain(on=False))
+    assert files.stored == dict.fromkeys([".node", "web", "lb-1000"])
 
 
 def test_a_group_is_withheld_also_when_it_comes_later_and_until_another_reporter_comes() -> None:

@@ -6,9 +6,7 @@ reported in the condition.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-
-import msgspec
-from msgspec import Struct
+from itertools import chain
 
 from carpsidecar.pools import Pool
 from carpsidecar.reporter.kubernetes.objects import Condition
@@ -26,11 +24,6 @@ from carpsidecar.reporter.kubernetes.services.holdings import (
     vhids_of,
 )
 from carpsidecar.reporter.kubernetes.services.objects import (
-    ALLOCATED,
-    ALLOCATION,
-    CLASS,
-    HELD,
-    NODE,
     POOL,
     REQUESTED,
     SHARE,
@@ -39,6 +32,7 @@ from carpsidecar.reporter.kubernetes.services.objects import (
     family_of,
     parse_address,
 )
+from carpsidecar.reporter.kubernetes.services.outcome import Outcome
 
 ASSIGNED = "Assigned"
 NO_ADDRESS_LEFT = "NoAddressLeft"
@@ -49,6 +43,7 @@ POOL_GONE = "PoolGone"
 NO_LONGER_FITS = "NoLongerFits"
 _TEXT_MAX = 1000
 _NOTHING: Mapping[str, str] = {}
+_NONE_FREED: Mapping[str, Key] = {}
 
 
 class Problem(Exception):
@@ -59,90 +54,55 @@ class Problem(Exception):
         self.reason = reason
 
 
-class Outcome(Struct, frozen=True):
-    """What a Service is to have: addresses with their vhids, and the condition; None where it is not ours."""
-
-    addresses: Mapping[str, int | None]
-    """An address that it has is kept without a vhid where none is left, and not served."""
-    condition: Condition | None
-    class_: str
-    """Of the installation."""
-    new: tuple[str, ...] = ()
-    """Those that nobody had: they are asked for on the network before they are given."""
+class _Resting(Exception):
+    """There is nothing but what was another Service's a moment ago."""
 
 
 def plan(
-    services: Iterable[Service], rules: Rules, unavailable: Mapping[str, str], unasked: Mapping[str, str] = _NOTHING
+    services: Iterable[Service],
+    rules: Rules,
+    unavailable: Mapping[str, str],
+    unasked: Mapping[str, str] = _NOTHING,
+    freed: Mapping[str, Key] = _NONE_FREED,
+    resting: Mapping[str, Key] = _NONE_FREED,
 ) -> dict[Key, Outcome]:
-    """What each Service is to have that is ours, or was.
+    """What each Service is to have that is ours, or was; not those that are to wait for a moment.
 
     Args:
         unavailable: addresses that something else has, with what that is; others are given instead.
         unasked: addresses of which that could not be found out, with why; they are waited for.
+        freed: addresses that a Service had before, the first freed first: they are given when no other is left.
+        resting: those of them that only this Service may have yet.
     """
     services = list(services)
-    plan = _Plan(services, rules, unavailable, unasked)
+    plan = _Plan(services, rules, unavailable, unasked, freed, resting)
     found = {}
     for service in sorted(services, key=lambda one: one.order):
         if is_ours(service, rules):
-            found[service.key] = plan.serve(service)
+            try:
+                found[service.key] = plan.serve(service)
+            except _Resting:
+                continue
         elif is_marked(service, rules.class_):
             found[service.key] = Outcome({}, None, rules.class_)
     return found
 
 
-def is_done(service: Service, outcome: Outcome) -> bool:
-    """Whether the Service says so already."""
-    if outcome.condition is None:
-        return not is_marked(service, outcome.class_)
-    return (
-        service.ingress == tuple(outcome.addresses)
-        and is_marked(service, outcome.class_)
-        and allocation_of(service, outcome.class_) == _with_vhid(outcome)
-        and service.conditions.get(ALLOCATED) == outcome.condition
-    )
-
-
-def patch(service: Service, outcome: Outcome, now: str) -> dict[str, object]:
-    """A strategic merge patch of the status subresource, which holds for this version of the Service only."""
-    annotations: dict[str, str | None] = {}
-    if outcome.condition is None:
-        ours = allocation_of(service, outcome.class_)
-        left = [ip for ip in service.ingress if ip not in ours]
-        annotations = {ALLOCATION: None, CLASS: None, NODE: None}
-        conditions = [{"type": name, "$patch": "delete"} for name in service.conditions]
-    else:
-        left = list(outcome.addresses)
-        text = msgspec.json.encode(_with_vhid(outcome)).decode()
-        annotations = {ALLOCATION: text if outcome.addresses else None, CLASS: outcome.class_}
-        before, after = service.conditions.get(ALLOCATED), outcome.condition
-        entry = {"type": ALLOCATED, "status": after.status, "reason": after.reason, "message": after.message}
-        if before is None or before.status != after.status:
-            entry["lastTransitionTime"] = now
-        conditions = [entry]
-        if not outcome.addresses and HELD in service.conditions:
-            conditions.append({"type": HELD, "$patch": "delete"})
-            annotations[NODE] = None
-    return {
-        "metadata": {"resourceVersion": service.version, "uid": service.uid, "annotations": annotations},
-        "status": {
-            "loadBalancer": {"ingress": [{"ip": ip, "ipMode": "VIP"} for ip in left] or None},
-            "conditions": conditions,
-        },
-    }
-
-
-def _with_vhid(outcome: Outcome) -> dict[str, int]:
-    return {ip: vhid for ip, vhid in outcome.addresses.items() if vhid is not None}
-
-
 class _Plan:
     def __init__(
-        self, services: list[Service], rules: Rules, unavailable: Mapping[str, str], unasked: Mapping[str, str]
+        self,
+        services: list[Service],
+        rules: Rules,
+        unavailable: Mapping[str, str],
+        unasked: Mapping[str, str],
+        freed: Mapping[str, Key],
+        resting: Mapping[str, Key],
     ) -> None:
         self._rules = rules
         self._unavailable = unavailable
         self._unasked = unasked
+        self._freed = freed
+        self._resting = resting
         self._held = holders(services, rules)
         self._vhids = vhids_of(self._held, rules)
         ours = {service.key for found in self._held.values() for service in found}
@@ -151,8 +111,11 @@ class _Plan:
         }
         self._free: dict[tuple[str, int], Iterator[str]] = {}
         """By pool and family, what was not looked at yet."""
+        self._awaited: set[tuple[str, int]] = set()
+        """By pool and family, where an address rests."""
 
     def serve(self, service: Service) -> Outcome:
+        """Raises: _Resting."""
         had = addresses_of(service, self._rules)
         has, new, problems = dict(had), list[str](), list[Problem]()
         try:
@@ -193,7 +156,7 @@ class _Plan:
         return Condition("True" if is_served else "False", reason, "; ".join(texts)[:_TEXT_MAX])
 
     def _requested_one(self, service: Service, ip: str) -> tuple[str, bool]:
-        """That address, and whether nobody had it. Raises: Problem."""
+        """That address, and whether nobody had it. Raises: Problem, _Resting."""
         pool = self._rules.pool_of(ip)
         named = service.annotations.get(POOL, "")
         if pool is None or (named and pool.name != named):
@@ -212,12 +175,14 @@ class _Plan:
             return ip, False
         if ip in self._unavailable:
             raise Problem(ADDRESS_TAKEN, f"{ip} {self._unavailable[ip]}")
+        if self._rests(ip, service):
+            raise _Resting
         self._check_limit()
         self._check_asked(ip)
         return ip, True
 
     def _any_one(self, service: Service, family: int) -> tuple[str, bool]:
-        """An address that may be given, and whether nobody had it. Raises: Problem."""
+        """An address that may be given, and whether nobody had it. Raises: Problem, _Resting."""
         pools = [pool for pool in self._pools_for(service) if has_family(pool, family)]
         if service.annotations.get(SHARE):
             for ip, others in self._held.items():
@@ -226,10 +191,15 @@ class _Plan:
                     return ip, False
         self._check_limit()
         for pool in pools:
-            for ip in self._free.setdefault((pool.name, family), _of_family(pool, family)):
-                if not self._held.get(ip) and ip not in self._of_others and ip not in self._unavailable:
+            for ip in self._free.setdefault((pool.name, family), self._of_family(pool, family)):
+                if self._held.get(ip) or ip in self._of_others or ip in self._unavailable:
+                    continue
+                if not self._rests(ip, service):
                     self._check_asked(ip)
                     return ip, True
+                self._awaited.add((pool.name, family))
+        if any((pool.name, family) in self._awaited for pool in pools):
+            raise _Resting
         where = f"pool {', '.join(repr(pool.name) for pool in pools)}" if pools else "any pool"
         text = f"no IPv{family} address is left in {where} for namespace {service.namespace}"
         passed = (
@@ -238,6 +208,14 @@ class _Plan:
         if (first := next(passed, None)) is not None:
             text += f": {first} {self._unavailable[first]}"
         raise Problem(NO_ADDRESS_LEFT, text)
+
+    def _of_family(self, pool: Pool, family: int) -> Iterator[str]:
+        ips = (str(ip) for one in pool.ranges if one.first.version == family for ip in one)
+        freed = (ip for ip in self._freed if family_of(ip) == family and self._rules.pool_of(ip) == pool)
+        return chain((ip for ip in ips if ip not in self._freed), freed)
+
+    def _rests(self, ip: str, service: Service) -> bool:
+        return self._resting.get(ip, service.key) != service.key
 
     def _pools_for(self, service: Service) -> list[Pool]:
         """Raises: Problem."""
@@ -304,10 +282,6 @@ def _requested(service: Service) -> dict[int, str]:
             raise Problem(BAD_REQUEST, f"{where} is {text[:100]!r}: give one address of each of its ipFamilies")
         found[address.version] = str(address)
     return found
-
-
-def _of_family(pool: Pool, family: int) -> Iterator[str]:
-    return (str(ip) for one in pool.ranges if one.first.version == family for ip in one)
 
 
 def _served_by_others(service: Service, rules: Rules) -> Iterable[str]:

@@ -17,13 +17,15 @@ from carpsidecar.reporter.kubernetes.client import Api, ApiError
 from carpsidecar.reporter.kubernetes.pod_status import is_alive
 from carpsidecar.reporter.kubernetes.ratelimit import Backoff, LogLimiter
 from carpsidecar.reporter.kubernetes.recorder import EventRecorder
-from carpsidecar.reporter.kubernetes.services.allocation import Outcome, is_done, patch, plan
+from carpsidecar.reporter.kubernetes.services.allocation import plan
 from carpsidecar.reporter.kubernetes.services.cache import ServiceCache
 from carpsidecar.reporter.kubernetes.services.events import REASONS, about
+from carpsidecar.reporter.kubernetes.services.freed import REST_S, Freed
 from carpsidecar.reporter.kubernetes.services.holdings import holders
 from carpsidecar.reporter.kubernetes.services.lease import REQUEST_S, Election
 from carpsidecar.reporter.kubernetes.services.objects import ALLOCATED, Key, Service
 from carpsidecar.reporter.kubernetes.services.order import order_of
+from carpsidecar.reporter.kubernetes.services.outcome import Outcome, is_done, patch
 from carpsidecar.reporter.kubernetes.services.requests import get_service, list_services, patch_status
 from carpsidecar.status.stats import ApiStats
 
@@ -69,9 +71,7 @@ class Allocator:
         self._recorder = recorder
         self._taken: dict[str, tuple[str, float]] = {}
         """What answers for an address, and until when that counts."""
-        self._held: set[str] = set()
-        self._left: dict[str, float] = {}
-        """Addresses that a Service of ours had a moment ago, and until when one of our nodes may have them yet."""
+        self._freed = Freed()
         self._unasked: dict[str, tuple[str, float]] = {}
         """Why an address could not be asked for, and until when that counts."""
         self._clear: set[str] = set()
@@ -136,12 +136,11 @@ class Allocator:
             for group in self._cache.groups
             for ip in group.addresses
         }
-        held = set(holders(self._services.services.all(), self._services.rules))
-        self._left |= dict.fromkeys(self._held - held, now + LEAVING_S)
-        self._left = {ip: until for ip, until in self._left.items() if until > now}
-        self._held = held
+        services, rules = self._services.services.all(), self._services.rules
+        self._freed.update(holders(services, rules), now)
         unasked = {ip: text for ip, (text, _) in self._unasked.items()}
-        found = plan(self._services.services.all(), self._services.rules, unavailable, unasked)
+        freed, resting = self._freed.since(float("inf"), now), self._freed.since(REST_S, now)
+        found = plan(services, rules, unavailable, unasked, freed, resting)
         work = []
         for key, outcome in found.items():
             service = self._services.services.get(key)
@@ -153,6 +152,8 @@ class Allocator:
     def _due_in_s(self, now: float) -> float | None:
         due = [until for _, until in (*self._taken.values(), *self._unasked.values())]
         due += [backoff.due_at for key, backoff in self._refused.items() if self._services.services.get(key)]
+        if (rested_at := self._freed.rested_at(now)) is not None:
+            due.append(rested_at)
         return max(0.05, min(due) - now) if due else None
 
     def _turn_in_s(self, now: float) -> float:
@@ -193,8 +194,9 @@ class Allocator:
             elif result.outcome == "superseded" or not result.reason.startswith(_IN_USE):
                 self._unasked[ip] = result.reason or "superseded", time.monotonic() + ASK_AGAIN_S
             else:
-                again_s = LEFT_AGAIN_S if ip in self._left else TAKEN_S
-                self._taken[ip] = f"is {result.reason}", time.monotonic() + again_s
+                now = time.monotonic()
+                again_s = LEFT_AGAIN_S if ip in self._freed.since(LEAVING_S, now) else TAKEN_S
+                self._taken[ip] = f"is {result.reason}", now + again_s
                 if self._log_limiter.due(time.monotonic(), (ip, result.reason)):
                     log(WARNING, "address_taken", f"{ip} is not given to a Service: {result.reason}")
 
@@ -212,7 +214,8 @@ class Allocator:
             return
         with self._cache.lock:
             self._services.services.put(after)
-            self._held |= outcome.addresses.keys()
+            for ip in outcome.addresses:
+                self._freed.given(ip, service)
             self._refused.pop(service.key, None)
             self._report(service, outcome)
 

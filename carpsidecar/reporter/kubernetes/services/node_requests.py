@@ -29,7 +29,7 @@ from carpsidecar.reporter.kubernetes.services.endpoints import obstacle
 from carpsidecar.reporter.kubernetes.services.events import about
 from carpsidecar.reporter.kubernetes.services.holdings import holders, vhids_of
 from carpsidecar.reporter.kubernetes.services.objects import Service
-from carpsidecar.reporter.kubernetes.services.order import advskew_of, key_of
+from carpsidecar.reporter.kubernetes.services.order import RETURNED, advskew_of, key_of
 
 ANSWER_S = 10.0
 REFUSED_AGAIN_S = 10.0
@@ -114,10 +114,12 @@ class NodeRequests:
         labels = self._cache.node.labels if self._cache.node is not None else {}
         text = obstacle(services, node, labels, self._services.endpoints)
         returned = self._has_returned(ip, self._services.groups.get(ip), bool(text), now)
+        advskew = advskew_of(node, key_of(services[0]), nodes)
         message = SetServiceAddress(
             address=ip,
             vhid=vhid,
-            advskew=advskew_of(node, key_of(services[0]), nodes, returned),
+            advskew=advskew + (RETURNED if returned else 0),
+            advskew_returned=advskew + (RETURNED if self._delay_s else 0),
             eligible=not text,
             services=[str(one) for one in services],
             text=text[:TEXT_MAX],

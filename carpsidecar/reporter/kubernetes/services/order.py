@@ -26,7 +26,7 @@ def key_of(service: Service) -> str:
     return f"share {share}" if share else str(service)
 
 
-def advskew_of(node: str, key: str, nodes: frozenset[str], returned: bool) -> int:
+def advskew_of(node: str, key: str, nodes: frozenset[str]) -> int:
     """Args: nodes: all that take part, `node` among them."""
     order = order_of(key, nodes)
-    return STEP * min(order.index(node), _RANK_MAX) + (RETURNED if returned else 0)
+    return STEP * min(order.index(node), _RANK_MAX)

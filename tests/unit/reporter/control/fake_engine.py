@@ -90,9 +90,10 @@ class FakeEngine:
                 self._change(command.group, role="master", master=OURS, reason=f"promoted: {command.text}")
             case Drain():
                 demotions = {"operator": 240} if command.on else {}
-                self._change(command.group, demotions=demotions, demotion_texts={"operator": command.text})
-                if command.on and self._of(command.group).role == "master":
-                    self._change(command.group, role="backup", master=OTHER)
+                for group in [command.group] if command.group else list(self.state.groups):
+                    self._change(group, demotions=demotions, demotion_texts={"operator": command.text})
+                    if command.on and self._of(group).role == "master":
+                        self._change(group, role="backup", master=OTHER)
                 return Result(id=command.id, outcome="done", reason=self.not_stored)
         return Result(id=command.id, outcome="done")
 

@@ -102,6 +102,15 @@ def test_without_a_name_all_groups_are_meant(tmp_path: Path) -> None:
     assert [(result["group"], result["done"]) for result in answer["results"]] == [("web", True), ("mail", True)]
 
 
+def test_a_drain_of_all_is_one_command_that_holds_for_later_groups_too(tmp_path: Path) -> None:
+    answer, control = follow(tmp_path, MASTER, backup("mail"), type="drain", reason="kernel update")
+    assert [(result["group"], result["text"]) for result in answer["results"]] == [
+        ("web", f"is drained; {OTHER} is"),
+        ("mail", "is drained; it is backup"),
+    ]
+    assert control.engine.asked == [Drain(text="kernel update")]
+
+
 def test_no_group_yet_is_an_error(tmp_path: Path) -> None:
     async def run() -> dict[str, Any]:
         async with served(tmp_path) as control:

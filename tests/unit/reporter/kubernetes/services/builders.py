@@ -7,9 +7,11 @@ from typing import Any
 from msgspec.structs import replace
 
 from carpsidecar.pools import Pool, Pools, parse_range
-from carpsidecar.reporter.kubernetes.services.allocation import Outcome, is_done, patch, plan
-from carpsidecar.reporter.kubernetes.services.holdings import Rules
+from carpsidecar.reporter.kubernetes.services.allocation import plan
+from carpsidecar.reporter.kubernetes.services.freed import REST_S, Freed
+from carpsidecar.reporter.kubernetes.services.holdings import Rules, holders
 from carpsidecar.reporter.kubernetes.services.objects import ALLOCATED, ALLOCATION, Key, Service
+from carpsidecar.reporter.kubernetes.services.outcome import Outcome, is_done, patch
 
 OURS = "carpsidecar.io/carp"
 _numbers = count(1)
@@ -37,6 +39,13 @@ class Cluster:
         self.rules = rules
         self.services: dict[Key, Service] = {}
         self.unavailable: dict[str, str] = {}
+        self.now = 0.0
+        self._freed = Freed()
+
+    def rest(self) -> None:
+        """Until each address that is free may be given to anyone."""
+        self.plan()
+        self.now += REST_S
 
     def add(self, *services: Service) -> None:
         self.services |= {one.key: one for one in services}
@@ -51,7 +60,10 @@ class Cluster:
         self.change(key, annotations=found)
 
     def plan(self) -> Mapping[Key, Outcome]:
-        return plan(self.services.values(), self.rules, self.unavailable)
+        services = self.services.values()
+        self._freed.update(holders(services, self.rules), self.now)
+        freed, resting = self._freed.since(float("inf"), self.now), self._freed.since(REST_S, self.now)
+        return plan(services, self.rules, self.unavailable, freed=freed, resting=resting)
 
     def allocate(self) -> None:
         """Do all that the plan says, as the API server would; then nothing is left to do."""

@@ -56,7 +56,7 @@ def test_an_address_of_another_class_is_not_given() -> None:
 
 
 @pytest.mark.parametrize("values", [{"class_": "other.io/lb"}, {"is_load_balancer": False}, {"leaving": True}])
-def test_who_is_ours_no_more_has_nothing_of_ours_and_the_address_is_free_at_once(values: dict[str, Any]) -> None:
+def test_who_is_ours_no_more_has_nothing_of_ours_and_the_address_is_free(values: dict[str, Any]) -> None:
     here = cluster(pool("default", "192.0.2.200"))
     here.add(service(), service("mail"))
     here.allocate()
@@ -66,6 +66,8 @@ def test_who_is_ours_no_more_has_nothing_of_ours_and_the_address_is_free_at_once
     assert here.addresses() == ()
     assert not here.services[WEB].annotations
     assert not here.services[WEB].conditions
+    here.rest()
+    here.allocate()
     assert here.addresses("mail") == ("192.0.2.200",)
 
 
@@ -114,6 +116,7 @@ def test_two_that_request_one_address_get_it_one_after_the_other() -> None:
     assert here.reason("mail") == ("False", "AddressTaken")
     assert "192.0.2.203 is that of Service shop/web" in here.message("mail")
     del here.services[WEB]
+    here.rest()
     here.allocate()
     assert here.addresses("mail") == ("192.0.2.203",)
 
@@ -126,8 +129,57 @@ def test_a_pool_of_one_serves_the_next_when_the_first_is_gone_and_by_the_same_vh
     vhid = here.services[WEB].annotations[ALLOCATION]
     del here.services[WEB]
     here.allocate()
+    assert here.reason("mail") == ("False", "NoAddressLeft"), "it is not given before kube-proxy knows"
+    here.rest()
+    here.allocate()
     assert here.addresses("mail") == ("192.0.2.200",)
     assert here.services[MAIL].annotations[ALLOCATION] == vhid
+
+
+def test_who_comes_when_the_only_address_rests_is_not_refused() -> None:
+    here = cluster(pool("default", "192.0.2.200"))
+    here.add(service())
+    here.allocate()
+    del here.services[WEB]
+    here.add(service("mail"))
+    assert here.plan() == {}
+    here.rest()
+    here.allocate()
+    assert here.addresses("mail") == ("192.0.2.200",)
+
+
+def test_what_was_freed_last_is_given_last() -> None:
+    here = cluster()
+    here.add(service(), service("mail"), service("shop"))
+    here.allocate()
+    del here.services[MAIL]
+    here.rest()
+    del here.services[WEB]
+    here.rest()
+    given: list[str] = []
+    for name in ("a", "b", "c"):
+        here.add(service(name))
+        here.allocate()
+        given += here.addresses(name)
+    assert given == ["192.0.2.203", "192.0.2.201", "192.0.2.200"]
+
+
+def test_made_again_it_has_the_address_that_it_requests_at_once_and_another_only_later() -> None:
+    here = cluster()
+    requested = {"carpsidecar.io/address": "192.0.2.203"}
+    here.add(service(annotations=requested))
+    here.allocate()
+    del here.services[WEB]
+    here.plan()
+    here.add(service(annotations=requested))
+    here.allocate()
+    assert here.addresses() == ("192.0.2.203",)
+    del here.services[WEB]
+    here.add(service("mail", annotations=requested))
+    assert here.plan() == {}
+    here.rest()
+    here.allocate()
+    assert here.addresses("mail") == ("192.0.2.203",)
 
 
 def test_another_requested_address_is_given_where_it_can_be_and_else_the_old_one_kept() -> None:
@@ -193,6 +245,7 @@ def test_one_family_that_is_exhausted_leaves_the_other_as_it_is() -> None:
     assert here.reason("mail") == ("False", "NoAddressLeft")
     assert "no IPv6 address is left" in here.message("mail")
     del here.services[WEB]
+    here.rest()
     here.allocate()
     assert here.addresses("mail") == ("192.0.2.201", "2001:db8::1")
     here.change(MAIL, families=(4,), family_policy="SingleStack")
