@@ -1,14 +1,6 @@
-"""A group's addresses on its interface: added, renewed, put back, removed.
+"""A group's addresses on its interface: added, renewed, put back, removed."""
 
-Renewals run beside the loop: the kernel changes addresses under one lock (RTNL, net/core/rtnetlink.c), and whoever
-brings up interfaces or fills tables, in any container of the machine, may hold it for long. Advertisements must not
-wait for that.
-"""
-
-import asyncio
 import errno
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from ipaddress import IPv4Interface, IPv6Interface
 from logging import ERROR
@@ -16,7 +8,7 @@ from logging import ERROR
 from carpsidecar.config.group import GroupConfig
 from carpsidecar.engine.fencing import Fencing
 from carpsidecar.engine.interface import Interface
-from carpsidecar.linux.capabilities import keep_only
+from carpsidecar.engine.renewals import Done, Renewer
 from carpsidecar.linux.lease import Lease
 from carpsidecar.linux.netlink import IPInterface, Netlink
 from carpsidecar.logs import in_words, log
@@ -24,28 +16,6 @@ from carpsidecar.protocol.packet import IPAddress
 
 _UNUSED: dict[int, IPInterface] = {4: IPv4Interface("192.0.0.8/32"), 6: IPv6Interface("100::/128")}
 """That no machine has, nor asks for: the dummy address of RFC 7600, and one to discard packets to (RFC 6666)."""
-
-
-class Renewer:
-    """One thread, with a socket of its own, that renews one lease after the other."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._netlink = Netlink()
-        # Each thread has privileges of its own, and gives up what it does not need.
-        self._thread = ThreadPoolExecutor(1, "renewals", keep_only, (("CAP_NET_ADMIN",), True))
-        # It starts now, to have what priority this process is given.
-        self._thread.submit(int)
-
-    def renew(self, lease: Lease, done: Callable[[Future[None]], None]) -> Future[None]:
-        """Begin; `done` is called in the loop."""
-        renewal = self._thread.submit(lease.renew, self._netlink)
-        renewal.add_done_callback(lambda ended: self._loop.call_soon_threadsafe(done, ended))
-        return renewal
-
-    def close(self) -> None:
-        self._thread.shutdown()
-        self._netlink.close()
 
 
 class HeldAddresses:
@@ -65,8 +35,8 @@ class HeldAddresses:
         self._lease: Lease | None = None
         self._lease_is_for = (0, 0)
         self._rearranges = False
-        self._renewal: Future[None] | None = None
-        """The newest one, while it is under way."""
+        self._renewing: Lease | None = None
+        """While its renewal is under way."""
 
     def fence(self, wanted: bool, live_until: float = 0.0) -> None:
         """Whether they are to be silent unless they are renewed; a master's, until then."""
@@ -103,7 +73,7 @@ class HeldAddresses:
         self._config = config
         self.ips = _ips(config)
         if self._lease is not None and former:
-            self._await_renewal()
+            self._forget_renewal()
             try:
                 Lease(self._netlink, self._lease_is_for[0], sorted(former, key=str), 1).release()
             except OSError as error:
@@ -120,7 +90,8 @@ class HeldAddresses:
         """
         if self._config.holds_addresses:
             lease = self._lease_for(lifetime_s)
-            self._await_renewal()
+            if self._renewing is not None:
+                self._renewer.wait_for(self._renewing)
             if self.fence_wanted:
                 self._fencing.renew_now(self.ips, live_until)
             lease.renew()
@@ -129,7 +100,7 @@ class HeldAddresses:
         """They were advertised, and are to be heard until then. Whether there is a fence that was told."""
         return self.fence_wanted and self._fencing.renew(self.ips, live_until)
 
-    def renew(self, lifetime_s: int, done: Callable[[OSError | None], None]) -> bool:
+    def renew(self, lifetime_s: int, done: Done) -> bool:
         """The same without waiting for the kernel: `done` is called in the loop, with what went wrong or None.
 
         Returns:
@@ -140,7 +111,8 @@ class HeldAddresses:
         """
         if not self._config.holds_addresses:
             return False
-        self._renewal = self._renewer.renew(self._lease_for(lifetime_s), partial(self._renewed, done))
+        self._renewing = self._lease_for(lifetime_s)
+        self._renewer.renew(self._renewing, partial(self._renewed, done, self._renewing))
         return True
 
     def try_adding(self) -> OSError | None:
@@ -161,7 +133,7 @@ class HeldAddresses:
         """Nothing that was begun before comes after it."""
         if self.fence_wanted:
             self._fencing.expire(self.ips)
-        self._await_renewal()
+        self._forget_renewal()
         if self._lease is None:
             return
         try:
@@ -190,17 +162,15 @@ class HeldAddresses:
             return set()
         return ours - {address.interface.ip for address in self._netlink.addresses(self._lease_is_for[0])}
 
-    def _renewed(self, done: Callable[[OSError | None], None], renewal: Future[None]) -> None:
-        if renewal is self._renewal:
-            self._renewal = None
-        error = renewal.exception()
-        if error is not None and not isinstance(error, OSError):
-            raise error
+    def _renewed(self, done: Done, lease: Lease, error: OSError | None) -> None:
+        if lease is self._renewing:
+            self._renewing = None
         done(error)
 
-    def _await_renewal(self) -> None:
-        if self._renewal is not None:
-            self._renewal.exception()
+    def _forget_renewal(self) -> None:
+        if self._renewing is not None:
+            self._renewer.forget(self._renewing)
+            self._renewing = None
 
     def _lease_for(self, lifetime_s: int) -> Lease:
         link = self._interface.link

@@ -12,7 +12,6 @@ from carpsidecar.config.load_balancer import ServiceAddresses as ServicePools
 from carpsidecar.config.schema import ConfigError
 from carpsidecar.config.sources import Config
 from carpsidecar.engine.address_probe import AddressProbes
-from carpsidecar.engine.addresses import Renewer
 from carpsidecar.engine.commands import Commands
 from carpsidecar.engine.comparison import Comparison
 from carpsidecar.engine.drain_files import DrainFiles
@@ -20,6 +19,7 @@ from carpsidecar.engine.fencing import Fencing
 from carpsidecar.engine.group import Group
 from carpsidecar.engine.hooks import HookRunner
 from carpsidecar.engine.interface import Interface
+from carpsidecar.engine.renewals import Renewer
 from carpsidecar.engine.report import heartbeats, snapshot, status_line
 from carpsidecar.engine.service_addresses import ServiceAddresses
 from carpsidecar.engine.settings import keeps_state

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, assert_never
 from msgspec import Struct
 
 from carpsidecar.config.group import GroupConfig
-from carpsidecar.engine.addresses import HeldAddresses, Renewer
+from carpsidecar.engine.addresses import HeldAddresses
 from carpsidecar.engine.announcements import Announcements
 from carpsidecar.engine.fencing import Fencing, live_until
 from carpsidecar.engine.group_log import GroupLog
 from carpsidecar.engine.hooks import HookRunner
 from carpsidecar.engine.interface import Interface
 from carpsidecar.engine.participation import Participation
+from carpsidecar.engine.renewals import Renewer
 from carpsidecar.engine.role_hooks import RoleHooks
 from carpsidecar.engine.transmitter import Transmitter
 from carpsidecar.ipc.messages import Notice, Role

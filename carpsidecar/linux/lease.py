@@ -72,8 +72,9 @@ class Lease:
         self._addresses = tuple(addresses)
         self._forms = _forms(self._addresses, netlink.addresses(index) if beside is None else beside)
         self._lifetime_s = lifetime_s
-        self._rearrange = rearrange
-        self._renewal = b"".join(
+        self.rearranges = rearrange
+        """Whether the next renewal is to arrange them anew."""
+        self.renewal = b"".join(
             _renewal(index, form, lifetime_s, position) for position, form in enumerate(self._forms)
         )
         self._removal = b"".join(
@@ -85,11 +86,11 @@ class Lease:
         even when one fails."""
         netlink = netlink or self._netlink
         try:
-            if self._rearrange:
+            if self.rearranges:
                 reported = netlink.address_messages(self._index)
                 netlink.execute(_moves(reported, self._index, self._forms, self._lifetime_s))
-                self._rearrange = False
-            netlink.execute(self._renewal)
+                self.rearranges = False
+            netlink.execute(self.renewal)
         except NetlinkError as error:
             raise self._explained("hold", error, error.failures) from None
 
@@ -117,6 +118,26 @@ class Lease:
             f"{_hint(number, first)}"
         )
         return NetlinkError(number, text, failures)
+
+
+def renew(leases: Sequence[Lease], netlink: Netlink) -> list[OSError | None]:
+    """Renew them over this socket; what went wrong with each."""
+    try:
+        # The kernel goes through all of them, even when one fails.
+        netlink.execute(b"".join(lease.renewal for lease in leases if not lease.rearranges))
+    except OSError:
+        again = leases
+    else:
+        again = [lease for lease in leases if lease.rearranges]
+    return [_outcome(lease, netlink) if lease in again else None for lease in leases]
+
+
+def _outcome(lease: Lease, netlink: Netlink) -> OSError | None:
+    try:
+        lease.renew(netlink)
+    except OSError as error:
+        return error
+    return None
 
 
 def left_over(netlink: Netlink, addresses: Collection[IPInterface] | Collection[IPAddress]) -> list[HeldAddress]:

@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Interface, ip_address, ip_
 
 import pytest
 
-from carpsidecar.linux.lease import Lease, left_over, take_off
+from carpsidecar.linux.lease import Lease, left_over, renew, take_off
 from carpsidecar.linux.monitor import AddressAdded, AddressRemoved, Event, Monitor
 from carpsidecar.linux.netlink import IPInterface, Netlink, NetlinkError
 from carpsidecar.linux.packet_filter import answer, assemble
@@ -129,6 +129,19 @@ def test_a_batch_of_many_addresses(node: Node, netlink: Netlink, count: int) -> 
     lease.release()
     assert left_over(netlink, addresses) == []
     lease.release()
+
+
+def test_of_many_leases_at_once_each_has_an_end_of_its_own(node: Node, netlink: Netlink) -> None:
+    first, second, gone = (
+        Lease(netlink, index, [address], 30, beside=())
+        for index, address in ((node.index, VIP), (node.index, VIP6), (9999, IPv4Interface("10.0.0.101/32")))
+    )
+    assert renew([first, second], netlink) == [None, None]
+    first.release()
+    ended = renew([first, gone, second], netlink)
+    assert [type(error) for error in ended] == [type(None), NetlinkError, type(None)]
+    assert "cannot hold 10.0.0.101 on interface 9999" in str(ended[1])
+    assert held_now(netlink, VIP, VIP6) == {"10.0.0.100", "fd00::100"}
 
 
 def test_renew_on_an_interface_that_is_gone_says_so(netlink: Netlink) -> None:

@@ -9,11 +9,14 @@ import pytest
 from msgspec.structs import replace
 
 from carpsidecar.engine import addresses as module
-from carpsidecar.engine.addresses import HeldAddresses, Renewer
+from carpsidecar.engine.addresses import HeldAddresses
 from carpsidecar.engine.fencing import Fencing
 from carpsidecar.engine.interface import Interface
+from carpsidecar.engine.renewals import Renewer
+from carpsidecar.linux.lease import Lease
 from carpsidecar.linux.netlink import HeldAddress, IPAddress, IPInterface, Link, Netlink
 from tests.support.logs import Logged
+from tests.support.waits import SOON_S
 from tests.unit.engine.loops import Loop, group_config
 
 HELD = HeldAddress(
@@ -44,6 +47,8 @@ class FakeKernel:
         self.free = Event()
         """Clear while somebody has the kernel's lock."""
         self.free.set()
+        self.asked = Event()
+        """Set when something was asked of it."""
 
     def lease(
         self,
@@ -87,10 +92,13 @@ class FakeFencing:
 
 
 class FakeLease:
+    rearranges = True
+
     def __init__(self, kernel: FakeKernel) -> None:
         self._kernel = kernel
 
     def renew(self, netlink: object = None) -> None:
+        self._kernel.asked.set()
         self._kernel.free.wait()
         if self._kernel.failure:
             raise self._kernel.failure
@@ -223,10 +231,24 @@ def test_a_renewal_does_not_wait_for_the_kernel_and_says_how_it_ended(bench: Add
 def test_a_release_comes_after_the_renewal_that_is_under_way_and_nothing_after_it(bench: AddressesBench) -> None:
     bench.kernel.free.clear()
     bench.addresses.renew(2, bench.renewed.append)
+    assert bench.kernel.asked.wait(SOON_S)
     Timer(0.05, bench.kernel.free.set).start()
     bench.addresses.remove()
     bench.loop.a_while()
     assert bench.kernel.done == ["lease of 2 s on 7", "renewed", "released"]
+
+
+def test_a_release_does_not_wait_for_a_renewal_that_was_not_begun_and_is_not_done(bench: AddressesBench) -> None:
+    bench.kernel.free.clear()
+    bench.renewer.renew(cast(Lease, FakeLease(bench.kernel)), bench.renewed.append)
+    assert bench.kernel.asked.wait(SOON_S)
+    bench.addresses.renew(2, bench.renewed.append)
+    bench.addresses.remove()
+    assert bench.kernel.done == ["lease of 2 s on 7", "released"]
+    bench.kernel.free.set()
+    bench.loop.until(lambda: bench.renewed == [None])
+    bench.loop.a_while()
+    assert bench.kernel.done == ["lease of 2 s on 7", "released", "renewed"]
 
 
 def test_without_an_interface_a_renewal_is_not_begun(bench: AddressesBench) -> None:
