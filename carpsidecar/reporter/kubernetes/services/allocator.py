@@ -31,7 +31,7 @@ from carpsidecar.status.stats import ApiStats
 
 BATCH = 32
 PROBE_S = 3.0
-TAKEN_S = 5.0
+TAKEN_S = 3.0
 """Who answers for an address is asked again after this: before the Lease of whoever knows it runs out."""
 LEAVING_S, LEFT_AGAIN_S = 10.0, 0.5
 """So long our own nodes may take to let go of an address, which is asked for again after this meanwhile."""
@@ -41,6 +41,8 @@ GRACE_S = 2.0
 """What a holder who lives gets to do it himself."""
 TURN_S = 0.3
 """Between the turns of those who might follow him."""
+OBSERVED_EVERY_S = 60.0
+"""A node that does nothing sees who allocates this often at most, and only after something was allocated."""
 STAND_BACK_S = 30.0
 """A node that is in the network of no pool leaves it to the others for so long."""
 _IN_USE, _NO_NETWORK = "in use", "no network of this node"
@@ -79,6 +81,9 @@ class Allocator:
         self._refused: dict[Key, Backoff] = {}
         """Services that the API does not let us write."""
         self._waiting_since: float | None = None
+        self._observed_at = float("-inf")
+        self._is_outdated = False
+        """Whether somebody else has allocated since then."""
         self._stands_back_until = float("-inf")
         self._log_limiter = LogLimiter()
 
@@ -91,11 +96,16 @@ class Allocator:
             work = self._work(now)
             if not work:
                 self._waiting_since = None
+            is_new = self._waiting_since is None
             wait_s = self._turn_in_s(now) if work else 0.0
         if not work:
             self._leave_to_others(now)
+            if self._is_outdated and now >= self._observed_at + OBSERVED_EVERY_S:
+                self._observe(now)
             return self._due_in_s(now)
         if wait_s > 0:
+            if is_new:
+                self._observe(now)
             return wait_s
         wait_s = self._election.acquire()
         if wait_s > 0:
@@ -112,6 +122,12 @@ class Allocator:
                 self._write(service, outcome)
         self._clear.clear()
         return 0.0
+
+    def _observe(self, now: float) -> None:
+        """So that a holder who is gone need not be waited for later on. Raises: ApiError."""
+        self._is_outdated = False
+        self._observed_at = now
+        self._election.observe()
 
     def _leave_to_others(self, now: float) -> None:
         """Where it is in the network of no pool, and that has been reported. Raises: ApiError."""
@@ -137,7 +153,7 @@ class Allocator:
             for ip in group.addresses
         }
         services, rules = self._services.services.all(), self._services.rules
-        self._freed.update(holders(services, rules), now)
+        self._is_outdated |= self._freed.update(holders(services, rules), now) and not self._election.is_ours
         unasked = {ip: text for ip, (text, _) in self._unasked.items()}
         freed, resting = self._freed.since(float("inf"), now), self._freed.since(REST_S, now)
         found = plan(services, rules, unavailable, unasked, freed, resting)
@@ -154,6 +170,8 @@ class Allocator:
         due += [backoff.due_at for key, backoff in self._refused.items() if self._services.services.get(key)]
         if (rested_at := self._freed.rested_at(now)) is not None:
             due.append(rested_at)
+        if self._is_outdated:
+            due.append(self._observed_at + OBSERVED_EVERY_S)
         return max(0.05, min(due) - now) if due else None
 
     def _turn_in_s(self, now: float) -> float:

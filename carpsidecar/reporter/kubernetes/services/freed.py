@@ -16,8 +16,9 @@ class Freed:
         self._held: dict[str, Key] = {}
         self._freed: dict[str, tuple[Key, float]] = {}
 
-    def update(self, held: Mapping[str, Sequence[Service]], now: float) -> None:
-        """These are all that are a Service's now."""
+    def update(self, held: Mapping[str, Sequence[Service]], now: float) -> bool:
+        """These are all that are a Service's now; whether there are new ones."""
+        has_new = not held.keys() <= self._held.keys()
         for ip in self._held.keys() - held.keys():
             self._freed[ip] = self._held[ip], now
         for ip in held.keys() & self._freed.keys():
@@ -25,6 +26,7 @@ class Freed:
         while len(self._freed) > _REMEMBERED_MAX:
             del self._freed[next(iter(self._freed))]
         self._held = {ip: services[0].key for ip, services in held.items()}
+        return has_new
 
     def given(self, ip: str, service: Service) -> None:
         """Just now: it may be deleted before that is seen."""

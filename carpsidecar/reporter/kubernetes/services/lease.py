@@ -18,10 +18,10 @@ from carpsidecar.reporter.kubernetes.objects import BadObject
 from carpsidecar.reporter.kubernetes.rbac import create_lease, get_lease, update_lease
 from carpsidecar.reporter.kubernetes.services.objects import Lease, read_lease
 
-DURATION_S = 8.0
-RENEW_WITHIN_S = 5.0
+DURATION_S = 5.0
+RENEW_WITHIN_S = 3.5
 """A holder with less than this left renews first."""
-REQUEST_S = 2.0
+REQUEST_S = 1.5
 """For an answer; what a holder writes has arrived, or never will, long before its time is over."""
 
 
@@ -79,8 +79,8 @@ class Election:
         return DURATION_S
 
     def observe(self) -> None:
-        """See who has it, so that it need not be waited for later. Raises: ApiError."""
-        if self._seen is None:
+        """See who has it: from now on it counts for how long it stays unchanged. Raises: ApiError."""
+        if not self.is_ours:
             self._observe()
 
     def release(self) -> None:
