@@ -28,6 +28,7 @@ COMMANDS = {
 
 INTERNAL = {
     "kubectl": "carpsidecar.cli.kubectl",
+    "release-services": "carpsidecar.cli.release_services",
     "reporter": "carpsidecar.cli.reporter",
     "one-master": "carpsidecar.cli.one_master",
     "service-test": "carpsidecar.cli.service_test",

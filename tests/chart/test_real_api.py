@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shlex
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -11,16 +12,18 @@ from typing import Any
 import pytest
 import yaml
 
-from carpsidecar.cli import one_master, unmark
+from carpsidecar.cli import one_master, release_services, unmark
 from tests.chart.apiserver import TOKEN, TOKEN_WITHOUT_RIGHTS, ApiServer, MissingError, running
 from tests.chart.cases import CASES, VIP, WORKLOAD
 from tests.chart.conftest import Select
 from tests.chart.helm import CHART, NAMESPACE, RELEASE, ROOT, Helm3, Values
-from tests.support.manual.page import blocks
+from tests.support.manual.page import blocks, claim
 
 INGRESS = {block.title: block.text for block in blocks("docs/recipes/ingress.md") if block.language == "yaml"}
 DOCUMENTS = sorted((ROOT / "docs/kubernetes").glob("*.yaml"))
 OURS = "app.kubernetes.io/name=carpsidecar,app.kubernetes.io/instance=carp"
+SERVICES = CASES["Services beside a vip"]
+[OFF] = claim("docs/services.md", "kubectl patch service web --subresource")
 APPLY = ("apply", "--server-side", "--validate=false")
 """The server knows every field, and refuses others."""
 SERVER_CHECKS = ("--disable-openapi-validation",)
@@ -112,6 +115,29 @@ def test_the_passphrase_is_kept_over_upgrades(release: Release) -> None:
     assert passphrase() == first
 
 
+def test_only_the_upgrade_that_switches_services_off_takes_their_addresses_off(release: Release) -> None:
+    def hooks(values: Values) -> set[str]:
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+            yaml.safe_dump(dict(values), file)
+            file.flush()
+            dry = ("upgrade", *SERVER_CHECKS, "--dry-run=server", RELEASE, str(CHART), "--values", file.name)
+            printed = release.run(*dry, "--output", "json")
+        return {
+            f"{event} {hook['kind']}"
+            for hook in json.loads(printed)["hooks"]
+            for event in hook["events"]
+            if hook["name"].endswith("-release-services")
+        }
+
+    kinds = ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Job")
+    release.deploy(VIP)
+    assert hooks(VIP) == set()
+    release.deploy(SERVICES)
+    assert hooks(SERVICES) == {f"post-delete {kind}" for kind in kinds}
+    assert hooks(VIP) == {f"post-upgrade {kind}" for kind in kinds}
+    release.deploy(SERVICES)
+
+
 def test_another_list_of_addresses_replaces_all_pods_at_once_where_the_digest_covers_it(release: Release) -> None:
     before = {**VIP, "auth": "carp"}
     release.deploy(before)
@@ -165,14 +191,18 @@ class Pods:
 
 
 @pytest.fixture
-def pods(api: ApiServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[Pods]:
-    """With an account in place, as the test's pod has it."""
+def account(api: ApiServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    """In place, as a hook's pod has it."""
     (tmp_path / "token").write_text(TOKEN)
     certificate = api.kubeconfig.parent / "certificates/apiserver.crt"
     (tmp_path / "ca.crt").write_bytes(certificate.read_bytes())
     monkeypatch.setattr("carpsidecar.reporter.kubernetes.credentials.SERVICE_ACCOUNT", tmp_path)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", api.url.rpartition(":")[2])
+
+
+@pytest.fixture
+def pods(api: ApiServer, account: None) -> Iterator[Pods]:
     made = Pods(api)
     yield made
     made.remove()
@@ -254,3 +284,67 @@ def test_what_can_not_be_taken_off_is_reported(
     (tmp_path / "token").write_text(TOKEN_WITHOUT_RIGHTS)
     assert unmark.main(["app=web", NAMESPACE]) == 1
     assert f"not allowed to list pods in namespace {NAMESPACE}" in capsys.readouterr().err
+
+
+class Allocated:
+    """A Service as an allocator of this class leaves it, with a condition of somebody else's."""
+
+    def __init__(self, api: ApiServer, name: str, class_: str) -> None:
+        self.api, self.name = api, name
+        spec = {"type": "LoadBalancer", "loadBalancerClass": class_, "ports": [{"port": 80}]}
+        body = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}
+        api.kubectl("-n", NAMESPACE, "create", "-f", "-", text=json.dumps(body))
+        allocation = json.dumps({"192.0.2.200": 1000})
+        names = {"class": class_, "allocation": allocation, "node": "node1"}
+        conditions = [
+            {"type": kind, "status": "True", "reason": "Test", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+            for kind in ("carpsidecar.io/allocated", "carpsidecar.io/held")
+        ]
+        patch = {
+            "metadata": {"annotations": {f"carpsidecar.io/{key}": text for key, text in names.items()}},
+            "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.200"}]}, "conditions": conditions},
+        }
+        arguments = ("patch", "service", name, "--subresource=status", "--type=merge", "-p", json.dumps(patch))
+        done = api.kubectl("-n", NAMESPACE, *arguments)
+        assert done.returncode == 0, done.stderr
+        assert not self.is_free
+
+    @property
+    def is_free(self) -> bool:
+        found = json.loads(self.api.kubectl("-n", NAMESPACE, "get", "service", self.name, "-o", "json").stdout)
+        names = [name for name in found["metadata"].get("annotations", {}) if name.startswith("carpsidecar.io/")]
+        return not names and found["status"] == {"loadBalancer": {}}
+
+
+@pytest.fixture
+def allocated(api: ApiServer) -> Iterator[tuple[Allocated, Allocated]]:
+    yield Allocated(api, "web", "carpsidecar.io/carp"), Allocated(api, "other", "example.com/lb")
+    api.kubectl("-n", NAMESPACE, "delete", "service", "web", "other")
+
+
+def test_the_addresses_are_taken_off_the_services_of_the_class_and_off_no_others(
+    allocated: tuple[Allocated, Allocated], account: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    web, other = allocated
+    assert release_services.main(["carpsidecar.io/carp"]) == 0
+    assert f"{NAMESPACE}/web: its addresses are taken off" in capsys.readouterr().out
+    assert (web.is_free, other.is_free) == (True, False)
+
+
+def test_addresses_that_can_not_be_taken_off_are_reported(
+    account: None, capsys: pytest.CaptureFixture[str], tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(release_services, "PATIENCE_S", 0.0)
+    (tmp_path / "token").write_text(TOKEN_WITHOUT_RIGHTS)
+    assert release_services.main(["carpsidecar.io/carp"]) == 1
+    assert "not allowed to list services" in capsys.readouterr().err
+    assert release_services.main([]) == 2
+
+
+def test_the_manuals_command_takes_it_off_one(api: ApiServer, allocated: tuple[Allocated, Allocated]) -> None:
+    web, other = allocated
+    kubectl, *arguments = shlex.split(OFF.text)
+    assert kubectl == "kubectl"
+    done = api.kubectl("-n", NAMESPACE, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert (web.is_free, other.is_free) == (True, False)
