@@ -355,6 +355,7 @@ class Engine:
     def _kernel_event(self) -> None:
         removed: dict[int, set[IPAddress]] = {}
         surroundings_of: set[int] = set()
+        added: set[int] = set()
         moved: set[int] = set()
         virtual = self._virtual_addresses()
         for event in self._monitor.read():
@@ -373,10 +374,10 @@ class Engine:
             if isinstance(event, AddressAdded | AddressRemoved) and event.address in virtual:
                 self._comparison.soon()
             if isinstance(event, AddressAdded | AddressRemoved) and (
-                event.address not in virtual or event.prefixlen < event.address.max_prefixlen
+                not (event.leased or event.address in virtual) or event.prefixlen < event.address.max_prefixlen
             ):
-                surroundings_of.add(event.index)
-        self._apply_links(surroundings_of, moved)
+                (added if isinstance(event, AddressAdded) else surroundings_of).add(event.index)
+        self._apply_links(surroundings_of, added, moved)
         for index, addresses in removed.items():
             self._addresses_removed(index, addresses)
 
@@ -390,17 +391,19 @@ class Engine:
     def _reread(self) -> None:
         """Events were lost: look at everything again."""
         self._read_links()
-        self._apply_links(set(self._links), set(self._links))
+        self._apply_links(set(self._links), set(), set(self._links))
         for index in self._links:
             self._addresses_removed(index, self._virtual_addresses())
 
-    def _apply_links(self, surroundings_of: set[int], moved: set[int]) -> None:
+    def _apply_links(self, surroundings_of: set[int], added: set[int], moved: set[int]) -> None:
         for interface in self._interfaces.values():
             link = self._link_named(interface.name)
             groups = [group for group in self._groups.values() if group.interface is interface]
             has_moved = link is not None and link.index in moved
             changed = link != interface.link or (link is not None and link.index in surroundings_of)
             try:
+                # Routers and DHCP refresh their addresses now and again: that is no change, for hundreds of groups.
+                changed |= link is not None and link.index in added and not interface.refreshed(self._netlink)
                 has_moved |= changed and interface.set_link(link)
             except OSError as error:
                 # It may be gone again already; then the next event says so.
@@ -413,7 +416,8 @@ class Engine:
 
     def _addresses_removed(self, index: int, addresses: set[IPAddress]) -> None:
         for group in self._groups.values():
-            if group.interface.link is not None and group.interface.link.index == index:
+            link = group.interface.link
+            if link is not None and link.index == index and not addresses.isdisjoint(group.ips):
                 group.addresses_removed(addresses)
 
     def _virtual_addresses(self) -> set[IPAddress]:

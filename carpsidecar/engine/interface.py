@@ -9,6 +9,7 @@ import errno
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from logging import INFO, WARNING
 from typing import Protocol
 
@@ -54,6 +55,14 @@ _VHID_CHECKS_PER_S = 1000
 
 _OF_KNOWN_VHID = (Drop.DIGEST, Drop.SESSION, Drop.LATE, Drop.REPLAY)
 """The vhid was looked up before."""
+
+
+def _is_alone(held: HeldAddress) -> bool:
+    return held.interface.network.prefixlen == held.interface.max_prefixlen
+
+
+def _ageless(held: HeldAddress) -> HeldAddress:
+    return replace(held, valid_s=None)
 
 
 class Listener(Protocol):
@@ -174,8 +183,16 @@ class Interface:
     def addresses_beside(self, netlink: Netlink) -> Collection[HeldAddress]:
         """What the kernel held there when other addresses than ours came or went last."""
         if self._beside is None:
-            self._beside = netlink.addresses(self.link.index) if self.link is not None else []
+            held = netlink.addresses(self.link.index) if self.link is not None else []
+            # Hundreds of ours without a prefix matter to nobody.
+            self._beside = [one for one in held if not (one.leased and _is_alone(one))]
         return self._beside
+
+    def refreshed(self, netlink: Netlink) -> bool:
+        """Whether what is there beside ours is the same as before, but for its lifetime."""
+        before, self._beside = self._beside, None
+        after = self.addresses_beside(netlink)
+        return before is not None and [*map(_ageless, before)] == [*map(_ageless, after)]
 
     def close(self) -> None:
         self.claims.close()

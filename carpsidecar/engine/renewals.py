@@ -68,13 +68,21 @@ class Renewer:
                 self._under_way = batch
                 for lease in batch:
                     del self._due[lease]
-            ended = renew(list(batch), self._netlink)
+            try:
+                ended: list[OSError | None] = renew(list(batch), self._netlink)
+            except Exception as error:
+                self._loop.call_soon_threadsafe(_raise, error)
+                ended = [OSError(f"unexpected: {error!r}")] * len(batch)
             with self._changed:
                 self._under_way = {}
                 self._changed.notify_all()
-            self._loop.call_soon_threadsafe(_report, list(batch.values()), ended)
+            self._loop.call_soon_threadsafe(self._report, list(batch.values()), ended)
+
+    def _report(self, done: Sequence[Done], ended: Sequence[OSError | None]) -> None:
+        for report, error in zip(done, ended, strict=True):
+            self._loop.call_soon(report, error)
 
 
-def _report(done: Sequence[Done], ended: Sequence[OSError | None]) -> None:
-    for report, error in zip(done, ended, strict=True):
-        report(error)
+def _raise(error: Exception) -> None:
+    """In the loop, which logs it."""
+    raise error

@@ -68,7 +68,7 @@ class Lease:
         if lifetime_s < 1:
             raise ValueError(f"a lease lasts at least one second, not {lifetime_s}")
         self._netlink = netlink
-        self._index = index
+        self.index = index
         self._addresses = tuple(addresses)
         self._forms = _forms(self._addresses, netlink.addresses(index) if beside is None else beside)
         self._lifetime_s = lifetime_s
@@ -87,12 +87,16 @@ class Lease:
         netlink = netlink or self._netlink
         try:
             if self.rearranges:
-                reported = netlink.address_messages(self._index)
-                netlink.execute(_moves(reported, self._index, self._forms, self._lifetime_s))
+                reported = netlink.address_messages(self.index)
+                netlink.execute(_moves(reported, self.index, self._forms, self._lifetime_s))
                 self.rearranges = False
             netlink.execute(self.renewal)
         except NetlinkError as error:
             raise self._explained("hold", error, error.failures) from None
+
+    def is_out_of_place(self, reported: Sequence[tuple[HeldAddress, bytes]]) -> bool:
+        """Whether the kernel, which reports these, has to arrange ours anew."""
+        return bool(_moves(reported, self.index, self._forms, self._lifetime_s))
 
     def release(self) -> None:
         """Take the addresses off. One that is not there, or whose interface is gone, is fine."""
@@ -104,7 +108,7 @@ class Lease:
                 raise self._explained("release", error, refused) from None
             # Somebody may have added an IPv6 address with another prefix, and the kernel goes by both.
             rest = left_over(self._netlink, self._addresses)
-            take_off(self._netlink, [held for held in rest if held.index == self._index])
+            take_off(self._netlink, [held for held in rest if held.index == self.index])
 
     def _explained(
         self, verb: str, error: NetlinkError, failures: tuple[tuple[int, int, str], ...]
@@ -114,7 +118,7 @@ class Lease:
         others = f" (nor {len(failures) - 1} more of {len(self._addresses)})" if len(failures) > 1 else ""
         detail = f" ({reason})" if reason else ""
         text = (
-            f"cannot {verb} {first.ip}{others} on interface {self._index}: {os.strerror(number)}{detail}"
+            f"cannot {verb} {first.ip}{others} on interface {self.index}: {os.strerror(number)}{detail}"
             f"{_hint(number, first)}"
         )
         return NetlinkError(number, text, failures)
@@ -123,6 +127,11 @@ class Lease:
 def renew(leases: Sequence[Lease], netlink: Netlink) -> list[OSError | None]:
     """Renew them over this socket; what went wrong with each."""
     try:
+        for index in {lease.index for lease in leases if lease.rearranges}:
+            reported = netlink.address_messages(index)
+            for lease in leases:
+                if lease.index == index and lease.rearranges:
+                    lease.rearranges = lease.is_out_of_place(reported)
         # The kernel goes through all of them, even when one fails.
         netlink.execute(b"".join(lease.renewal for lease in leases if not lease.rearranges))
     except OSError:
@@ -208,13 +217,13 @@ def _moves(
         reported: the interface's addresses in the kernel's order, each with the message that reports it.
     """
     held = [address for address, _ in reported if address.interface.version == 4]
-    taken = {address.interface.network for address in held}
     steps: list[bytes] = []
     for form in forms:
         ours = [address for address in held if address.leased and address.interface.ip == form.ip]
         if not ours or _in_place(form, ours, held):
             continue
         networks = {address.interface.network for address in ours}
+        taken = {address.interface.network for address in held}
         lengths = (length for length in range(32, 0, -1) if length != form.prefix_length)
         stopgaps = (IPv4Interface((form.ip.packed, length)) for length in lengths)
         stopgap = next(address for address in stopgaps if address.network not in taken)

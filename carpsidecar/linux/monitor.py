@@ -58,6 +58,8 @@ class AddressAdded(Struct, frozen=True):
     address: IPAddress
     prefixlen: int
     permanent: bool
+    leased: bool = False
+    """Whether it has the shape of a lease of ours."""
 
 
 class AddressRemoved(Struct, frozen=True):
@@ -65,6 +67,7 @@ class AddressRemoved(Struct, frozen=True):
     address: IPAddress
     prefixlen: int
     permanent: bool
+    leased: bool = False
 
 
 class Overrun(Struct, frozen=True):
@@ -120,5 +123,6 @@ def events_from(kind: int, message: bytes) -> list[Event]:
     if kind in (RTM_NEWADDR, RTM_DELADDR):
         held = address_from(message)
         what = AddressAdded if kind == RTM_NEWADDR else AddressRemoved
-        return [what(held.index, held.interface.ip, held.interface.network.prefixlen, held.permanent)]
+        prefixlen = held.interface.network.prefixlen
+        return [what(held.index, held.interface.ip, prefixlen, held.permanent, held.leased)]
     return []

@@ -92,10 +92,13 @@ class FakeFencing:
 
 
 class FakeLease:
-    rearranges = True
+    rearranges, index = True, 7
 
     def __init__(self, kernel: FakeKernel) -> None:
         self._kernel = kernel
+
+    def is_out_of_place(self, reported: object) -> bool:
+        return True
 
     def renew(self, netlink: object = None) -> None:
         self._kernel.asked.set()
