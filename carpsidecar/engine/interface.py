@@ -9,9 +9,10 @@ import errno
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from logging import INFO, WARNING
 from typing import Protocol
+
+from msgspec.structs import replace
 
 from carpsidecar.config.group import Destination, Family, GroupConfig
 from carpsidecar.engine.claims import ClaimListener

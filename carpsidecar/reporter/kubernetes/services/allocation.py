@@ -38,10 +38,12 @@ ASSIGNED = "Assigned"
 NO_ADDRESS_LEFT = "NoAddressLeft"
 ADDRESS_TAKEN = "AddressTaken"
 BAD_REQUEST = "BadRequest"
+ADDRESS_RESTS = "AddressRests"
 NOT_ASKED = "NotAsked"
 POOL_GONE = "PoolGone"
 NO_LONGER_FITS = "NoLongerFits"
 _TEXT_MAX = 1000
+_RESTS = "what there is was another Service's a moment ago, and is given soon"
 _NOTHING: Mapping[str, str] = {}
 _NONE_FREED: Mapping[str, Key] = {}
 
@@ -54,10 +56,6 @@ class Problem(Exception):
         self.reason = reason
 
 
-class _Resting(Exception):
-    """There is nothing but what was another Service's a moment ago."""
-
-
 def plan(
     services: Iterable[Service],
     rules: Rules,
@@ -66,7 +64,7 @@ def plan(
     freed: Mapping[str, Key] = _NONE_FREED,
     resting: Mapping[str, Key] = _NONE_FREED,
 ) -> dict[Key, Outcome]:
-    """What each Service is to have that is ours, or was; not those that are to wait for a moment.
+    """What each Service is to have that is ours, or was.
 
     Args:
         unavailable: addresses that something else has, with what that is; others are given instead.
@@ -79,10 +77,7 @@ def plan(
     found = {}
     for service in sorted(services, key=lambda one: one.order):
         if is_ours(service, rules):
-            try:
-                found[service.key] = plan.serve(service)
-            except _Resting:
-                continue
+            found[service.key] = plan.serve(service)
         elif is_marked(service, rules.class_):
             found[service.key] = Outcome({}, None, rules.class_)
     return found
@@ -115,7 +110,6 @@ class _Plan:
         """By pool and family, where an address rests."""
 
     def serve(self, service: Service) -> Outcome:
-        """Raises: _Resting."""
         had = addresses_of(service, self._rules)
         has, new, problems = dict(had), list[str](), list[Problem]()
         try:
@@ -156,7 +150,7 @@ class _Plan:
         return Condition("True" if is_served else "False", reason, "; ".join(texts)[:_TEXT_MAX])
 
     def _requested_one(self, service: Service, ip: str) -> tuple[str, bool]:
-        """That address, and whether nobody had it. Raises: Problem, _Resting."""
+        """That address, and whether nobody had it. Raises: Problem."""
         pool = self._rules.pool_of(ip)
         named = service.annotations.get(POOL, "")
         if pool is None or (named and pool.name != named):
@@ -176,13 +170,13 @@ class _Plan:
         if ip in self._unavailable:
             raise Problem(ADDRESS_TAKEN, f"{ip} {self._unavailable[ip]}")
         if self._rests(ip, service):
-            raise _Resting
+            raise Problem(ADDRESS_RESTS, _RESTS)
         self._check_limit()
         self._check_asked(ip)
         return ip, True
 
     def _any_one(self, service: Service, family: int) -> tuple[str, bool]:
-        """An address that may be given, and whether nobody had it. Raises: Problem, _Resting."""
+        """An address that may be given, and whether nobody had it. Raises: Problem."""
         pools = [pool for pool in self._pools_for(service) if has_family(pool, family)]
         if service.annotations.get(SHARE):
             for ip, others in self._held.items():
@@ -199,7 +193,7 @@ class _Plan:
                     return ip, True
                 self._awaited.add((pool.name, family))
         if any((pool.name, family) in self._awaited for pool in pools):
-            raise _Resting
+            raise Problem(ADDRESS_RESTS, _RESTS)
         where = f"pool {', '.join(repr(pool.name) for pool in pools)}" if pools else "any pool"
         text = f"no IPv{family} address is left in {where} for namespace {service.namespace}"
         passed = (

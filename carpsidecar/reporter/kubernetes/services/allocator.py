@@ -17,7 +17,7 @@ from carpsidecar.reporter.kubernetes.client import Api, ApiError
 from carpsidecar.reporter.kubernetes.pod_status import is_alive
 from carpsidecar.reporter.kubernetes.ratelimit import Backoff, LogLimiter
 from carpsidecar.reporter.kubernetes.recorder import EventRecorder
-from carpsidecar.reporter.kubernetes.services.allocation import plan
+from carpsidecar.reporter.kubernetes.services.allocation import ADDRESS_RESTS, plan
 from carpsidecar.reporter.kubernetes.services.cache import ServiceCache
 from carpsidecar.reporter.kubernetes.services.events import REASONS, about
 from carpsidecar.reporter.kubernetes.services.freed import REST_S, Freed
@@ -259,6 +259,7 @@ class Allocator:
         if condition is None:
             log(INFO, "service_released", f"Service {service} has no address of ours any more")
         elif service.conditions.get(ALLOCATED) != condition:
-            is_good = condition.status == "True"
+            is_good = condition.status == "True" or condition.reason == ADDRESS_RESTS
             log(INFO if is_good else WARNING, "service_allocated", f"Service {service}: {condition.message}")
-            self._recorder.event(REASONS[condition.reason], condition.message, about=about(service))
+            if (event := REASONS.get(condition.reason)) is not None:
+                self._recorder.event(event, condition.message, about=about(service))

@@ -13,7 +13,7 @@ REASONS: dict[str, EventReason] = {
     allocation.POOL_GONE: "CarpPoolGone",
     allocation.NO_LONGER_FITS: "CarpPoolGone",
 }
-"""By the condition's reason."""
+"""By the condition's reason; where it is over before anybody could do something about it, there is none."""
 
 
 def about(service: Service) -> About:
