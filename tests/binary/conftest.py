@@ -19,6 +19,8 @@ SOURCE = Path(__file__).resolve().parent.parent.parent
 DIST = SOURCE / "dist"
 NATIVE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 OF_A_RELEASE = "CARPSIDECAR_RELEASE" in os.environ
+IMAGE_ARCHIVE = f"carpsidecar-image-{NATIVE}.tar" if OF_A_RELEASE else "carpsidecar-image.tar"
+"""This machine's, and the same but for the file's name."""
 BUILD_TIMEOUT_S = 600
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from carpsidecar import __version__
 from carpsidecar.lab.network import Lab
-from tests.binary.conftest import NATIVE, OF_A_RELEASE, built
+from tests.binary.conftest import IMAGE_ARCHIVE, built
 from tests.binary.containers import Containerd, containerd
 from tests.binary.image import Image
 from tests.support.waits import SOON_S
@@ -22,7 +22,7 @@ IMAGE = f"localhost/carpsidecar:{__version__}"
 
 @pytest.fixture(scope="module")
 def archive() -> Path:
-    return built(f"carpsidecar-image-{NATIVE}.tar" if OF_A_RELEASE else "carpsidecar-image.tar")
+    return built(IMAGE_ARCHIVE)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from carpsidecar import __version__
 from carpsidecar.cli.run import parser
 from carpsidecar.lab.network import Lab
-from tests.binary.conftest import NATIVE, SOURCE, built
+from tests.binary.conftest import IMAGE_ARCHIVE, NATIVE, SOURCE, built
 from tests.binary.machine import Machine as Debian
 from tests.binary.machine import booted, make_tree, wait_for_log
 from tests.support.manual.machine import Machine
@@ -43,7 +43,7 @@ def test_the_sizes_are_those_of_what_was_built(binary: Path) -> None:
         "deb": _mb(built(f"carpsidecar_*_{NATIVE}.deb")),
         "rpm": _mb(built("carpsidecar-*.rpm")),
         "carpsidecar": _mb(binary),
-        "tar": _mb(built("carpsidecar-image*.tar")),
+        "tar": _mb(built(IMAGE_ARCHIVE)),
     }
     for row in rows("install.md", "what", "made by", "size"):
         [name, *_] = names(row["what"]) or {""}
@@ -60,7 +60,8 @@ def _mb(path: Path) -> float:
 
 def test_docker_gets_what_containerd_gets() -> None:
     load, run = (shlex.split(line) for line in DOCKER.text.replace("\\\n", " ").splitlines())
-    with tarfile.open(built(Path(load[-1]).name)) as image:
+    assert load[-1] == "dist/carpsidecar-image.tar"
+    with tarfile.open(built(IMAGE_ARCHIVE)) as image:
         manifest = image.extractfile("manifest.json")
         assert manifest is not None
         names = [name for one in json.load(manifest) for name in one["RepoTags"]]
