@@ -11,9 +11,9 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
+from carpsidecar.lab.closing import Closing
 from carpsidecar.lab.namespace import run_in
 from carpsidecar.lab.node import Node
 
@@ -38,7 +38,7 @@ class Heard:
     address: str = ""
 
 
-class Wire:
+class Wire(Closing):
     """Listens at the client's eth0 from the moment it is made.
 
     Args:
@@ -105,14 +105,6 @@ class Wire:
             sock.close()
         for descriptor in (self._stop_read, self._stop_write):
             os.close(descriptor)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _open(self) -> None:
         adverts = socket.socket(socket.AF_INET, socket.SOCK_RAW, _CARP_AND_VRRP)

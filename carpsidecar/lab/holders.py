@@ -7,10 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from types import TracebackType
-from typing import Self
 
 from carpsidecar.lab.addresses import AddressMonitor
+from carpsidecar.lab.closing import Closing
 from carpsidecar.lab.node import Node
 
 _FIRST_ANSWER_WITHIN_S = 5.0
@@ -36,7 +35,7 @@ class Overlap:
         return self.end - self.start
 
 
-class HolderWatch:
+class HolderWatch(Closing):
     """Watches from the moment it is made; `changes` begins with each node's state at that moment."""
 
     def __init__(self, nodes: Sequence[Node], address: IPv4Address | IPv6Address | str) -> None:
@@ -109,14 +108,6 @@ class HolderWatch:
             os.close(descriptor)
         for monitor in self._monitors.values():
             monitor.socket.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _holders(self) -> set[str]:
         return {name for name, held in self._held.items() if held}

@@ -9,9 +9,10 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Self
 
+from carpsidecar.lab.closing import Closing
 from carpsidecar.lab.leftovers import DIRECTORY, lab_name, remove_dead_labs, remove_lab
 from carpsidecar.lab.node import Node
 from carpsidecar.lab.switch import SEGMENTS, Switch
@@ -34,7 +35,7 @@ class Mark:
     fault: str
 
 
-class Lab:
+class Lab(Closing):
     """with Lab() as lab: master, backup = lab.node("master"), lab.node("backup")"""
 
     def __init__(self) -> None:
@@ -55,11 +56,6 @@ class Lab:
             self.close()
             raise
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def node(self, name: str, links: int = 1) -> Node:
         """Add a machine, with an interface on each of the first `links` segments."""

@@ -7,10 +7,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import IO, Self
+from typing import IO
 
 from carpsidecar.lab import echo
+from carpsidecar.lab.closing import Closing
 from carpsidecar.lab.commands import LabError, environment
 from carpsidecar.lab.namespace import in_namespace
 from carpsidecar.lab.node import Node
@@ -31,7 +31,7 @@ class EchoServer:
         self.process.kill()
 
 
-class Probe:
+class Probe(Closing):
     """A client in its node asks the target for its name, again and again, from the first moment on."""
 
     def __init__(self, client: Node, target: object, interval_s: float = 0.002) -> None:
@@ -86,14 +86,6 @@ class Probe:
         self._process.kill()
         self._process.wait()
         self._reader.join()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _wait_for_answer(self, wanted: Callable[[str], bool], timeout_s: float, by: str) -> str:
         with self._changed:

@@ -4,7 +4,6 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from types import TracebackType
 from typing import Self
 
 _REDRAW_INTERVAL_S = 0.1
@@ -38,9 +37,7 @@ class Screen:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._closing.set()
         self._thread.join()
         with self._lock:

@@ -11,9 +11,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
-from types import TracebackType
-from typing import Self
 
+from carpsidecar.lab.closing import Closing
 from carpsidecar.lab.namespace import run_in
 from carpsidecar.lab.node import Node
 
@@ -33,7 +32,7 @@ class Span:
     end: float
 
 
-class AnswerWatch:
+class AnswerWatch(Closing):
     """Asks from the moment it is made until it is closed; times are of time.monotonic().
 
     Args:
@@ -91,14 +90,6 @@ class AnswerWatch:
         self._ended.set()
         self._thread.join()
         self._socket.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _watch(self) -> None:
         due = time.monotonic()

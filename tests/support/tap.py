@@ -11,9 +11,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from types import TracebackType
-from typing import Self
 
+from carpsidecar.lab.closing import Closing
 from carpsidecar.lab.namespace import run_in
 from carpsidecar.lab.node import Node
 from carpsidecar.linux.packet_filter import Step, answer, assemble, attach, half, unless, word
@@ -103,7 +102,7 @@ class Frame:
         return None
 
 
-class Tap:
+class Tap(Closing):
     """Listens at eth0 of a node from the moment it is made; its kernel keeps what arrives while nobody reads.
 
     Args:
@@ -175,14 +174,6 @@ class Tap:
 
     def close(self) -> None:
         self._socket.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _read(self) -> None:
         data, control, _, _ = self._socket.recvmsg(2048, 128)

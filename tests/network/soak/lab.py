@@ -3,7 +3,6 @@
 import random
 import time
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Self
 
 from carpsidecar.lab.commands import run
@@ -36,9 +35,7 @@ class SoakLab:
         }
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._stack.close()
 
     def start(self) -> None:
