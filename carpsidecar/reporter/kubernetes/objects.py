@@ -1,6 +1,6 @@
 """What is kept of pods and nodes: the few fields that are needed, whatever else the API sends."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -72,21 +72,41 @@ class Service(Struct, frozen=True):
     addresses: tuple[str, ...]
 
 
-class _Metadata(Struct, rename="camel"):
+class Metadata(Struct, rename="camel"):
     name: str = ""
     namespace: str = ""
     uid: str = ""
     resource_version: str = ""
+    creation_timestamp: str | None = None
+    deletion_timestamp: str | None = None
     labels: dict[str, str] | None = None
     annotations: dict[str, str] | None = None
-    deletion_timestamp: str | None = None
+
+    @property
+    def own_annotations(self) -> dict[str, str]:
+        return {name: value for name, value in (self.annotations or {}).items() if name.startswith(ANNOTATIONS)}
 
 
-class _Condition(Struct):
+class ListedCondition(Struct):
     type: str
     status: str
     reason: str | None = None
     message: str | None = None
+
+
+def conditions_of(listed: Iterable[ListedCondition] | None) -> dict[str, Condition]:
+    return {one.type: Condition(one.status, one.reason or "", one.message or "") for one in listed or ()}
+
+
+_T = TypeVar("_T")
+
+
+def decoded(decoder: "msgspec.json.Decoder[_T]", data: bytes) -> _T:
+    """Raises: BadObject."""
+    try:
+        return decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadObject(f"not what Kubernetes sends: {error}") from None
 
 
 class _Container(Struct):
@@ -104,14 +124,14 @@ class _PodSpec(Struct, rename="camel"):
 
 class _PodStatus(Struct, rename="camel"):
     phase: str | None = None
-    conditions: list[_Condition] | None = None
+    conditions: list[ListedCondition] | None = None
     container_statuses: list[_Container] | None = None
     host_ip: str | None = field(name="hostIP", default=None)
     host_ips: list[_HostIP] | None = field(name="hostIPs", default=None)
 
 
 class _Pod(Struct):
-    metadata: _Metadata
+    metadata: Metadata
     spec: _PodSpec = field(default_factory=_PodSpec)
     status: _PodStatus = field(default_factory=_PodStatus)
 
@@ -132,7 +152,7 @@ class _NodeStatus(Struct):
 
 
 class _Node(Struct):
-    metadata: _Metadata
+    metadata: Metadata
     spec: _NodeSpec = field(default_factory=_NodeSpec)
     status: _NodeStatus = field(default_factory=_NodeStatus)
 
@@ -143,7 +163,7 @@ class _ServiceSpec(Struct):
 
 
 class _Service(Struct):
-    metadata: _Metadata
+    metadata: Metadata
     spec: _ServiceSpec = field(default_factory=_ServiceSpec)
 
 
@@ -190,9 +210,9 @@ _status = msgspec.json.Decoder(_Status)
 
 def read_pod(data: bytes) -> Pod:
     """Raises: BadObject."""
-    pod = _decoded(_pod, data)
+    pod = decoded(_pod, data)
     metadata, status = pod.metadata, pod.status
-    conditions = {c.type: Condition(c.status, c.reason or "", c.message or "") for c in status.conditions or ()}
+    conditions = conditions_of(status.conditions)
     listed = tuple(host.ip for host in status.host_ips or () if host.ip)
     return Pod(
         namespace=metadata.namespace,
@@ -204,9 +224,7 @@ def read_pod(data: bytes) -> Pod:
         phase=status.phase or "",
         leaving=metadata.deletion_timestamp is not None,
         labels={key: value for key, value in (metadata.labels or {}).items() if key.startswith(ROLE_LABEL)},
-        annotations={
-            key: value for key, value in (metadata.annotations or {}).items() if key.startswith(ANNOTATIONS)
-        },
+        annotations=metadata.own_annotations,
         conditions={key: value for key, value in conditions.items() if key.startswith(ELECTED)},
         containers={container.name: container.ready for container in status.container_statuses or ()},
         containers_ready=_is_true(conditions.get("ContainersReady")),
@@ -216,7 +234,7 @@ def read_pod(data: bytes) -> Pod:
 
 def read_node(data: bytes) -> Node:
     """Raises: BadObject."""
-    node = _decoded(_node, data)
+    node = decoded(_node, data)
     return Node(
         node.metadata.name,
         bool(node.spec.unschedulable),
@@ -228,7 +246,7 @@ def read_node(data: bytes) -> Node:
 
 def read_service(data: bytes) -> Service:
     """Raises: BadObject."""
-    service = _decoded(_service, data)
+    service = decoded(_service, data)
     addresses = service.spec.cluster_ips or [service.spec.cluster_ip or ""]
     return Service(
         service.metadata.namespace, service.metadata.name, tuple(ip for ip in addresses if ip not in ("", "None"))
@@ -237,7 +255,7 @@ def read_service(data: bytes) -> Service:
 
 def read_page(data: bytes) -> Page:
     """Raises: BadObject."""
-    page = _decoded(_list, data)
+    page = decoded(_list, data)
     return Page(
         [bytes(item) for item in page.items or ()], page.metadata.resource_version, page.metadata.continue_ or ""
     )
@@ -245,19 +263,19 @@ def read_page(data: bytes) -> Page:
 
 def read_event(line: bytes) -> WatchEvent:
     """Raises: BadObject."""
-    event = _decoded(_event, line)
+    event = decoded(_event, line)
     return WatchEvent(event.type, bytes(event.object))
 
 
 def version_of(data: bytes) -> str:
     """The resourceVersion, which a bookmark has, too. Raises: BadObject."""
-    return _decoded(_node, data).metadata.resource_version
+    return decoded(_node, data).metadata.resource_version
 
 
 def read_status(data: bytes) -> tuple[int, str]:
     """The code and the message of a refusal; what can't be decoded is the message itself."""
     try:
-        status = _decoded(_status, data)
+        status = decoded(_status, data)
     except BadObject:
         return 0, data[:200].decode(errors="replace").strip()
     return status.code or 0, status.message or ""
@@ -265,13 +283,3 @@ def read_status(data: bytes) -> tuple[int, str]:
 
 def _is_true(condition: Condition | None) -> bool:
     return condition is not None and condition.status == "True"
-
-
-_T = TypeVar("_T")
-
-
-def _decoded(decoder: "msgspec.json.Decoder[_T]", data: bytes) -> _T:
-    try:
-        return decoder.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadObject(f"not what Kubernetes sends: {error}") from None

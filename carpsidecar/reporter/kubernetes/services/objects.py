@@ -3,12 +3,18 @@
 from collections.abc import Mapping
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import TypeVar
 
 import msgspec
 from msgspec import Struct, field
 
-from carpsidecar.reporter.kubernetes.objects import ANNOTATIONS, BadObject, Condition
+from carpsidecar.reporter.kubernetes.objects import (
+    ANNOTATIONS,
+    Condition,
+    ListedCondition,
+    Metadata,
+    conditions_of,
+    decoded,
+)
 
 Key = tuple[str, str]
 """Namespace and name."""
@@ -91,17 +97,6 @@ class Lease(Struct, frozen=True):
     transitions: int
 
 
-class _Metadata(Struct, rename="camel"):
-    name: str = ""
-    namespace: str = ""
-    uid: str = ""
-    resource_version: str = ""
-    creation_timestamp: str | None = None
-    deletion_timestamp: str | None = None
-    labels: dict[str, str] | None = None
-    annotations: dict[str, str] | None = None
-
-
 class _Port(Struct):
     port: int = 0
     protocol: str = "TCP"
@@ -126,20 +121,13 @@ class _LoadBalancer(Struct):
     ingress: list[_Ingress] | None = None
 
 
-class _Condition(Struct):
-    type: str
-    status: str
-    reason: str | None = None
-    message: str | None = None
-
-
 class _ServiceStatus(Struct, rename="camel"):
     load_balancer: _LoadBalancer | None = None
-    conditions: list[_Condition] | None = None
+    conditions: list[ListedCondition] | None = None
 
 
 class _Service(Struct):
-    metadata: _Metadata
+    metadata: Metadata
     spec: _ServiceSpec = field(default_factory=_ServiceSpec)
     status: _ServiceStatus = field(default_factory=_ServiceStatus)
 
@@ -155,12 +143,12 @@ class _Endpoint(Struct, rename="camel"):
 
 
 class _EndpointSlice(Struct):
-    metadata: _Metadata
+    metadata: Metadata
     endpoints: list[_Endpoint] | None = None
 
 
 class _Namespace(Struct):
-    metadata: _Metadata
+    metadata: Metadata
 
 
 class _LeaseSpec(Struct, rename="camel"):
@@ -169,11 +157,10 @@ class _LeaseSpec(Struct, rename="camel"):
 
 
 class _Lease(Struct):
-    metadata: _Metadata
+    metadata: Metadata
     spec: _LeaseSpec = field(default_factory=_LeaseSpec)
 
 
-_T = TypeVar("_T")
 _service = msgspec.json.Decoder(_Service)
 _slice = msgspec.json.Decoder(_EndpointSlice)
 _namespace = msgspec.json.Decoder(_Namespace)
@@ -182,7 +169,7 @@ _lease = msgspec.json.Decoder(_Lease)
 
 def read_service(data: bytes) -> Service:
     """Raises: BadObject."""
-    service = _decoded(_service, data)
+    service = decoded(_service, data)
     metadata, spec, status = service.metadata, service.spec, service.status
     ingress = (status.load_balancer.ingress if status.load_balancer else None) or ()
     return Service(
@@ -201,13 +188,9 @@ def read_service(data: bytes) -> Service:
         ports=frozenset((port.protocol, port.port) for port in spec.ports or ()),
         is_local=spec.external_traffic_policy == "Local",
         selector=dict(spec.selector or {}),
-        annotations={
-            name: value for name, value in (metadata.annotations or {}).items() if name.startswith(ANNOTATIONS)
-        },
+        annotations=metadata.own_annotations,
         conditions={
-            one.type: Condition(one.status, one.reason or "", one.message or "")
-            for one in status.conditions or ()
-            if one.type in (ALLOCATED, HELD)
+            name: one for name, one in conditions_of(status.conditions).items() if name in (ALLOCATED, HELD)
         },
         ingress=tuple(canonical(one.ip) for one in ingress if one.ip),
     )
@@ -215,7 +198,7 @@ def read_service(data: bytes) -> Service:
 
 def read_endpoint_slice(data: bytes) -> EndpointSlice:
     """Raises: BadObject."""
-    found = _decoded(_slice, data)
+    found = decoded(_slice, data)
     endpoints = [one for one in found.endpoints or () if one.node_name]
     return EndpointSlice(
         found.metadata.namespace,
@@ -229,12 +212,12 @@ def read_endpoint_slice(data: bytes) -> EndpointSlice:
 
 def read_namespace(data: bytes) -> str:
     """Its name. Raises: BadObject."""
-    return _decoded(_namespace, data).metadata.name
+    return decoded(_namespace, data).metadata.name
 
 
 def read_lease(data: bytes) -> Lease:
     """Raises: BadObject."""
-    lease = _decoded(_lease, data)
+    lease = decoded(_lease, data)
     return Lease(
         lease.metadata.resource_version, lease.spec.holder_identity or "", lease.spec.lease_transitions or 0
     )
@@ -261,10 +244,3 @@ def family_of(address: str) -> int:
     """4 or 6; of what is no address, 0."""
     parsed = parse_address(address)
     return 0 if parsed is None else parsed.version
-
-
-def _decoded(decoder: "msgspec.json.Decoder[_T]", data: bytes) -> _T:
-    try:
-        return decoder.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadObject(f"not what Kubernetes sends: {error}") from None
