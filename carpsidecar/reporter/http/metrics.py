@@ -5,7 +5,7 @@ Everything is there from the start with zero where its labels are known, so that
 
 import platform
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import get_args
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -130,42 +130,6 @@ class Metrics(Collector):
             [((group.group, role), group.role == role) for group in groups for role in get_args(Role)],
         )
         yield _gauge(
-            "carp_role_since_timestamp_seconds",
-            "When the group entered its role.",
-            ("group",),
-            [((group.group,), group.since_s) for group in groups],
-        )
-        yield _gauge(
-            "carp_advertisement_interval_seconds",
-            "Time between two advertisements of this node, were it master.",
-            ("group",),
-            [((group.group,), group.advbase + group.advskew_advertised / 256) for group in groups],
-        )
-        yield _gauge(
-            "carp_advskew",
-            "The advskew that is configured.",
-            ("group",),
-            [((group.group,), group.advskew) for group in groups],
-        )
-        yield _gauge(
-            "carp_advertised_advskew",
-            "The advskew with all demotions.",
-            ("group",),
-            [((group.group,), group.advskew_advertised) for group in groups],
-        )
-        yield _gauge(
-            "carp_config_drift",
-            "Whether the configuration on disk can't be put into force without a restart.",
-            ("group",),
-            [((group.group,), bool(group.drift)) for group in groups],
-        )
-        yield _gauge(
-            "carp_fenced",
-            "Whether the group has the fence that it wants.",
-            ("group",),
-            [((group.group,), group.fenced) for group in groups if group.fenced or group.fence_lacking],
-        )
-        yield _gauge(
             "carp_demotion",
             "What demotes, by cause.",
             ("group", "cause"),
@@ -181,14 +145,41 @@ class Metrics(Collector):
                 for key, count in sorted(Counter(member.key for member in group.members).items())
             ],
         )
-        yield _gauge(
-            "carp_config_differs",
-            "Members of a hardened group that have other addresses than this node.",
-            ("group",),
-            [((group.group,), sum(not member.agrees for member in group.members)) for group in groups],
-        )
+        for name, documentation, value in _GAUGES:
+            yield _gauge(
+                name,
+                documentation,
+                ("group",),
+                [((group.group,), number) for group in groups if (number := value(group)) is not None],
+            )
 
 
+_GAUGES: tuple[tuple[str, str, Callable[[GroupSnapshot], float | None]], ...] = (
+    ("carp_role_since_timestamp_seconds", "When the group entered its role.", lambda group: group.since_s),
+    (
+        "carp_advertisement_interval_seconds",
+        "Time between two advertisements of this node, were it master.",
+        lambda group: group.advbase + group.advskew_advertised / 256,
+    ),
+    ("carp_advskew", "The advskew that is configured.", lambda group: group.advskew),
+    ("carp_advertised_advskew", "The advskew with all demotions.", lambda group: group.advskew_advertised),
+    (
+        "carp_config_drift",
+        "Whether the configuration on disk can't be put into force without a restart.",
+        lambda group: bool(group.drift),
+    ),
+    (
+        "carp_fenced",
+        "Whether the group has the fence that it wants.",
+        lambda group: group.fenced if group.fenced or group.fence_lacking else None,
+    ),
+    (
+        "carp_config_differs",
+        "Members of a hardened group that have other addresses than this node.",
+        lambda group: sum(not member.agrees for member in group.members),
+    ),
+)
+"""Name, meaning, and what it is of a group; None where it is not to be shown."""
 _COUNTERS = (
     ("carp_advertisements_sent", "Advertisements that left.", "advertisements_sent"),
     ("carp_advertisement_failures", "Advertisements that could not be sent.", "advertisements_failed"),
