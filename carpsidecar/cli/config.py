@@ -5,9 +5,9 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 
-from carpsidecar.cli.errors import MISUSED, complain
+from carpsidecar.cli.errors import complain
 from carpsidecar.cli.flags import PRECEDENCE, add_settings, source_of
-from carpsidecar.cli.parser import Parser
+from carpsidecar.cli.parser import Parser, subcommand
 from carpsidecar.config.schema import FILE_ONLY, GROUP_FIELDS
 from carpsidecar.config.sources import Config, load
 from carpsidecar.linux.capabilities import forbid_core_dumps
@@ -34,18 +34,7 @@ _NOT_TEXT_IN_YAML = ("true", "false", "yes", "no", "on", "off", "null")
 
 
 def main(argv: Sequence[str]) -> int:
-    command, *arguments = argv or [""]
-    if command in ("-h", "--help"):
-        print(_USAGE)
-        return 0
-    if command == "check":
-        return check(arguments)
-    if command == "schema":
-        return schema(arguments)
-    kind = "option" if command.startswith("-") else "command"
-    what = f"unknown {kind} {command}" if command else "check or schema?"
-    complain(f"{what}: see carpsidecar config --help", "carpsidecar config")
-    return MISUSED
+    return subcommand(argv, "carpsidecar config", _USAGE, {"check": check, "schema": schema})
 
 
 def check_parser() -> Parser:

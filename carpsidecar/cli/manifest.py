@@ -8,9 +8,9 @@ import yaml
 from msgspec import Struct
 
 from carpsidecar import __version__
-from carpsidecar.cli.errors import MISUSED, complain
+from carpsidecar.cli.errors import complain
 from carpsidecar.cli.flags import add_settings
-from carpsidecar.cli.parser import Parser
+from carpsidecar.cli.parser import Parser, subcommand
 from carpsidecar.config.passphrase import PASSPHRASE_FIELDS
 from carpsidecar.config.schema import GROUP_FIELDS, PROCESS_FIELDS
 from carpsidecar.config.sources import flag_name, load
@@ -64,15 +64,7 @@ DISTROS = {
 
 
 def main(argv: Sequence[str]) -> int:
-    command, *arguments = argv or [""]
-    if command in ("-h", "--help"):
-        print(_USAGE)
-        return 0
-    if command == "pod":
-        return pod(arguments)
-    what = f"unknown command {command}" if command else "which manifest? pod is the one there is"
-    complain(f"{what}: see carpsidecar manifest --help", "carpsidecar manifest")
-    return MISUSED
+    return subcommand(argv, "carpsidecar manifest", _USAGE, {"pod": pod})
 
 
 def pod_parser() -> Parser:

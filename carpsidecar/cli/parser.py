@@ -1,7 +1,7 @@
 """argparse's parser with our error messages."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from carpsidecar.cli.errors import MISUSED, complain
@@ -33,3 +33,19 @@ class Parser(argparse.ArgumentParser):
         text = message.removeprefix("argument ").replace("expected one argument", "needs a value")
         complain(f"{text}: see {self.prog} --help", self.prog)
         self.exit(MISUSED)
+
+
+def subcommand(
+    argv: Sequence[str], program: str, usage: str, commands: Mapping[str, Callable[[Sequence[str]], int]]
+) -> int:
+    """Run the one that the first argument names, and return its exit status."""
+    command, *arguments = argv or [""]
+    if command in ("-h", "--help"):
+        print(usage)
+        return 0
+    if command in commands:
+        return commands[command](arguments)
+    kind = "option" if command.startswith("-") else "command"
+    what = f"unknown {kind} {command}" if command else f"give {' or '.join(commands)}"
+    complain(f"{what}: see {program} --help", program)
+    return MISUSED

@@ -5,6 +5,7 @@ import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from logging import WARNING
+from typing import NamedTuple
 
 from carpsidecar.engine.control_socket import ControlSocket
 from carpsidecar.ipc.channel import Budget, Channel
@@ -40,27 +41,22 @@ def open_channel(loop: asyncio.AbstractEventLoop, connection: socket.socket, han
     return channel
 
 
-class Reporter(ABC):
-    """
-    Args:
-        handle: called with each command.
-        newest: all that a reporter that is new must know.
-        control: the control socket, which it serves.
-    """
+class Setup(NamedTuple):
+    """What there is for a reporter."""
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        settings: ReporterSettings,
-        handle: Handle,
-        newest: Callable[[], Iterable[ToReporter]],
-        control: ControlSocket,
-    ) -> None:
-        self._loop = loop
-        self._settings = settings
-        self._handle = handle
-        self._newest = newest
-        self._control = control
+    loop: asyncio.AbstractEventLoop
+    settings: ReporterSettings
+    handle: Handle
+    """Called with each command."""
+    newest: Callable[[], Iterable[ToReporter]]
+    """All that a reporter that is new must know."""
+    control: ControlSocket
+    """Which it serves."""
+
+
+class Reporter(ABC):
+    def __init__(self, setup: Setup) -> None:
+        self._loop, self._settings, self._handle, self._newest, self._control = setup
         self._channel: Channel[ToEngine] | None = None
         self._bad_messages_before = 0
 

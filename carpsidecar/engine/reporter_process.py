@@ -7,13 +7,11 @@ import asyncio
 import random
 import signal
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from logging import ERROR, INFO
 
-from carpsidecar.engine.control_socket import ControlSocket
-from carpsidecar.engine.reporter import Handle, Reporter
+from carpsidecar.engine.reporter import Reporter, Setup
 from carpsidecar.engine.starter import Starter
-from carpsidecar.ipc.messages import ToReporter
 from carpsidecar.ipc.settings import ReporterSettings
 from carpsidecar.logs import in_words, log
 
@@ -28,16 +26,9 @@ STOP_MAX_S = 5.0
 class ReporterProcess(Reporter):
     """Keeps one reporter running until `stop`."""
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        settings: ReporterSettings,
-        handle: Handle,
-        newest: Callable[[], Iterable[ToReporter]],
-        control: ControlSocket,
-    ) -> None:
-        super().__init__(loop, settings, handle, newest, control)
-        self._starter = Starter(loop, _parts(settings), self._ended)
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        self._starter = Starter(setup.loop, _parts(setup.settings), self._ended)
         self._runs = False
         self._failure = ""
         self._started_at = 0.0

@@ -4,18 +4,16 @@ Its user is checked (SO_PEERCRED), and the newest connection counts, so that a r
 connection lives on does not keep the next one out.
 """
 
-import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from logging import ERROR, INFO, WARNING
 from pathlib import Path
 
-from carpsidecar.engine.control_socket import ControlSocket, listen
-from carpsidecar.engine.reporter import Handle, Reporter
+from carpsidecar.engine.control_socket import listen
+from carpsidecar.engine.reporter import Reporter, Setup
 from carpsidecar.engine.throttle import Throttle
 from carpsidecar.ipc.credentials import peer_of, reporter_ids
-from carpsidecar.ipc.messages import ToReporter
 from carpsidecar.ipc.settings import ReporterSettings
 from carpsidecar.logs import in_words, log
 
@@ -30,16 +28,8 @@ _LOG_EVERY_S = 60.0
 class ReporterSocket(Reporter):
     """Listens at `path`, where all may connect."""
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        settings: ReporterSettings,
-        handle: Handle,
-        newest: Callable[[], Iterable[ToReporter]],
-        control: ControlSocket,
-        path: Path,
-    ) -> None:
-        super().__init__(loop, settings, handle, newest, control)
+    def __init__(self, setup: Setup, path: Path) -> None:
+        super().__init__(setup)
         self._path = path
         self._listening: socket.socket | None = None
         self._uid, _ = reporter_ids()

@@ -23,7 +23,7 @@ from carpsidecar.engine.engine import Engine
 from carpsidecar.engine.heartbeats import Heartbeats
 from carpsidecar.engine.notify import Notifier
 from carpsidecar.engine.report import failed
-from carpsidecar.engine.reporter import Reporter, open_channel
+from carpsidecar.engine.reporter import Reporter, Setup, open_channel
 from carpsidecar.engine.reporter_process import ReporterProcess
 from carpsidecar.engine.reporter_socket import ReporterSocket
 from carpsidecar.engine.startup import StartError
@@ -115,11 +115,12 @@ class _Run:
             self._reporter = open_channel(loop, reporter, self._handle)
         elif config.reporter is not None:
             self._control = ControlSocket(socket_of(os.getpid()))
-            given = loop, replace(config.reporter, pid=os.getpid()), self._handle, self._newest, self._control
+            settings = replace(config.reporter, pid=os.getpid())
+            setup = Setup(loop, settings, self._handle, self._newest, self._control)
             if config.reporter_socket is None:
-                self._reporter = ReporterProcess(*given)
+                self._reporter = ReporterProcess(setup)
             else:
-                self._reporter = ReporterSocket(*given, Path(config.reporter_socket))
+                self._reporter = ReporterSocket(setup, Path(config.reporter_socket))
         self._heartbeats = Heartbeats(loop, self._write_heartbeat)
         self._waiting: dict[str, GroupSnapshot] = {}
         """What could not be started yet."""

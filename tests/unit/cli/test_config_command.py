@@ -70,7 +70,7 @@ def test_the_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ([], "check or schema?: see carpsidecar config --help"),
+        ([], "give check or schema: see carpsidecar config --help"),
         (["verify"], "unknown command verify: see carpsidecar config --help"),
         (["--foo"], "unknown option --foo: see carpsidecar config --help"),
     ],

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from carpsidecar.engine import reporter_process, starter
 from carpsidecar.engine.control_socket import ControlSocket
+from carpsidecar.engine.reporter import Setup
 from carpsidecar.engine.reporter_process import ReporterProcess
 from carpsidecar.ipc.messages import MESSAGE_SIZE_MAX, Result, ToEngine, ToReporter, decode_for_reporter
 from carpsidecar.ipc.settings import KubernetesSettings, ReporterSettings
@@ -63,9 +64,8 @@ class FakeStarter:
 
 class ReporterProcessBench:
     def __init__(self) -> None:
-        self.process = ReporterProcess(
-            asyncio.get_running_loop(), SETTINGS, ignore, lambda: [snapshot()], NO_CONTROL
-        )
+        loop = asyncio.get_running_loop()
+        self.process = ReporterProcess(Setup(loop, SETTINGS, ignore, lambda: [snapshot()], NO_CONTROL))
         self.starter = cast(FakeStarter, self.process._starter)
 
     def received(self) -> list[ToReporter]:
