@@ -5,8 +5,6 @@ Only the engine writes it, in a thread: a disk may hang, and the election is not
 """
 
 import asyncio
-import os
-import stat
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
@@ -15,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from carpsidecar import drained
+from carpsidecar import state_file
 from carpsidecar.ipc.messages import SetServiceAddress
 from carpsidecar.logs import in_words, log
 
@@ -26,8 +24,7 @@ _decoder = msgspec.json.Decoder(list[SetServiceAddress])
 
 
 def path() -> Path:
-    """In the folder of which `drained` has one too."""
-    return drained.folder().parent / "service-addresses.json"
+    return state_file.folder() / "service-addresses.json"
 
 
 class ServiceFile:
@@ -94,20 +91,9 @@ def read(file: Path) -> list[SetServiceAddress]:
     Raises:
         OSError: there is something, and it is no list of ours.
     """
-    try:
-        # Whoever opens a pipe that lies there would wait for its other end.
-        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
+    data = state_file.read(file, _FILE_MAX_BYTES)
+    if data is None:
         return []
-    except OSError as error:
-        raise OSError(f"{file} can't be read: {in_words(error)}") from None
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(f"{file} is no regular file: take it away")
-    with os.fdopen(descriptor, "rb") as opened:
-        data = opened.read(_FILE_MAX_BYTES + 1)
-    if len(data) > _FILE_MAX_BYTES:
-        raise OSError(f"{file} has more than {_FILE_MAX_BYTES >> 20} MiB: take it away")
     try:
         return _decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -116,14 +102,4 @@ def read(file: Path) -> list[SetServiceAddress]:
 
 def write(file: Path, commands: list[SetServiceAddress]) -> None:
     """Raises: OSError."""
-    file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    new = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        with new.open("wb") as opened:
-            opened.write(msgspec.json.encode(commands))
-            opened.flush()
-            os.fsync(opened.fileno())
-        new.replace(file)
-    except OSError:
-        new.unlink(missing_ok=True)
-        raise
+    state_file.write(file, msgspec.json.encode(commands))
