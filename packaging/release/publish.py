@@ -106,6 +106,17 @@ def changes(log: str) -> list[str]:
     return [" ".join(item.split()) for item in newest.split("\n- ")[1:]]
 
 
+def readme(registry: str) -> str:
+    """The chart's page, for those who have the chart and no checkout."""
+    version = assemble.version()
+    text = (CHART / "README.md").read_text()
+    here, there = "helm install carp charts/carpsidecar", f"helm install carp oci://{registry}/charts/carpsidecar"
+    text = text.replace(here, f"{there} --version {version}")
+    if source := os.environ.get("SOURCE_URL"):
+        text = text.replace("](../../", f"]({source}/blob/v{version}/")
+    return text
+
+
 def pack_chart(metadata: dict[str, Any], registry: str, image: str, file: Path) -> Path:
     """The chart whose image is the pushed one, as `helm package` packs it, but the same each time."""
     contents = {path.relative_to(CHART): path.read_bytes() for path in CHART.rglob("*") if path.is_file()}
@@ -115,6 +126,7 @@ def pack_chart(metadata: dict[str, Any], registry: str, image: str, file: Path) 
         if count != 1:
             sys.exit(f"publish: {CHART / 'values.yaml'}: {count} lines say {setting}: one must, below `image`")
     contents[Path("values.yaml")] = values.encode()
+    contents[Path("README.md")] = readme(registry).encode()
     contents[Path("Chart.yaml")] = yaml.safe_dump(metadata, sort_keys=False).encode()
     contents[Path("LICENSE")] = (assemble.SOURCE / "LICENSE").read_bytes()
     memory = io.BytesIO()

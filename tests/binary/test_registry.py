@@ -87,6 +87,14 @@ def test_the_chart_says_what_it_is(published: dict[str, str]) -> None:
     assert yaml.safe_load(shown["annotations"]["artifacthub.io/changes"])
 
 
+def test_its_page_leads_to_itself_and_to_the_repository(published: dict[str, str]) -> None:
+    chart = f"oci://{published['registry']}/charts/carpsidecar"
+    page = helm("show", "readme", chart, "--version", __version__)
+    assert f"helm install carp {chart} --version {__version__} " in page
+    assert f"]({SOURCE_URL}/blob/v{__version__}/docs/kubernetes.md)" in page
+    assert "](../" not in page
+
+
 def test_krew_finds_the_plugin(published: dict[str, str], tmp_path: Path) -> None:
     plugin = yaml.safe_load((DIST / "carp.yaml").read_text())
     [platform] = [one for one in plugin["spec"]["platforms"] if one["selector"]["matchLabels"]["arch"] == NATIVE]
