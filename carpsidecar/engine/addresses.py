@@ -34,7 +34,7 @@ class HeldAddresses:
         self._closed = False
         self._lease: Lease | None = None
         self._lease_is_for = (0, 0)
-        self._rearranges = False
+        self._holds = self._rearranges = False
         self._renewing: Lease | None = None
         """While its renewal is under way."""
 
@@ -94,6 +94,7 @@ class HeldAddresses:
                 self._renewer.wait_for(self._renewing)
             if self.fence_wanted:
                 self._fencing.renew_now(self.ips, live_until)
+            self._holds = True
             lease.renew()
 
     def keep_live(self, live_until: float) -> bool:
@@ -136,6 +137,7 @@ class HeldAddresses:
         self._forget_renewal()
         if self._lease is None:
             return
+        self._holds = False
         try:
             self._lease.release()
         except OSError as error:
@@ -153,14 +155,13 @@ class HeldAddresses:
 
     def rearrange(self) -> None:
         """Own addresses came to the interface or went: with the next renewal, ours take their place among them."""
-        self._rearranges = self._lease is not None
+        self._rearranges = self._holds
+        if not self._holds:
+            self._lease = None
 
     def lost(self, removed: set[IPAddress]) -> set[IPAddress]:
-        """Which of those that the kernel dropped are ours and not back since."""
-        ours = removed & self.ips.keys()
-        if not ours or self._lease is None:
-            return set()
-        return ours - {address.interface.ip for address in self._netlink.addresses(self._lease_is_for[0])}
+        """Which of those that the kernel dropped are ours."""
+        return removed & self.ips.keys() if self._lease is not None else set()
 
     def _renewed(self, done: Done, lease: Lease, error: OSError | None) -> None:
         if lease is self._renewing:

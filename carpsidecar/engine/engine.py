@@ -415,10 +415,19 @@ class Engine:
                     group.moved()
 
     def _addresses_removed(self, index: int, addresses: set[IPAddress]) -> None:
-        for group in self._groups.values():
-            link = group.interface.link
-            if link is not None and link.index == index and not addresses.isdisjoint(group.ips):
-                group.addresses_removed(addresses)
+        links = ((group, group.interface.link) for group in self._groups.values() if group.is_master)
+        there = [group for group, link in links if link is not None and link.index == index]
+        lost = [group for group in there if not addresses.isdisjoint(group.ips)]
+        if not lost:
+            return
+        # They may be back since: whoever arranges hundreds anew removes and adds each. One query serves all.
+        try:
+            back = self._netlink.held().get(index, set())
+        except OSError:
+            back = set()
+        for group in lost:
+            if not (addresses - back).isdisjoint(group.ips):
+                group.addresses_removed(addresses - back)
 
     def _virtual_addresses(self) -> set[IPAddress]:
         return {ip for group in self._groups.values() for ip in group.ips}

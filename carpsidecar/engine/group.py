@@ -221,15 +221,16 @@ class Group(Shell):
             self.announcements.claimed(address, mac, by_peer)
 
     def addresses_removed(self, removed: set[IPAddress]) -> None:
-        """The kernel dropped these: the lease ran out, we released them, or somebody took them off."""
+        """The kernel dropped these, and they are not back: the lease ran out, or somebody took them off."""
         if self.is_master:
             self.member.addresses_removed(self._loop.time(), self.addresses.lost(removed))
             self._advance()
 
     def addresses_found(self, there: Collection[IPAddress]) -> None:
         """The kernel has these on the interface, whoever added them."""
-        if self.config.holds_addresses:
-            self.member.addresses_found(self._loop.time(), self.addresses.ips.keys() & there)
+        found = self.addresses.ips.keys() & there
+        if self.config.holds_addresses and not self.is_master and found != self.member.strays:
+            self.member.addresses_found(self._loop.time(), found)
             self._advance()
 
     def share_refreshes(self, gap_min_s: float) -> None:

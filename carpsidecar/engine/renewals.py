@@ -16,6 +16,8 @@ from carpsidecar.linux.netlink import Netlink
 
 BATCH = 50
 """Leases that are renewed in one go: whoever waits for one of them does not wait for hundreds."""
+GATHER_S = 0.05
+"""What becomes due within this time goes together; a lease lasts a second at least, and is renewed long before."""
 
 Done = Callable[[OSError | None], None]
 
@@ -34,14 +36,15 @@ class Renewer:
         self._due: dict[Lease, Done] = {}
         self._under_way: dict[Lease, Done] = {}
         self._works = False
+        self._begins: asyncio.TimerHandle | None = None
 
     def renew(self, lease: Lease, done: Done) -> None:
-        """Begin; `done` is called in the loop."""
+        """Begin soon; `done` is called in the loop."""
         with self._changed:
             self._due[lease] = done
-            works, self._works = self._works, True
-        if not works:
-            self._thread.submit(self._work)
+            works = self._works
+        if not works and self._begins is None:
+            self._begins = self._loop.call_later(GATHER_S, self._begin)
 
     def forget(self, lease: Lease) -> None:
         """What was begun of it has ended when this returns, and what was not is not done at all."""
@@ -51,10 +54,23 @@ class Renewer:
 
     def wait_for(self, lease: Lease) -> None:
         """Until it has been renewed, where that was to be done."""
+        self._begin()
         with self._changed:
             self._changed.wait_for(lambda: lease not in self._under_way and lease not in self._due)
 
+    def _begin(self) -> None:
+        if self._begins is not None:
+            self._begins.cancel()
+            self._begins = None
+        with self._changed:
+            works, self._works = self._works, bool(self._due) or self._works
+            begins = self._works and not works
+        if begins:
+            self._thread.submit(self._work)
+
     def close(self) -> None:
+        if self._begins is not None:
+            self._begins.cancel()
         self._thread.shutdown()
         self._netlink.close()
 

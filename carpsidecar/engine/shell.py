@@ -119,16 +119,25 @@ class Shell:
         """Perform the actions, and arm the timer for when the member wants to be called."""
         while (action := self.member.next_action(self._loop.time())) is not None:
             self._perform(action)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if (deadline := self.member.deadline) is not None:
-            self._timer = self._loop.call_at(deadline, self._timer_expired)
+        self._arm_timer(self.member.deadline)
         if self._degraded_changed:
             self._degraded_changed = False
             self._host.degraded(self.config.name)
 
+    def _arm_timer(self, deadline: float | None) -> None:
+        """One that is armed for earlier stays: each advertisement of a master puts the deadline off."""
+        if self._timer is not None and (deadline is None or deadline < self._timer.when()):
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None and deadline is not None:
+            self._timer = self._loop.call_at(deadline, self._timer_expired)
+
     def _timer_expired(self) -> None:
+        self._timer = None
+        deadline = self.member.deadline
+        if deadline is None or self._loop.time() < deadline:
+            self._arm_timer(deadline)
+            return
         if self.member.state is State.BACKUP:
             # Nothing is decided before what has arrived: an advertisement, a better claim, an answer.
             self.interface.read()

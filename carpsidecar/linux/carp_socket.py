@@ -141,13 +141,16 @@ class CarpSocket:
         v4 = v4 if now < self._hears_until else frozenset()
         if self._family == 4 and v4 != self._held:
             self._held = v4
-            self._narrow()
+            self._narrow_held()
 
     def _narrow(self) -> None:
         program = newcomers_only(self._family, self._vhids, self._known) if self._known else None
         self._newcomers = self._with(self._newcomers, Receiver, program, _NEWCOMERS_BUFFER_BYTES)
         only_members = members_only(self._family, self._vhids, self._known)
         self._members.narrow(only_members if self._known else carp_only(self._family, self._vhids))
+        self._narrow_held()
+
+    def _narrow_held(self) -> None:
         program = carp_from(self._vhids, self._held) if self._held else None
         self._from_held = self._with(self._from_held, HeldSourceSocket, program, _NEWCOMERS_BUFFER_BYTES)
 

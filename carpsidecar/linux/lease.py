@@ -21,7 +21,8 @@ import errno
 import os
 import struct
 from collections.abc import Collection, Sequence
-from ipaddress import IPv4Interface, IPv6Interface
+from functools import cached_property
+from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 from typing import NamedTuple
 
 from carpsidecar.linux.netlink import HeldAddress, IPAddress, IPInterface, Netlink, NetlinkError
@@ -87,16 +88,43 @@ class Lease:
         netlink = netlink or self._netlink
         try:
             if self.rearranges:
-                reported = netlink.address_messages(self.index)
-                netlink.execute(_moves(reported, self.index, self._forms, self._lifetime_s))
+                netlink.execute(self.moves(Found(netlink, self.index)))
                 self.rearranges = False
             netlink.execute(self.renewal)
         except NetlinkError as error:
             raise self._explained("hold", error, error.failures) from None
 
-    def is_out_of_place(self, reported: Sequence[tuple[HeldAddress, bytes]]) -> bool:
-        """Whether the kernel, which reports these, has to arrange ours anew."""
-        return bool(_moves(reported, self.index, self._forms, self._lifetime_s))
+    @property
+    def stands_alone(self) -> bool:
+        """Whether no other address depends on one of ours."""
+        return not any(form.routed for form in self._forms)
+
+    def moves(self, found: "Found") -> bytes:
+        """The requests that bring IPv4 addresses into their form, and behind all own ones; none where they are so.
+
+        Each address is held twice for a moment, with another prefix, since the kernel takes one twice only so.
+        Secondary addresses of the node that depend on ours are put back as they were.
+        """
+        steps: list[bytes] = []
+        for form in self._forms:
+            ours = [address for address in found.held if address.leased and address.interface.ip == form.ip]
+            if not ours or _in_place(form, ours, found.held):
+                continue
+            networks = {address.interface.network for address in ours}
+            lengths = (length for length in range(32, 0, -1) if length != form.prefix_length)
+            stopgaps = (IPv4Interface((form.ip.packed, length)) for length in lengths)
+            stopgap = next(address for address in stopgaps if address.network not in found.networks)
+            stopgap_form = _Form(form.ip, stopgap.network.prefixlen, form.scope, False)
+            steps.append(_renewal(self.index, stopgap_form, self._lifetime_s))
+            steps += [_exact_removal(self.index, address.interface) for address in ours]
+            steps += [
+                restoring(message)
+                for address, message in found.reported
+                if address.secondary and not address.leased and address.interface.network in networks
+            ]
+            steps.append(_renewal(self.index, form, self._lifetime_s))
+            steps.append(_exact_removal(self.index, stopgap))
+        return b"".join(steps)
 
     def release(self) -> None:
         """Take the addresses off. One that is not there, or whose interface is gone, is fine."""
@@ -124,14 +152,31 @@ class Lease:
         return NetlinkError(number, text, failures)
 
 
+class Found:
+    """What an interface holds, in the kernel's order: `held` is its IPv4 addresses, `reported` the messages of all.
+
+    Raises:
+        OSError: it can't be read.
+    """
+
+    def __init__(self, netlink: Netlink, index: int) -> None:
+        self.reported = netlink.address_messages(index)
+        self.held = [address for address, _ in self.reported if address.interface.version == 4]
+
+    @cached_property
+    def networks(self) -> set[IPv4Network | IPv6Network]:
+        return {address.interface.network for address in self.held}
+
+
 def renew(leases: Sequence[Lease], netlink: Netlink) -> list[OSError | None]:
     """Renew them over this socket; what went wrong with each."""
     try:
         for index in {lease.index for lease in leases if lease.rearranges}:
-            reported = netlink.address_messages(index)
-            for lease in leases:
-                if lease.index == index and lease.rearranges:
-                    lease.rearranges = lease.is_out_of_place(reported)
+            found = Found(netlink, index)
+            moving = [one for one in leases if one.rearranges and one.index == index and one.stands_alone]
+            netlink.execute(b"".join(lease.moves(found) for lease in moving))
+            for lease in moving:
+                lease.rearranges = False
         # The kernel goes through all of them, even when one fails.
         netlink.execute(b"".join(lease.renewal for lease in leases if not lease.rearranges))
     except OSError:
@@ -203,40 +248,6 @@ def _forms(addresses: Sequence[IPInterface], beside: Collection[HeldAddress]) ->
             scope = RT_SCOPE_UNIVERSE if beside_own else RT_SCOPE_HOST
             forms.append(_Form(ip, network.prefixlen if routed else ip.max_prefixlen, scope, routed))
     return forms
-
-
-def _moves(
-    reported: Sequence[tuple[HeldAddress, bytes]], index: int, forms: Sequence[_Form], lifetime_s: int
-) -> bytes:
-    """The requests that bring IPv4 addresses into their form, and behind all own ones, where they are not so yet.
-
-    Each address is held twice for a moment, with another prefix, since the kernel takes one twice only so.
-    Secondary addresses of the node that depend on ours are put back as they were.
-
-    Args:
-        reported: the interface's addresses in the kernel's order, each with the message that reports it.
-    """
-    held = [address for address, _ in reported if address.interface.version == 4]
-    steps: list[bytes] = []
-    for form in forms:
-        ours = [address for address in held if address.leased and address.interface.ip == form.ip]
-        if not ours or _in_place(form, ours, held):
-            continue
-        networks = {address.interface.network for address in ours}
-        taken = {address.interface.network for address in held}
-        lengths = (length for length in range(32, 0, -1) if length != form.prefix_length)
-        stopgaps = (IPv4Interface((form.ip.packed, length)) for length in lengths)
-        stopgap = next(address for address in stopgaps if address.network not in taken)
-        steps.append(_renewal(index, _Form(form.ip, stopgap.network.prefixlen, form.scope, False), lifetime_s))
-        steps += [_exact_removal(index, address.interface) for address in ours]
-        steps += [
-            restoring(message)
-            for address, message in reported
-            if address.secondary and not address.leased and address.interface.network in networks
-        ]
-        steps.append(_renewal(index, form, lifetime_s))
-        steps.append(_exact_removal(index, stopgap))
-    return b"".join(steps)
 
 
 def _in_place(form: _Form, ours: Sequence[HeldAddress], held: Sequence[HeldAddress]) -> bool:

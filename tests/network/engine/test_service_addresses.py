@@ -69,6 +69,8 @@ class Services:
     def __init__(self, consumer: Consumer) -> None:
         self.consumer = consumer
         self.groups: dict[str, GroupSnapshot] = {}
+        self.reported: list[str] = []
+        """The groups, each time."""
         self.results: dict[int, Result] = {}
         self.heartbeats: list[Heartbeat] = []
         self._id = 0
@@ -106,6 +108,7 @@ class Services:
             message = self.consumer.receive()
             if isinstance(message, GroupSnapshot):
                 self.groups[message.group] = message
+                self.reported.append(message.group)
             elif isinstance(message, GroupGone):
                 self.groups.pop(message.group, None)
             elif isinstance(message, Heartbeat):
@@ -128,11 +131,13 @@ def test_an_address_comes_is_held_and_goes_and_its_neighbour_notices_nothing(
         snapshot = services.wait_for("master")
         assert (snapshot.addresses, snapshot.services, snapshot.vhid) == ([ADDRESS], ["default/web"], VHID)
         assert holds(node, ADDRESS)
+        services.reported.clear()
         services.keep()
         services.wait_until_gone()
         assert not holds(node, ADDRESS)
         services.set("10.99.0.201", 1001)
         services.wait_for("master", 1001)
+        assert "vhid-100" not in services.reported
         neighbour = [frame for frame in tap.advertisements if frame.vhid == 100]
         assert neighbour
         assert not any(frame.is_bow_out for frame in neighbour)

@@ -13,7 +13,7 @@ import pytest
 
 from carpsidecar.linux.lease import Lease, left_over, renew, take_off
 from carpsidecar.linux.monitor import AddressAdded, AddressRemoved, Event, Monitor
-from carpsidecar.linux.netlink import IPInterface, Netlink, NetlinkError
+from carpsidecar.linux.netlink import HeldAddress, IPInterface, Netlink, NetlinkError
 from carpsidecar.linux.packet_filter import answer, assemble
 from tests.network.linux.helpers import Node, gather, run
 from tests.support.waits import Delay
@@ -233,6 +233,33 @@ def test_own_addresses_come_and_go_and_ours_stays_last_and_no_source(
     assert source_to(node, "203.0.113.1") == "10.0.0.1"
     node.ip("route", "del", "default")
     node.ip("route", "del", "10.77.0.0/16", "dev", "net0")
+
+
+def test_many_leases_are_arranged_anew_by_one_look_at_what_is_there(
+    node: Node, netlink: Netlink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    addresses = [IPv4Interface(f"10.0.0.{number}/32") for number in range(100, 120)]
+    before = netlink.addresses(node.index)
+    Lease(netlink, node.index, addresses, 60, before).renew()
+    node.ip("addr", "add", "192.0.2.1/24", "dev", "net0")
+    try:
+        beside = netlink.addresses(node.index)
+        leases = [Lease(netlink, node.index, [one], 60, beside, rearrange=True) for one in addresses]
+        looks, look = list[int | None](), netlink.address_messages
+
+        def counted(index: int | None = None) -> list[tuple[HeldAddress, bytes]]:
+            looks.append(index)
+            return look(index)
+
+        monkeypatch.setattr(netlink, "address_messages", counted)
+        assert renew(leases, netlink) == [None] * len(leases)
+        assert renew(leases, netlink) == [None] * len(leases)
+        assert looks == [node.index]
+        held = [one for one in look(node.index) if one[0].interface.version == 4]
+        assert [one.leased for one, _ in held] == [False] * (len(held) - 20) + [True] * 20
+        assert {one.interface for one, _ in held if one.leased} == set(addresses)
+    finally:
+        node.ip("addr", "del", "192.0.2.1/24", "dev", "net0")
 
 
 def test_an_own_address_that_depended_on_ours_keeps_all_that_it_had(node: Node, netlink: Netlink) -> None:

@@ -42,7 +42,7 @@ class Clock:
             if timer in self.timers:
                 self.timers.remove(timer)
 
-        return SimpleNamespace(cancel=cancel)
+        return SimpleNamespace(cancel=cancel, when=lambda: at)
 
     def call_later(self, after_s: float, called: Callable[..., None], *arguments: Any) -> Any:
         return self.call_at(self.now + after_s, called, *arguments)

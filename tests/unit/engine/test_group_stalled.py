@@ -49,7 +49,9 @@ def test_and_goes_on_as_a_backup_where_its_master_is_well(backup: GroupAlone) ->
     backup.clock.go_on()
     backup.clock.now += 0.9
     hear(backup)
-    backup.clock.go_on()
+    # A timer that was armed before it is put off when it expires.
+    while backup.clock.now < 3601.5:
+        backup.clock.go_on()
     assert not backup.group.is_master
     assert backup.clock.now == pytest.approx(3600.9 + 2)
 
