@@ -4,10 +4,12 @@ import statistics
 import time
 from typing import Any
 
+from msgspec.structs import replace
+
 from carpsidecar.reporter.kubernetes.masters import SILENT
 from tests.kubernetes.proxy import Fault
 from tests.kubernetes.record import Record
-from tests.kubernetes.scene import WORKLOAD, Running, Scene, annotation_of, condition_of, role_of
+from tests.kubernetes.scene import QUICK, WORKLOAD, Running, Scene, annotation_of, condition_of, role_of
 from tests.support.waits import wait_until
 
 
@@ -178,6 +180,44 @@ def test_while_it_is_marked_a_pod_is_put_right_only_by_its_own_reporter(scene: S
         record.wait(lambda masters: masters == {"carp-2"})
         scene.wait_role("carp-3", "backup")
     assert role_of(scene.read("carp-2")) == "master"
+
+
+def test_one_that_was_cut_off_claims_again_as_soon_as_the_other_has_yielded(scene: Scene) -> None:
+    _, second, _ = cut_off_and_back(scene)
+    second.snapshot("backup", "a better master advertises")
+    scene.wait_role("carp-1", "master")
+
+
+def test_one_that_was_cut_off_and_hears_the_other_yield_does_not_wait_for_its_watch(scene: Scene) -> None:
+    first, second, since_s = cut_off_and_back(scene, watches_hang=True)
+    second.snapshot("backup", "a better master advertises")
+    scene.wait_role("carp-2", "backup")
+    first.snapshot("master", since_s=since_s, outranked_s=time.time())
+    scene.wait_role("carp-1", "master")
+
+
+def cut_off_and_back(scene: Scene, watches_hang: bool = False) -> tuple[Running, Running, float]:
+    """Two that are master, the second by a silent takeover from the first; and since when the first one is.
+
+    What the first one would wait for by itself is longer than any test waits.
+    """
+    timing = replace(QUICK, settle_s=1000.0)
+    running = []
+    for number in (1, 2):
+        scene.pod(f"carp-{number}", node=f"n{number}")
+        running.append(scene.start(scene.settings(f"carp-{number}", node_name=f"n{number}"), timing=timing))
+    first, second = running
+    since_s = time.time()
+    first.snapshot("master", since_s=since_s)
+    scene.wait_role("carp-1", "master")
+    wait_until(lambda: any(view.roles.get("web") == "master" for view in second.reporter.cluster()), "seen")
+    if watches_hang:
+        scene.proxy.strike(Fault(watches=True, hang_s=1000.0))
+        scene.proxy.cut()
+    second.snapshot("master", SILENT[0])
+    scene.wait_role("carp-1", "unknown")
+    scene.wait_role("carp-2", "master")
+    return first, second, since_s
 
 
 def kill(running: Running) -> None:

@@ -6,7 +6,8 @@ one yields within `yield_s`, before which neither claims. A claim that is newer 
 it mostly turns out to be no contradiction. Whoever is marked and is master all the same after that time does not
 claim again beside one that is alive: its label stays `unknown`, an annotation says that it is contested, and both
 report a split brain until it is over. One that was cut off and comes back as master hears the other on the wire,
-which has to yield: then it claims again as soon as that one's label is gone.
+which has to yield: then it claims again as soon as that one's label is gone. The other may yield unheard: then it
+claims again `yield_s` after that one took its label off itself, in which our own engine may report otherwise.
 """
 
 import time
@@ -39,6 +40,8 @@ class _Term(Struct):
     was_silent: bool
     listed: bool = False
     """Whether the server was asked for claims, since the cache may be late."""
+    in_doubt: bool = False
+    """Whether we may have been cut off and marked, and the watch does not show it yet."""
     unmarkable: set[str] = field(default_factory=set)
     """The uids of pods whose mark the server refuses."""
 
@@ -71,17 +74,25 @@ class Masters:
         """When our own pod was first seen to be marked, by group."""
         self._outranked: dict[str, tuple[float, float]] = {}
         """When each group last heard another master that has to yield: by the engine's clock, and by ours."""
+        self._yielded_at: dict[str, float] = {}
+        """When another one took its claim off itself, by group."""
 
     def observe(self, now: float) -> None:
         """With the lock held: something in the cache has changed."""
         cache = self._cache
         masters = [group for group in cache.groups if group.role == "master"]
         self._terms = {group.group: self._term(group, now) for group in masters}
-        self._seen_at = {
+        seen_at = {
             claim: self._seen_at.get(claim, now)
             for name, suffix in cache.suffixes.items()
             for claim in ((pod.uid, name, _since(pod, suffix)) for pod in self._claims_of_others(name))
         }
+        for uid, name, _ in self._seen_at.keys() - seen_at.keys():
+            if any(pod.uid == uid and self._gave_up(pod, name) for pod in cache.others):
+                self._yielded_at[name] = now
+                if name in self._terms:
+                    self._terms[name].listed = False
+        self._seen_at = seen_at
         own = cache.own
         marked = [name for name in self._terms if own is not None and cache.role_of(own, name) == UNKNOWN]
         self._marked_at = {name: self._marked_at.get(name, now) for name in marked}
@@ -100,28 +111,38 @@ class Masters:
             return False
         self._outranked[group.group] = at_s, now - max(0.0, time.time() - at_s)
         if (term := self._terms.get(group.group)) is not None:
-            term.listed = False
+            term.listed, term.in_doubt = False, True
         return True
 
     def settle_in_s(self, now: float) -> float:
-        """With the lock held: seconds until our own marked pod may be written; infinite while the engine is silent.
+        """With the lock held: seconds until our own marked pod may be written, none where it is 0 or less; infinite
+        while the engine is silent.
 
         A machine that slept must first learn whether it still is master.
         """
         if self._marked_at and not self._cache.engine_alive():
             return float("inf")
-        settling = [at for name, at in self._marked_at.items() if not self._knows_better(name, at)]
-        return max((at + self._timing.settle_s - now for at in settling), default=0.0)
+        return max((self._settled_at(name) - now for name in self._marked_at), default=0.0)
 
     @property
     def returns(self) -> bool:
         """With the lock held: whether our own pod is marked, rightly, by one that has yielded since."""
-        return any(self._knows_better(name, at) for name, at in self._marked_at.items())
+        now = time.monotonic()
+        return any(
+            self._settled_at(name) <= now < at + self._timing.settle_s for name, at in self._marked_at.items()
+        )
 
-    def _knows_better(self, name: str, marked_at: float) -> bool:
-        """Whether the one that marked us was heard since to be a master that has to yield, and claims no more."""
+    def _settled_at(self, name: str) -> float:
+        """From when on our own marked pod may be written; sooner where the one that marked us has yielded."""
+        marked_at, settle_s = self._marked_at[name], self._timing.settle_s
+        if self._claims_of_others(name):
+            return marked_at + settle_s
         _, outranked_at = self._outranked.get(name, (0.0, float("-inf")))
-        return outranked_at > marked_at - self._timing.settle_s and not self._claims_of_others(name)
+        if outranked_at > marked_at - settle_s:
+            return marked_at
+        if (yielded_at := self._yielded_at.get(name, float("-inf"))) >= marked_at:
+            return min(yielded_at + self._timing.yield_s, marked_at + settle_s)
+        return marked_at + settle_s
 
     def contested(self, now: float) -> dict[str, str]:
         """With the lock held: the groups in which we do not claim beside another, with who it is."""
@@ -143,6 +164,7 @@ class Masters:
                 now, own = time.monotonic(), self._cache.own
                 if own is None or self._cache.stopping:
                     return None, False
+                doubted = next(((name, term) for name, term in self._terms.items() if term.in_doubt), None)
                 due = [
                     (self._due_at(pod, name, term), name, pod)
                     for name, term in self._terms.items()
@@ -152,7 +174,9 @@ class Masters:
                 due_at, name, pod = min(due, key=lambda one: one[0], default=(now, "", own))
                 wait_s, unlisted = due_at - now, self._unlisted(own)
                 waits = bool(due) and not all(self.has_claimed(own, one[1]) for one in due)
-            if due and wait_s <= 0:
+            if doubted is not None:
+                self._read_anew(*doubted, own)
+            elif due and wait_s <= 0:
                 self._mark(pod, name, own)
             elif unlisted is not None:
                 self._list(*unlisted)
@@ -187,11 +211,20 @@ class Masters:
     def _unlisted(self, own: Pod) -> tuple[_Term, str] | None:
         """A term whose claim is to be written, and its label."""
         for name, term in self._terms.items():
-            marked_at = self._marked_at.get(name)
-            may_claim = marked_at is None or self._knows_better(name, marked_at)
+            may_claim = name not in self._marked_at or self._settled_at(name) <= time.monotonic()
             if not term.listed and may_claim and not self.has_claimed(own, name):
                 return term, ROLE_LABEL + self._cache.suffixes[name]
         return None
+
+    def _read_anew(self, name: str, term: _Term, own: Pod) -> None:
+        """Raises: ApiError."""
+        with self._cache.lock:
+            pods = [own, *self._claims_of_others(name)]
+        for pod in pods:
+            self._writer.read(self._cache.carp_pods, pod)
+        with self._cache.lock:
+            term.in_doubt = False
+            self.observe(time.monotonic())
 
     def _list(self, term: _Term, label: str) -> None:
         """Raises: ApiError."""
@@ -250,6 +283,10 @@ class Masters:
 
     def _claims_of_others(self, name: str) -> list[Pod]:
         return [pod for pod in self._cache.others if self._cache.role_of(pod, name) == "master"]
+
+    def _gave_up(self, pod: Pod, name: str) -> bool:
+        """Whether it is no master by its own word."""
+        return name in self._cache.suffixes and self._cache.role_of(pod, name) == "backup"
 
     def _is_contested(self, pod: Pod, name: str) -> bool:
         return (

@@ -68,14 +68,23 @@ class StatusWriter:
                 after = get_pod(self._api, pod.namespace, pod.name, self._patience_s)
             elif error.status != 404:
                 raise
+        self._take(store, pod, after)
+        if after is not None and conflict is not None:
+            raise conflict
+        return after
+
+    def read(self, store: PodStore, pod: Pod) -> None:
+        """Whatever a watch has shown of it. Raises: ApiError."""
+        with self._patience():
+            after = get_pod(self._api, pod.namespace, pod.name, self._patience_s)
+        self._take(store, pod, after)
+
+    def _take(self, store: PodStore, pod: Pod, after: Pod | None) -> None:
         with self._lock:
             if after is None:
                 store.remove(pod)
             else:
                 store.refresh(after)
-        if after is not None and conflict is not None:
-            raise conflict
-        return after
 
     def write_uncached(self, pod: Pod, desired: PodStatus) -> Pod:
         """The pod as it is then. Raises: ApiError."""

@@ -42,6 +42,9 @@ class FakeWriter(StatusWriter):
         store.refresh(after)
         return after
 
+    def read(self, store: PodStore, pod: Pod) -> None:
+        self.written.append(f"{pod.name} read")
+
 
 class Fixture:
     """Our pod is carp-1. Time is what the tests make it."""
@@ -302,10 +305,33 @@ def test_one_that_was_cut_off_claims_again_as_soon_as_the_one_that_yields_to_it_
     assert not web.masters.returns
     assert web.masters.settle_in_s(9.0) == pytest.approx(Timing().settle_s)
     web.listed = [one for one in web.cache.carp_pods if one.name == "carp-2"]
-    assert web.cleared(9.0)[0] == [], "one that lives is not marked: it yields"
+    read = web.cleared(9.0)[0]
+    assert read == ["carp-1 read", "carp-2 read"], "one that lives is not marked: it yields"
     web.see("carp-2", "backup", T + 9, 9.02)
     assert web.masters.returns
-    assert web.masters.settle_in_s(9.02) == 0.0
+    assert web.masters.settle_in_s(9.02) <= 0.0
+
+
+def test_one_that_yields_to_it_before_it_is_heard_is_known_by_its_own_label(web: Fixture) -> None:
+    web.become("master", T, 2.0)
+    web.see("carp-1", "master", T, 2.1)
+    web.see("carp-1", "unknown", T, 9.0)
+    web.see("carp-2", "master", T + 3, 9.01)
+    web.see("carp-2", "backup", T + 9, 9.02)
+    web.now = 9.02
+    assert web.masters.settle_in_s(web.now) <= 0.0, "the fixture's yield_s"
+    assert web.masters.returns
+
+
+def test_one_that_is_marked_in_its_turn_has_not_yielded(web: Fixture) -> None:
+    web.become("master", T, 2.0)
+    web.see("carp-1", "master", T, 2.1)
+    web.see("carp-1", "unknown", T, 9.0)
+    web.see("carp-2", "master", T + 3, 9.01)
+    web.see("carp-2", "unknown", T + 3, 9.02)
+    assert web.masters.settle_in_s(9.02) == pytest.approx(Timing().settle_s - 0.02)
+    web.now = 9.1
+    assert not web.masters.returns
 
 
 def test_what_the_engine_heard_long_before_this_reporter_began_proves_nothing(web: Fixture) -> None:
