@@ -70,7 +70,6 @@ def test_another_address_by_an_upgrade(installed: Cluster, watch: HolderWatch) -
         record("another address", without_either=max(0.0, taken_at - left_at), took=time.monotonic() - since)
         assert others.two_holders_s() < HANDOVER_S
     assert watch.two_holders_s(since) < HANDOVER_S
-    assert taken_at - left_at < 10, "all pods were replaced at once"
 
 
 def test_a_rotation_of_the_passphrase(

@@ -40,8 +40,8 @@ class _Term(Struct):
     was_silent: bool
     listed: bool = False
     """Whether the server was asked for claims, since the cache may be late."""
-    in_doubt: bool = False
-    """Whether we may have been cut off and marked, and the watch does not show it yet."""
+    doubted_at: float | None = None
+    """When we learned that we may have been cut off, so that what the watch shows of the others may be old."""
     unmarkable: set[str] = field(default_factory=set)
     """The uids of pods whose mark the server refuses."""
 
@@ -111,7 +111,7 @@ class Masters:
             return False
         self._outranked[group.group] = at_s, now - max(0.0, time.time() - at_s)
         if (term := self._terms.get(group.group)) is not None:
-            term.listed, term.in_doubt = False, True
+            term.listed, term.doubted_at = False, now
         return True
 
     def settle_in_s(self, now: float) -> float:
@@ -164,7 +164,7 @@ class Masters:
                 now, own = time.monotonic(), self._cache.own
                 if own is None or self._cache.stopping:
                     return None, False
-                doubted = next(((name, term) for name, term in self._terms.items() if term.in_doubt), None)
+                doubted = next((one for one in self._terms.items() if one[1].doubted_at is not None), None)
                 due = [
                     (self._due_at(pod, name, term), name, pod)
                     for name, term in self._terms.items()
@@ -175,7 +175,8 @@ class Masters:
                 wait_s, unlisted = due_at - now, self._unlisted(own)
                 waits = bool(due) and not all(self.has_claimed(own, one[1]) for one in due)
             if doubted is not None:
-                self._read_anew(*doubted, own)
+                if not self._read_anew(*doubted, own):
+                    return self._timing.handover_s / 2, True
             elif due and wait_s <= 0:
                 self._mark(pod, name, own)
             elif unlisted is not None:
@@ -216,15 +217,22 @@ class Masters:
                 return term, ROLE_LABEL + self._cache.suffixes[name]
         return None
 
-    def _read_anew(self, name: str, term: _Term, own: Pod) -> None:
-        """Raises: ApiError."""
+    def _read_anew(self, name: str, term: _Term, own: Pod) -> bool:
+        """Whether the watch is enough from now on, for the one that has to yield to us has, or does not.
+
+        Raises: ApiError.
+        """
         with self._cache.lock:
-            pods = [own, *self._claims_of_others(name)]
+            pods = [*self._claims_of_others(name), *(() if name in self._marked_at else (own,))]
+            label = ROLE_LABEL + self._cache.suffixes[name]
         for pod in pods:
             self._writer.read(self._cache.carp_pods, pod)
+        self._list(term, label)
         with self._cache.lock:
-            term.in_doubt = False
-            self.observe(time.monotonic())
+            is_over = not self._claims_of_others(name)
+            if is_over or time.monotonic() >= (term.doubted_at or 0.0) + self._timing.settle_s:
+                term.doubted_at = None
+            return term.doubted_at is None
 
     def _list(self, term: _Term, label: str) -> None:
         """Raises: ApiError."""
