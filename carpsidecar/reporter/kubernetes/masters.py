@@ -223,14 +223,16 @@ class Masters:
         Raises: ApiError.
         """
         with self._cache.lock:
+            if self._terms.get(name) is not term:
+                return True
             pods = [*self._claims_of_others(name), *(() if name in self._marked_at else (own,))]
             label = ROLE_LABEL + self._cache.suffixes[name]
         for pod in pods:
             self._writer.read(self._cache.carp_pods, pod)
         self._list(term, label)
         with self._cache.lock:
-            is_over = not self._claims_of_others(name)
-            if is_over or time.monotonic() >= (term.doubted_at or 0.0) + self._timing.settle_s:
+            has_yielded = name not in self._marked_at or not self._claims_of_others(name)
+            if has_yielded or time.monotonic() >= (term.doubted_at or 0.0) + self._timing.settle_s:
                 term.doubted_at = None
             return term.doubted_at is None
 

@@ -330,6 +330,20 @@ def test_one_that_was_cut_off_claims_again_as_soon_as_the_one_that_yields_to_it_
     assert web.masters.settle_in_s(9.1) <= 0.0
 
 
+def test_one_that_hears_the_other_of_two_that_took_over_at_once_waits_for_the_former_masters_label(
+    web: Fixture,
+) -> None:
+    web.see("carp-2", "master", T - 60, 2.0)
+    web.become("master", T, 2.0, BOWED_OUT)
+    both = snapshot(role="master", since_s=T, reason=BOWED_OUT, outranked_s=time.time())
+    web.cache.set_group(both)
+    web.masters.outranks(both, 2.01)
+    web.server = {"carp-1": ("backup", T - 100), "carp-2": ("master", T - 60)}
+    marked, wait_s, waits = web.cleared(2.02)
+    assert (marked, waits) == (["carp-2 read", "carp-1 read"], True)
+    assert wait_s == pytest.approx(Timing().handover_s - 0.02, abs=0.001)
+
+
 def test_one_that_does_not_yield_is_not_asked_for_ever(web: Fixture) -> None:
     web.become("master", T, 2.0)
     web.see("carp-1", "master", T, 2.1)
