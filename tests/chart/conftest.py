@@ -1,12 +1,21 @@
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from tests.chart.helm import Helm, Helm3, Manifest, Values, find_helm3, find_helm4
+from tests.kubernetes.control_plane import ControlPlane, found
 
 Select = Callable[[Values, str], list[Manifest]]
+
+
+@pytest.fixture(scope="module")
+def plane() -> Iterator[ControlPlane]:
+    if found("kube-apiserver") is None or found("etcd") is None:
+        pytest.skip("needs kube-apiserver and etcd")
+    with ControlPlane() as plane:
+        yield plane
 
 
 @pytest.fixture(scope="session")
@@ -34,12 +43,12 @@ def rendered() -> Select:
     if helm is None:
         pytest.skip("there is neither Helm 3 nor Helm 4 here: .ci/setup test installs both where it can")
     made: dict[str, list[Manifest]] = {}
-    found = helm
+    chosen = helm
 
     def select(values: Values, kind: str) -> list[Manifest]:
         key = json.dumps(values, sort_keys=True)
         if key not in made:
-            made[key] = found.render(values)
+            made[key] = chosen.render(values)
         return [manifest for manifest in made[key] if kind in ("", manifest["kind"])]
 
     return select

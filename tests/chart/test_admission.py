@@ -1,10 +1,7 @@
 """The admission policy, in a real API server: what our token may patch, and what a thief of it may not."""
 
 import json
-import ssl
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -12,8 +9,9 @@ import pytest
 from tests.chart.cases import CASES
 from tests.chart.conftest import Select
 from tests.chart.helm import NAMESPACE
+from tests.chart.policy import ACCOUNT, BASE, Cluster, install, thief
 from tests.kubernetes.admin import Admin, Refused
-from tests.kubernetes.control_plane import ControlPlane, found
+from tests.kubernetes.control_plane import ControlPlane
 from tests.support.waits import wait_until
 
 NODE = "node-a"
@@ -21,45 +19,14 @@ ELECTED = {"type": "carpsidecar.io/elected", "status": "True", "reason": "Master
 OTHER_NODES = ("of another node's pod only a label master may be changed",)
 
 
-@dataclass
-class Cluster:
-    admin: Admin
-    thief: Admin
-    """Has the token of the pod carp-1, which is on NODE."""
-
-    def patch(self, pod: str, body: dict[str, Any]) -> None:
-        self.thief.patch(f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}/status", body)
-
-
-@pytest.fixture(scope="module")
-def plane() -> Iterator[ControlPlane]:
-    if found("kube-apiserver") is None or found("etcd") is None:
-        pytest.skip("needs kube-apiserver and etcd")
-    with ControlPlane() as plane:
-        yield plane
-
-
 @pytest.fixture(scope="module")
 def cluster(plane: ControlPlane, rendered: Select) -> Cluster:
     admin = Admin(plane.port, plane.context())
-    admin.create("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
     admin.create("/api/v1/nodes", {"metadata": {"name": NODE}})
-    base = f"/api/v1/namespaces/{NAMESPACE}"
-    policies = "/apis/admissionregistration.k8s.io/v1"
-    paths = {
-        "ServiceAccount": f"{base}/serviceaccounts",
-        "Role": f"/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}/roles",
-        "RoleBinding": f"/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}/rolebindings",
-        "ValidatingAdmissionPolicy": f"{policies}/validatingadmissionpolicies",
-        "ValidatingAdmissionPolicyBinding": f"{policies}/validatingadmissionpolicybindings",
-    }
-    for manifest in rendered(CASES["an admission policy"], ""):
-        if manifest["kind"] in paths and "helm.sh/hook" not in manifest["metadata"].get("annotations", {}):
-            admin.create(paths[manifest["kind"]], manifest)
-    account = "carp-carpsidecar"
+    install(admin, rendered(CASES["an admission policy"], ""))
     for name, node in (("carp-1", NODE), ("carp-2", "node-b"), ("db-0", NODE), ("db-1", "node-b")):
         admin.create(
-            f"{base}/pods",
+            f"{BASE}/pods",
             {
                 "metadata": {
                     "name": name,
@@ -72,23 +39,19 @@ def cluster(plane: ControlPlane, rendered: Select) -> Cluster:
                 },
                 "spec": {
                     "nodeName": node,
-                    "serviceAccountName": account,
+                    "serviceAccountName": ACCOUNT,
                     "containers": [{"name": "c", "image": "none"}],
                 },
             },
         )
         conditions = [{"type": "Ready", "status": "True"}]
         status = {"phase": "Running", "podIP": "10.1.1.1", "podIPs": [{"ip": "10.1.1.1"}], "conditions": conditions}
-        admin.patch(f"{base}/pods/{name}/status", {"status": status})
-    uid = admin.get(f"{base}/pods/carp-1")["metadata"]["uid"]
+        admin.patch(f"{BASE}/pods/{name}/status", {"status": status})
+    uid = admin.get(f"{BASE}/pods/carp-1")["metadata"]["uid"]
     bound = {"kind": "Pod", "apiVersion": "v1", "name": "carp-1", "uid": uid}
-    made = admin.create(
-        f"{base}/serviceaccounts/{account}/token", {"spec": {"expirationSeconds": 3600, "boundObjectRef": bound}}
-    )
-    context = ssl.create_default_context(cafile=str(plane.authority.certificate))
-    cluster = Cluster(admin, Admin(plane.port, context, made["status"]["token"]))
+    cluster = Cluster(admin, thief(plane, admin, boundObjectRef=bound), "pods")
     wait_until(lambda: is_in_force(cluster), "the policy is in force")
-    admin.patch(f"{base}/pods/db-0/status", {"metadata": {"labels": {"app": "db"}}})
+    admin.patch(f"{BASE}/pods/db-0/status", {"metadata": {"labels": {"app": "db"}}})
     return cluster
 
 

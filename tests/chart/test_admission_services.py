@@ -1,31 +1,18 @@
 """The admission policy for Services, in a real API server: what our token may patch, and what its thief may not."""
 
-import ssl
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from tests.chart.cases import CASES
 from tests.chart.conftest import Select
-from tests.chart.helm import NAMESPACE
+from tests.chart.policy import BASE, Cluster, install, thief
 from tests.kubernetes.admin import Admin, Refused
-from tests.kubernetes.control_plane import ControlPlane, found
+from tests.kubernetes.control_plane import ControlPlane
 from tests.support.waits import wait_until
 
 VALUES = CASES["Services beside a vip"]
 CLASS = VALUES["loadBalancer"]["class"]
-BASE = f"/api/v1/namespaces/{NAMESPACE}"
-RBAC = "/apis/rbac.authorization.k8s.io/v1"
-POLICIES = "/apis/admissionregistration.k8s.io/v1"
-PATHS = {
-    "ServiceAccount": f"{BASE}/serviceaccounts",
-    "ClusterRole": f"{RBAC}/clusterroles",
-    "ClusterRoleBinding": f"{RBAC}/clusterrolebindings",
-    "ValidatingAdmissionPolicy": f"{POLICIES}/validatingadmissionpolicies",
-    "ValidatingAdmissionPolicyBinding": f"{POLICIES}/validatingadmissionpolicybindings",
-}
 ADDRESS = {"status": {"loadBalancer": {"ingress": [{"ip": "198.51.100.1", "ipMode": "VIP"}]}}}
 ALLOCATED = {"type": "carpsidecar.io/allocated", "status": "True", "reason": "Assigned", "message": "for a test"}
 ALLOCATED["lastTransitionTime"] = "2026-12-01T00:00:00Z"
@@ -41,36 +28,14 @@ OURS: dict[str, Any] = {
 }
 
 
-@dataclass
-class Cluster:
-    admin: Admin
-    thief: Admin
-
-    def patch(self, service: str, body: dict[str, Any]) -> None:
-        self.thief.patch(f"{BASE}/services/{service}/status", body)
-
-
-@pytest.fixture(scope="module")
-def plane() -> Iterator[ControlPlane]:
-    if found("kube-apiserver") is None or found("etcd") is None:
-        pytest.skip("needs kube-apiserver and etcd")
-    with ControlPlane() as plane:
-        yield plane
-
-
 @pytest.fixture(scope="module")
 def cluster(plane: ControlPlane, rendered: Select) -> Cluster:
     admin = Admin(plane.port, plane.context())
-    admin.create("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
-    for manifest in rendered(VALUES, ""):
-        if manifest["kind"] in PATHS and "helm.sh/hook" not in manifest["metadata"].get("annotations", {}):
-            admin.create(PATHS[manifest["kind"]], manifest)
+    install(admin, rendered(VALUES, ""))
     for name, class_ in (("ours", CLASS), ("theirs", "other.io/lb"), ("none", None), ("was-ours", CLASS)):
         spec = {"type": "LoadBalancer", "loadBalancerClass": class_, "ports": [{"port": 80}]}
         admin.create(f"{BASE}/services", {"metadata": {"name": name, "labels": {"app": "web"}}, "spec": spec})
-    token = admin.create(f"{BASE}/serviceaccounts/carp-carpsidecar/token", {"spec": {"expirationSeconds": 3600}})
-    context = ssl.create_default_context(cafile=str(plane.authority.certificate))
-    cluster = Cluster(admin, Admin(plane.port, context, token["status"]["token"]))
+    cluster = Cluster(admin, thief(plane, admin), "services")
     wait_until(lambda: is_in_force(cluster), "the policy is in force")
     return cluster
 

@@ -21,13 +21,6 @@ def cluster() -> Iterator[Cluster]:
         yield cluster
 
 
-@pytest.fixture(scope="module")
-def tap(cluster: Cluster) -> Iterator[Tap]:
-    """A third machine on the same switch."""
-    with Tap(cluster.lab.node("witness")) as tap:
-        yield tap
-
-
 def start_two(cluster: Cluster, for_a: Sequence[str], for_b: Sequence[str]) -> list[Process]:
     return cluster.start_one_by_one(
         ("a", (*FAST, "--advskew", "40", *for_a)), ("b", (*FAST, "--advskew", "80", *for_b))

@@ -27,12 +27,6 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="module")
-def tap(cluster: Cluster) -> Iterator[Tap]:
-    with Tap(cluster.lab.node("stranger")) as tap:
-        yield tap
-
-
-@pytest.fixture(scope="module")
 def a(cluster: Cluster) -> Process:
     """The master, preferred and preempting."""
     process = cluster.start("a", *HARDENED, "--advskew", "40", "--preempt", env=LONG)

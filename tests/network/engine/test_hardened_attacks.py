@@ -44,12 +44,6 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="module")
-def tap(cluster: Cluster) -> Iterator[Tap]:
-    with Tap(cluster.lab.node("stranger")) as tap:
-        yield tap
-
-
-@pytest.fixture(scope="module")
 def a(cluster: Cluster) -> Process:
     """The master."""
     process = cluster.start("a", "--auth", "hardened", env=LONG)
