@@ -82,6 +82,9 @@ def test_local_follows_the_endpoints(services: Services) -> None:
         ):
             watch.wait_for_holder("node1", SOON_S)
             assert services.ask(local.address) == ("node1", "10.77.0.200"), "the client's own address is seen"
+            # kube-proxy's, for balancers of other kinds: ours leaves it open.
+            port = services.get("local")["spec"]["healthCheckNodePort"]
+            services.cluster.wait_for(lambda: [health(services, n, port) for n in (1, 2)] == ["200", "503"], "it")
             services.place_pods(["node2"])
             watch.wait_until(lambda holders: holders == {"node2"}, SOON_S, "node2, where the pod is now")
             services.cluster.wait_for(lambda: services.node("local") == "node2", "the annotation")
@@ -93,6 +96,12 @@ def test_local_follows_the_endpoints(services: Services) -> None:
             )
     finally:
         services.place_pods(["node1", "node2", "node3"])
+
+
+def health(services: Services, node: int, port: int) -> str:
+    """What the client is told at a node's own address, by HTTP's status."""
+    url = f"http://10.77.0.1{node}:{port}/"
+    return services.cluster.client.run(["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-m", "5", url])
 
 
 def test_of_a_lost_node_only_its_addresses_move(spread: Spread) -> None:

@@ -322,6 +322,32 @@ def test_two_allocators_never_give_one_address_twice_whoever_is_killed(scene: Sc
     assert len({ip for [ip] in found.values()}) == len(found)
 
 
+def test_of_two_that_wait_for_a_pool_of_one_one_is_served_whoever_is_killed(scene: Scene) -> None:
+    services = Services(scene, ONE)
+    nodes = {number: services.node(number) for number in (1, 2)}
+    services.create("first")
+    assert services.wait_address("first") == ["192.0.2.200"]
+    for name in ("second", "third"):
+        services.create(name)
+        services.wait_reason(name, "NoAddressLeft")
+    for number, gone, next_ in ((1, "first", "second"), (2, "second", "third")):
+        nodes[number].reporter.stop(0.0)
+        services.delete(gone)
+        assert services.wait_address(next_, timeout_s=40) == ["192.0.2.200"]
+        nodes[number] = services.node(number)
+    assert [addresses_of(one) for one in scene.admin.get(services.path)["items"]] == [["192.0.2.200"]]
+
+
+def test_what_was_freed_a_moment_ago_is_given_last(scene: Scene) -> None:
+    services = Services(scene)
+    services.node()
+    services.create()
+    assert services.wait_address() == ["192.0.2.200"]
+    services.delete("web")
+    services.create("mail")
+    assert services.wait_address("mail") == ["192.0.2.201"]
+
+
 def test_an_allocator_that_is_gone_is_followed_by_another(scene: Scene) -> None:
     services = Services(scene)
     first = services.node(1)
