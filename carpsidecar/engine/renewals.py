@@ -39,11 +39,13 @@ class Renewer:
         self._begins: asyncio.TimerHandle | None = None
 
     def renew(self, lease: Lease, done: Done) -> None:
-        """Begin soon; `done` is called in the loop."""
+        """Begin soon, at once where they are to be arranged anew; `done` is called in the loop."""
         with self._changed:
             self._due[lease] = done
             works = self._works
-        if not works and self._begins is None:
+        if lease.rearranges:
+            self._begin()
+        elif not works and self._begins is None:
             self._begins = self._loop.call_later(GATHER_S, self._begin)
 
     def forget(self, lease: Lease) -> None:
