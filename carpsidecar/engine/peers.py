@@ -14,6 +14,8 @@ _SILENT_AFTER_S = 10.0
 
 _WITHOUT_OTHERS_S = 1.5
 """After so long, another master that has to yield to this one is news."""
+_FLAPPING_AFTER_S, _FLAPPING_MAX = 0.5, 3
+"""After so long it is as well, but only so often in a row: one that does not hear us goes on each second."""
 
 
 class PeersHeard:
@@ -25,6 +27,7 @@ class PeersHeard:
         self.outranked_s: float | None = None
         """When, as master, this node last heard another one that has to yield to it, after a time without such."""
         self._other_master_s = 0.0
+        self._news_in_a_row = 0
 
     @property
     def authentic(self) -> Collection[IPAddress]:
@@ -47,8 +50,13 @@ class PeersHeard:
     def outranked(self, heard_s: float) -> bool:
         """Another master that has to yield to this one was heard; whether that is news."""
         before, self._other_master_s = self._other_master_s, heard_s
-        if abs(heard_s - before) <= _WITHOUT_OTHERS_S:
+        silent_s = abs(heard_s - before)
+        if silent_s > _WITHOUT_OTHERS_S:
+            self._news_in_a_row = 0
+        elif silent_s <= _FLAPPING_AFTER_S or self._news_in_a_row == _FLAPPING_MAX:
             return False
+        else:
+            self._news_in_a_row += 1
         self.outranked_s = heard_s
         return True
 

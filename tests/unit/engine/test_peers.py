@@ -78,5 +78,11 @@ def test_whatever_is_heard_no_more_than_the_limit_is_kept_and_authentic_ones_fir
 def test_another_master_that_has_to_yield_is_news_after_a_time_without_such() -> None:
     peers = PeersHeard()
     assert peers.outranked_s is None
-    assert [peers.outranked(at_s) for at_s in (100.0, 101.0, 102.0, 103.6)] == [True, False, False, True]
-    assert peers.outranked_s == 103.6
+    assert [peers.outranked(at_s) for at_s in (100.0, 100.4, 100.8, 102.4)] == [True, False, False, True]
+    assert peers.outranked_s == 102.4
+
+
+def test_so_is_one_soon_after_as_on_a_link_that_flaps_but_not_each_second_for_ever() -> None:
+    peers = PeersHeard()
+    assert [peers.outranked(100.0 + number) for number in range(6)] == [True, True, True, True, False, False]
+    assert peers.outranked(107.0)
