@@ -242,8 +242,9 @@ class Masters:
         with self._cache.lock:
             for pod in pods:
                 self._cache.carp_pods.put(pod)
-            term.listed = True
             self.observe(time.monotonic())
+            # Also where this has shown that another one yielded.
+            term.listed = True
 
     def _mark(self, pod: Pod, name: str, own: Pod) -> None:
         """Raises: ApiError."""
