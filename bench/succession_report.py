@@ -32,9 +32,9 @@ def body(succession: Succession) -> list[str]:
             rows,
         ),
         "",
-        f"The machine that is master of {losses.groups} groups is lost, again and again: from the last that"
-        f" is heard of it to each group's announcement {_lost(losses)}; one successor in {losses.exactly_one}"
-        f" of {len(losses.times_s)}.",
+        f"The machine that is master of {losses.groups} groups is lost, each time at another moment between two"
+        f" advertisements: from there to each group's announcement {_lost(losses)}; one successor in"
+        f" {losses.exactly_one} of {len(losses.times_s)}.",
         "",
     ]
 

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -18,7 +19,7 @@ from carpsidecar.ipc.messages import GroupSnapshot
 from carpsidecar.lab.holders import HolderWatch
 from carpsidecar.lab.network import Lab
 from carpsidecar.lab.node import Node
-from tests.support.tap import Tap
+from tests.support.tap import Frame, Tap
 
 Advskews = Literal["different", "equal"]
 
@@ -34,7 +35,7 @@ _STEP = 10
 _SETTLES_WITHIN_S = 60.0
 _WATCHED_AFTERWARDS_S = 0.12
 """Many times what a second successor would be late by."""
-_NODES, _GROUPS, _STOPS, _LOSSES = 3, 255, 3, 3
+_NODES, _GROUPS, _STOPS, _LOSSES = 3, 255, 3, 8
 _AFTER_MANY_S = 1.0
 _POLLED_EVERY_S = 0.005
 _HEARD_S = 3.5
@@ -58,8 +59,9 @@ class HandOvers:
 
 @dataclass(frozen=True)
 class Losses:
-    """A machine that is master of many groups is lost: from the last that is heard of it to the successor's
-    announcement, of each group in each round, in seconds; and in how many exactly one node became master."""
+    """A machine that is master of many groups is lost, each time at another moment between two advertisements:
+    from there to the successor's announcement, of each group in each round, in seconds; and in how many exactly one
+    node became master."""
 
     groups: int
     times_s: list[float]
@@ -176,6 +178,10 @@ def _hand_over_many(advskews: Advskews, rounds: int) -> HandOvers:
     return HandOvers(_NODES, _GROUPS, advskews, "idle", len(counts), counts.count(1), max(counts), max(times))
 
 
+def _advertised_by(mac: bytes) -> Callable[[Frame], bool]:
+    return lambda frame: frame.is_advertisement and frame.mac == mac
+
+
 def _lose_many(rounds: int) -> Losses:
     """The master's machine is lost, and booted again."""
     times: list[float] = []
@@ -185,21 +191,24 @@ def _lose_many(rounds: int) -> Losses:
         stage = _Stage(stack, lab, _NODES, _GROUPS, "different")
         tap = stack.enter_context(Tap(lab.node("witness"), stage.nodes))
         stage.start_all()
-        for _ in range(rounds):
+        for round_ in range(rounds):
             losing = stage.await_masters()
             moving, marks = stage.held(losing), stage.marks()
             engine = stage.engines.pop(losing.name)
+            mac = losing.links[0].mac
+            tap.wait_for(_advertised_by(mac), _HEARD_S, tap.mark())
+            time.sleep((round_ + 0.5) / rounds)
+            losing.cut_off()
+            since_s = time.time()
             losing.power_off()
             engine.stop()
             stage.await_masters()
             time.sleep(_AFTER_MANY_S)
             found = stage.masters(marks)
             counts += [len(found.get(group, ())) for group in moving]
-            heard, mac = tap.heard, losing.links[0].mac
-            since_s = max(frame.at_s for frame in heard if frame.mac == mac)
             announced = {
                 frame.announced: frame.at_s
-                for frame in reversed(heard)
+                for frame in reversed(tap.heard)
                 if frame.at_s > since_s and frame.mac != mac and frame.announced
             }
             vips = [ip_address(s.vips[0]).packed for s in stage.settings(losing) if s.name in moving]
