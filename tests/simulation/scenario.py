@@ -19,6 +19,8 @@ from tests.simulation.world import Weather, World
 
 BSDS_PART = 0.25
 """Of the worlds, those that have BSDs in them."""
+STARTS_SOON_PART = 0.15
+"""Of the worlds, those whose members start as those of a Service's address do: where nobody answers for it."""
 
 _SLOWEST_TO_FASTEST_MAX = 30
 """So that no world takes minutes: the longest patience in the shortest intervals."""
@@ -41,6 +43,8 @@ def make_world(seed: str, mutant: Mutant | None = None) -> World:
     rng = random.Random(f"{seed} machines")
     n = rng.choice((2, 2, 2, 3, 3, 3, 4, 5, 6, 8, 11, 16))
     settings = _settings(rng, n)
+    if random.Random(f"{seed} start").random() < STARTS_SOON_PART:
+        settings = [one._replace(starts_soon=True) for one in settings]
     shortest_s = min(interval_ticks(s.advbase, s.advskew) for s in settings) / TICKS_PER_S
     delay_max_s, latency_s = rng.choice(((0.0005, 0.0002), (0.005, 0.001)))
     delay_max_s = min(delay_max_s, shortest_s / 8)
