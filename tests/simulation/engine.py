@@ -267,6 +267,7 @@ class Engine:
             if self.advertises_every_s != self.interval_s:
                 self._trouble()
             self.advertises_every_s = self.interval_s
+            monitor.claims(self, cause)
             ok = self._transmit(action)
             self.member.sent(now, action, ok)
             if ok:

@@ -134,6 +134,12 @@ class Monitor:
         elif interval_ticks(said.advbase, said.advskew) / TICKS_PER_S > node.shortest_patience_s:
             self._leaving_heard_at[node.index, Reason.MASTER_TOO_SLOW] = cause.at
 
+    def claims(self, node: "Engine", cause: "Cause") -> None:
+        """It advertises by its timer, as a backup that is about to take over, or as a master."""
+        # Who was stopped meanwhile decided before what is unread came.
+        blind = cause.kind == "timer" and cause.at == self._world.now and node.has_unread_packets
+        self._require(node.is_master or not blind, "{} claims the address before it has read what arrived", node)
+
     def became(self, node: "Engine", change: RoleChanged, cause: "Cause") -> None:
         self._world.say("{} is {}: {}", node, change.role.upper(), change.reason)
         self.transitions += 1

@@ -55,9 +55,6 @@ class Takeovers:
 
     def became_master(self, node: "Engine", change: RoleChanged, cause: "Cause") -> str:
         """What must not be, in words, or nothing."""
-        # Who was stopped amid a takeover decided before what is unread came.
-        if cause.kind == "timer" and cause.at == self._world.now and node.has_unread_packets:
-            return f"{node} takes over before it has read what arrived"
         if change.reason is Reason.MASTER_GONE:
             # Another backup's claim may have been heard since.
             late_s = TAKEOVER_WAIT_MAX_S + TIMERS_OF_A_TAKEOVER * self._world.latency_s
