@@ -2,15 +2,19 @@
 
 An address of a group on a node that is not its master was added by hand, by a script or by another tool: then two
 nodes answer for it. That is found when it appears and at the start, and by a query every few seconds, since news of
-addresses with a lifetime are filtered out (`linux.monitor`), and any may be lost.
+addresses with a lifetime are filtered out (`linux.monitor`), and any may be lost. The query waits for a lock of the
+kernel that whoever makes interfaces may hold for long, so the loop does not wait for it.
 """
 
 import asyncio
 from collections.abc import Mapping
+from concurrent.futures import Future
+from functools import partial
 from typing import Protocol
 
 from carpsidecar.engine.interface import Interface
-from carpsidecar.linux.netlink import IPAddress, Netlink
+from carpsidecar.engine.renewals import Renewer
+from carpsidecar.linux.netlink import IPAddress
 
 AFTER_S = 0.1
 """After the news: many come at once, and most are of our own doing."""
@@ -25,6 +29,8 @@ class Subject(Protocol):
     def started(self) -> bool: ...
     @property
     def interface(self) -> Interface: ...
+    @property
+    def since_s(self) -> float: ...
 
     def addresses_found(self, there: set[IPAddress]) -> None: ...
 
@@ -32,12 +38,13 @@ class Subject(Protocol):
 class Comparison:
     """Args: groups: by name, which change."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, netlink: Netlink, groups: Mapping[str, Subject]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, renewer: Renewer, groups: Mapping[str, Subject]) -> None:
         self._loop = loop
-        self._netlink = netlink
+        self._renewer = renewer
         self._groups = groups
         self._due: asyncio.TimerHandle | None = None
         self._compared_at = float("-inf")
+        self._queried = False
 
     def soon(self) -> None:
         """There are news of addresses of groups."""
@@ -58,12 +65,20 @@ class Comparison:
     def _compare(self) -> None:
         self.close()
         self._compared_at = self._loop.time()
-        try:
-            there = self._netlink.held()
-        except OSError:
+        if self._queried:
+            return
+        self._queried = True
+        asked = {group: group.since_s for group in self._groups.values() if group.started}
+        self._renewer.query_addresses(partial(self._compared, asked))
+
+    def _compared(self, asked: Mapping[Subject, float], answer: Future[dict[int, set[IPAddress]]]) -> None:
+        self._queried = False
+        if isinstance(answer.exception(), OSError):
             # They changed while they were read: next time.
             return
+        there = answer.result()
         for group in list(self._groups.values()):
             link = group.interface.link
-            if group.started and link is not None:
+            # Who became something else meanwhile had them, or has them since.
+            if asked.get(group) == group.since_s and link is not None:
                 group.addresses_found(there.get(link.index, set()))

@@ -96,7 +96,7 @@ class Engine:
         self._left_over: set[IPAddress] = set()
         """Addresses of Services that a former run left, and whose backups have not heard of it."""
         self._probes = AddressProbes(loop)
-        self._comparison = Comparison(loop, self._netlink, self._groups)
+        self._comparison = Comparison(loop, self._renewer, self._groups)
         self._commands = Commands(self._bound_to, DrainFiles(loop))
         self._stopping = False
         self._heartbeats_sent = 0
@@ -213,9 +213,9 @@ class Engine:
                 lock.close()
         self._news.close()
         self._monitor.close()
+        self._comparison.close()
         self._renewer.close()
         self._fencing.close()
-        self._comparison.close()
         self._netlink.close()
 
     def _start(self, groups: list[Group]) -> None:
