@@ -39,6 +39,8 @@ class LabelWatch:
         listed = json.loads(run([*inside, path]))
         for pod in listed["items"]:
             self._take("ADDED", pod["metadata"])
+        # One pod was listed after the other.
+        self.changes = [(time.time(), self.masters)]
         version = listed["metadata"]["resourceVersion"]
         self._process = subprocess.Popen(
             [*inside, f"{path}&watch=1&resourceVersion={version}&timeoutSeconds=3600"],

@@ -4,6 +4,8 @@ import os
 import signal
 import time
 
+import pytest
+
 from carpsidecar.lab.holders import HolderWatch
 from carpsidecar.lab.probe import Probe
 from tests.cluster.harness import Cluster, api_stopped
@@ -41,6 +43,7 @@ def test_a_hung_reporter_is_replaced_and_the_address_stays(
     assert outage_s < 1
 
 
+@pytest.mark.timeout(400)
 def test_after_three_minutes_without_the_api_the_labels_are_right_soon(installed: Cluster) -> None:
     _hand_over_while_the_api_hangs(installed, 180, "API back after three minutes")
 
