@@ -39,7 +39,7 @@ def _compared(group: GroupStatus, links: dict[str, Link], addresses: list[HeldAd
         there = {own.interface.ip: own.valid_s for own in addresses if own.index == link.index}
         held = {text: there[ip_address(text)] for text in group.addresses if ip_address(text) in there}
     view = KernelView(link="absent" if link is None else "up" if link.up else "down", held=held)
-    return replace(group, kernel=view, problems=list(_problems(group, view)))
+    return replace(group, kernel=view, problems=[*group.problems, *_problems(group, view)])
 
 
 def _problems(group: GroupStatus, view: KernelView) -> Iterable[str]:

@@ -220,3 +220,14 @@ def test_only_an_engine_of_this_network_is_compared_with_the_kernel() -> None:
     compared, left = with_kernel_view([ours, elsewhere])
     assert compared.groups[0].kernel is not None
     assert left == elsewhere
+
+
+def test_what_the_kernel_differs_in_comes_beside_what_the_engine_reports() -> None:
+    drift = "vhid of web has changed: replace the pod for it"
+    given = engine(
+        group(kernel=None, link=True, interface="not there", problems=[drift]), network=network_namespace()
+    )
+    [compared] = with_kernel_view([given])
+    first, *others = compared.groups[0].problems
+    assert first == drift
+    assert others
