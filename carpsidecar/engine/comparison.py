@@ -8,13 +8,13 @@ kernel that whoever makes interfaces may hold for long, so the loop does not wai
 
 import asyncio
 from collections.abc import Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Protocol
 
 from carpsidecar.engine.interface import Interface
-from carpsidecar.engine.renewals import Renewer
-from carpsidecar.linux.netlink import IPAddress
+from carpsidecar.linux.capabilities import keep_only
+from carpsidecar.linux.netlink import IPAddress, Netlink
 
 AFTER_S = 0.1
 """After the news: many come at once, and most are of our own doing."""
@@ -36,11 +36,18 @@ class Subject(Protocol):
 
 
 class Comparison:
-    """Args: groups: by name, which change."""
+    """A thread and a socket of its own: those of the renewals have no time to wait.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, renewer: Renewer, groups: Mapping[str, Subject]) -> None:
+    Args:
+        groups: by name, which change.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, groups: Mapping[str, Subject]) -> None:
         self._loop = loop
-        self._renewer = renewer
+        self._netlink = Netlink()
+        self._thread = ThreadPoolExecutor(1, "addresses", keep_only, ((), True))
+        # It starts now, to have what priority this process is given.
+        self._thread.submit(int)
         self._groups = groups
         self._due: asyncio.TimerHandle | None = None
         self._compared_at = float("-inf")
@@ -58,18 +65,25 @@ class Comparison:
             self._compare()
 
     def close(self) -> None:
+        self._forget()
+        self._thread.shutdown()
+        self._netlink.close()
+
+    def _forget(self) -> None:
         if self._due is not None:
             self._due.cancel()
             self._due = None
 
     def _compare(self) -> None:
-        self.close()
+        self._forget()
         self._compared_at = self._loop.time()
         if self._queried:
             return
         self._queried = True
         asked = {group: group.since_s for group in self._groups.values() if group.started}
-        self._renewer.query_addresses(partial(self._compared, asked))
+        compared = partial(self._compared, asked)
+        query = self._thread.submit(self._netlink.held)
+        query.add_done_callback(lambda answer: self._loop.call_soon_threadsafe(compared, answer))
 
     def _compared(self, asked: Mapping[Subject, float], answer: Future[dict[int, set[IPAddress]]]) -> None:
         self._queried = False

@@ -96,7 +96,7 @@ class Engine:
         self._left_over: set[IPAddress] = set()
         """Addresses of Services that a former run left, and whose backups have not heard of it."""
         self._probes = AddressProbes(loop)
-        self._comparison = Comparison(loop, self._renewer, self._groups)
+        self._comparison = Comparison(loop, self._groups)
         self._commands = Commands(self._bound_to, DrainFiles(loop))
         self._stopping = False
         self._heartbeats_sent = 0

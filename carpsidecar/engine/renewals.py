@@ -7,12 +7,12 @@ tables, in any container of the machine, may hold it for long. Advertisements mu
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 from carpsidecar.linux.capabilities import keep_only
 from carpsidecar.linux.lease import Lease, renew
-from carpsidecar.linux.netlink import IPAddress, Netlink
+from carpsidecar.linux.netlink import Netlink
 
 BATCH = 50
 """Leases that are renewed in one go: whoever waits for one of them does not wait for hundreds."""
@@ -59,11 +59,6 @@ class Renewer:
         self._begin()
         with self._changed:
             self._changed.wait_for(lambda: lease not in self._under_way and lease not in self._due)
-
-    def query_addresses(self, done: Callable[[Future[dict[int, set[IPAddress]]]], None]) -> None:
-        """Those that the interfaces have, by index: `done` is called in the loop, with them or an OSError."""
-        queried = self._thread.submit(self._netlink.held)
-        queried.add_done_callback(lambda answer: self._loop.call_soon_threadsafe(done, answer))
 
     def _begin(self) -> None:
         if self._begins is not None:

@@ -67,7 +67,7 @@ def test_the_table_is_for_people(node: Node, tmp_path: Path) -> None:
 
 
 def test_another_passphrase_is_seen_as_one(node: Node, peer: Node, tmp_path: Path) -> None:
-    start_master(node, Configuration(tmp_path, group()))
+    start_master(node, Configuration(tmp_path, group(in_use="take")))
     (tmp_path / "other").mkdir()
     stranger = Configuration(tmp_path / "other", group(in_use="take"))
     (tmp_path / "other" / "passphrase").write_text("another secret")
