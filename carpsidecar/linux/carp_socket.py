@@ -11,6 +11,7 @@ import os
 import select
 import socket
 import struct
+import threading
 from collections.abc import Collection
 from contextlib import suppress
 from ipaddress import IPv4Address
@@ -158,7 +159,10 @@ class CarpSocket:
         """A receiver with this filter, opened or closed where it takes that."""
         if program is None:
             if receiver is not None:
-                receiver.close()
+                self._epoll.unregister(receiver)
+                # Where that is a packet socket the kernel waits until no processor looks at it any more
+                # (packet_release in net/packet/af_packet.c), on a busy machine for a tenth of a second.
+                threading.Thread(target=receiver.close, name="closing", daemon=True).start()
             return None
         if receiver is None:
             receiver = kind(self._interface, self._family, program, buffer_bytes)
