@@ -73,7 +73,7 @@ class HeldAddresses:
         self._config = config
         self.ips = _ips(config)
         if self._lease is not None and former:
-            self._forget_renewal()
+            self._await_renewal()
             try:
                 Lease(self._netlink, self._lease_is_for[0], sorted(former, key=str), 1).release()
             except OSError as error:
@@ -90,8 +90,7 @@ class HeldAddresses:
         """
         if self._config.holds_addresses:
             lease = self._lease_for(lifetime_s)
-            if self._renewing is not None:
-                self._renewer.wait_for(self._renewing)
+            self._await_renewal()
             if self.fence_wanted:
                 self._fencing.renew_now(self.ips, live_until)
             self._holds = True
@@ -167,6 +166,11 @@ class HeldAddresses:
         if lease is self._renewing:
             self._renewing = None
         done(error)
+
+    def _await_renewal(self) -> None:
+        """It is done, and its outcome reported, whatever follows."""
+        if self._renewing is not None:
+            self._renewer.wait_for(self._renewing)
 
     def _forget_renewal(self) -> None:
         if self._renewing is not None:

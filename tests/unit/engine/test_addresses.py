@@ -43,10 +43,10 @@ class FakeKernel:
         index: int,
         addresses: tuple[IPInterface, ...],
         lifetime_s: int,
-        beside: list[HeldAddress],
-        rearrange: bool,
+        beside: list[HeldAddress] | None = None,
+        rearrange: bool = False,
     ) -> "FakeLease":
-        assert beside is self.held
+        assert beside in (None, self.held)
         self.done.append(f"lease of {lifetime_s} s on {index}" + ", rearranged" * rearrange)
         return FakeLease(self)
 
@@ -235,6 +235,18 @@ def test_a_release_does_not_wait_for_a_renewal_that_was_not_begun_and_is_not_don
     bench.loop.until(lambda: bench.renewed == [None])
     bench.loop.a_while()
     assert bench.kernel.done == ["lease of 2 s on 7", "released", "renewed"]
+
+
+def test_a_renewal_that_was_not_begun_is_answered_though_an_address_goes_meanwhile(
+    bench: AddressesBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Else the member would wait for its outcome, and renew no more.
+    monkeypatch.setattr(FakeLease, "rearranges", False)
+    bench.kernel.free.set()
+    bench.addresses.renew(2, bench.renewed.append)
+    bench.addresses.configure(group_config(str(VIP)))
+    bench.loop.until(lambda: len(bench.renewed) == 1)
+    assert bench.kernel.done[-1] == "released"
 
 
 def test_without_an_interface_a_renewal_is_not_begun(bench: AddressesBench) -> None:
