@@ -8,12 +8,11 @@ kernel that whoever makes interfaces may hold for long, so the loop does not wai
 
 import asyncio
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from functools import partial
 from typing import Protocol
 
 from carpsidecar.engine.interface import Interface
-from carpsidecar.linux.capabilities import keep_only
 from carpsidecar.linux.netlink import IPAddress, Netlink
 
 AFTER_S = 0.1
@@ -36,18 +35,16 @@ class Subject(Protocol):
 
 
 class Comparison:
-    """A thread and a socket of its own: those of the renewals have no time to wait.
-
+    """
     Args:
+        executor: one thread, that of whoever may wait for the kernel.
         groups: by name, which change.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, groups: Mapping[str, Subject]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, executor: Executor, groups: Mapping[str, Subject]) -> None:
         self._loop = loop
         self._netlink = Netlink()
-        self._thread = ThreadPoolExecutor(1, "addresses", keep_only, ((), True))
-        # It starts now, to have what priority this process is given.
-        self._thread.submit(int)
+        self._executor = executor
         self._groups = groups
         self._due: asyncio.TimerHandle | None = None
         self._compared_at = float("-inf")
@@ -65,8 +62,8 @@ class Comparison:
             self._compare()
 
     def close(self) -> None:
+        """When what was begun beside the loop has ended."""
         self._forget()
-        self._thread.shutdown()
         self._netlink.close()
 
     def _forget(self) -> None:
@@ -82,7 +79,7 @@ class Comparison:
         self._queried = True
         asked = {group: group.since_s for group in self._groups.values() if group.started}
         compared = partial(self._compared, asked)
-        query = self._thread.submit(self._netlink.held)
+        query = self._executor.submit(self._netlink.held)
         query.add_done_callback(lambda answer: self._loop.call_soon_threadsafe(compared, answer))
 
     def _compared(self, asked: Mapping[Subject, float], answer: Future[dict[int, set[IPAddress]]]) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from ipaddress import IPv6Address
@@ -41,6 +42,7 @@ from carpsidecar.ipc.messages import (
     Result,
     SetServiceAddress,
 )
+from carpsidecar.linux.capabilities import keep_only
 from carpsidecar.linux.instance_lock import InstanceLock
 from carpsidecar.linux.lease import take_off
 from carpsidecar.linux.monitor import (
@@ -73,6 +75,10 @@ class Engine:
         self._report = report
         self._netlink = Netlink()
         self._renewer = Renewer(loop)
+        # For what waits for the kernel, and is in no hurry: the renewals have no time for that.
+        self._executor = ThreadPoolExecutor(1, "patient", keep_only, ((), True))
+        # It starts now, to have what priority this process is given.
+        self._executor.submit(int)
         self._monitor = Monitor()
         self._fencing = Fencing(loop)
         self._host = Host(
@@ -96,7 +102,7 @@ class Engine:
         self._left_over: set[IPAddress] = set()
         """Addresses of Services that a former run left, and whose backups have not heard of it."""
         self._probes = AddressProbes(loop)
-        self._comparison = Comparison(loop, self._groups)
+        self._comparison = Comparison(loop, self._executor, self._groups)
         self._commands = Commands(self._bound_to, DrainFiles(loop))
         self._stopping = False
         self._heartbeats_sent = 0
@@ -213,6 +219,7 @@ class Engine:
                 lock.close()
         self._news.close()
         self._monitor.close()
+        self._executor.shutdown()
         self._comparison.close()
         self._renewer.close()
         self._fencing.close()
@@ -258,7 +265,9 @@ class Engine:
         assert config.interface is not None
         interface = self._interfaces.get(config.interface)
         if interface is None:
-            interface = self._interfaces[config.interface] = Interface(self._loop, config.interface, self._report)
+            interface = self._interfaces[config.interface] = Interface(
+                self._loop, config.interface, self._report, self._executor
+            )
         group = Group(self._host, interface, config, former)
         undo.callback(self._let_go_of_interface, group)
         interface.add(group)

@@ -8,6 +8,7 @@ import asyncio
 import errno
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Executor
 from contextlib import suppress
 from logging import INFO, WARNING
 from typing import Protocol
@@ -96,7 +97,9 @@ class Listener(Protocol):
 class Interface:
     """Sockets and what is received on them, shared by all groups of one interface."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, name: str, notice: Callable[[Notice], None]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, name: str, notice: Callable[[Notice], None], executor: Executor
+    ) -> None:
         self.name = name
         self.link: Link | None = None
         self.groups: dict[int, Listener] = {}
@@ -108,6 +111,7 @@ class Interface:
         self.claims = ClaimListener(loop, self.groups)
         self._loop = loop
         self._notice = notice
+        self._executor = executor
         self._own: set[IPAddress] = set()
         self._sockets: dict[int, CarpSocket] = {}
         self._strangers: dict[int, StrangerSocket] = {}
@@ -315,7 +319,7 @@ class Interface:
     def _open(self, link: Link, groups: Collection[Listener]) -> None:
         families: set[Family] = {family for group in groups for family in group.config.families}
         for family in families - self._sockets.keys():
-            sock = CarpSocket(link.name, link.index, family)
+            sock = CarpSocket(link.name, link.index, family, self._executor.submit)
             self._sockets[family] = sock
             self._loop.add_reader(sock.fileno(), self._readable, sock)
             self._strangers[family] = StrangerSocket(link.name, link.index, family)

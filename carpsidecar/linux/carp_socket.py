@@ -11,8 +11,7 @@ import os
 import select
 import socket
 import struct
-import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from ipaddress import IPv4Address
 from typing import Literal, TypeVar
@@ -44,6 +43,10 @@ _Target = tuple[str, int] | tuple[str, int, int, int]
 _R = TypeVar("_R", bound=Receiver)
 
 
+def _at_once(function: Callable[[], None]) -> None:
+    function()
+
+
 class CarpSocket:
     """Sends, and receives what has the shape of CARP and one of the vhids.
 
@@ -51,17 +54,25 @@ class CarpSocket:
     room from them; and who sends from an address that this machine holds by another one.
     """
 
-    def __init__(self, interface: str, index: int, family: Literal[4, 6], vhids: Vhids = None) -> None:
+    def __init__(
+        self,
+        interface: str,
+        index: int,
+        family: Literal[4, 6],
+        run: Callable[[Callable[[], None]], object] = _at_once,
+    ) -> None:
+        """`run` is given what waits for the kernel, to be done beside the loop."""
         self._interface = interface
         self._index = index
         self._family: Literal[4, 6] = family
-        self._vhids = None if vhids is None else frozenset(vhids)
+        self._run = run
+        self._vhids: frozenset[int] | None = None
         self._known: frozenset[IPAddress] = frozenset()
         self._held: frozenset[IPv4Address] = frozenset()
         """Whose senders are heard at the moment."""
         self._held_now: frozenset[IPv4Address] = frozenset()
         self._hears_at = self._hears_until = 0.0
-        self._members = Receiver(interface, family, carp_only(family, vhids), _BUFFER_BYTES)
+        self._members = Receiver(interface, family, carp_only(family), _BUFFER_BYTES)
         self._newcomers: Receiver | None = None
         self._from_held: HeldSourceSocket | None = None
         self._epoll = select.epoll()
@@ -162,7 +173,7 @@ class CarpSocket:
                 self._epoll.unregister(receiver)
                 # Where that is a packet socket the kernel waits until no processor looks at it any more
                 # (packet_release in net/packet/af_packet.c), on a busy machine for a tenth of a second.
-                threading.Thread(target=receiver.close, name="closing", daemon=True).start()
+                self._run(receiver.close)
             return None
         if receiver is None:
             receiver = kind(self._interface, self._family, program, buffer_bytes)

@@ -3,7 +3,7 @@
 import errno
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Literal
 
@@ -384,4 +384,19 @@ def test_who_sends_from_an_address_that_we_hold_is_heard_at_first_and_then_now_a
             if carp._from_held is not None:
                 heard.append(second)
     assert heard == [100, 101, 110, 111, 120, 121]
+    carp.close()
+
+
+def test_closing_a_socket_for_which_the_kernel_waits_is_left_to_somebody_else(nodes: tuple[Node, Node]) -> None:
+    left_to_do: list[Callable[[], None]] = []
+    with nodes[0].inside():
+        carp = CarpSocket("net0", nodes[0].index, 4, left_to_do.append)
+        carp.hear_from([IPv4Address("10.0.0.100")], 100.0, 2.0)
+        opened = carp._from_held
+        assert opened is not None
+        carp.hear_from([], 101.0, 2.0)
+    assert opened.fileno() >= 0
+    [close] = left_to_do
+    close()
+    assert opened.fileno() == -1
     carp.close()

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any
@@ -31,7 +32,7 @@ class FakeSocket:
 
     made: list["FakeSocket"]
 
-    def __init__(self, name: str, index: int, family: int) -> None:
+    def __init__(self, name: str, index: int, family: int, run: object = None) -> None:
         self.packets: list[Received] = []
         self.dropped = 0
         self.overflows = False
@@ -143,7 +144,8 @@ class InterfaceBench:
         self.loop = loop
         self.group = FakeGroup()
         self.notices: list[Notice] = []
-        self.interface = Interface(loop.asyncio, "eth7", self.notices.append)
+        executor = ThreadPoolExecutor(1)  # which starts no thread before it has something to do
+        self.interface = Interface(loop.asyncio, "eth7", self.notices.append, executor)
         self.interface.add(self.group)
         self.interface.set_link(LINK)
         self.interface.sources_changed()
