@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection
 from logging import WARNING
 from typing import NamedTuple
@@ -21,6 +21,8 @@ class _Change(NamedTuple):
 
 class DrainFiles:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.unwritten: Counter[str] = Counter()
+        """How often each group's file, or the machine's, is still to be written: it says nothing until then."""
         self._loop = loop
         self._waiting: deque[_Change] = deque()
         self._works = False
@@ -30,7 +32,11 @@ class DrainFiles:
         if len(self._waiting) >= _WAITING_MAX:
             done(f"{drained.folder()} is not written: the disk is too slow")
             return
-        self._waiting.append(_Change(tuple(groups), text, done))
+        self.unwritten.update(groups)
+        self._begin(_Change(tuple(groups), text, done))
+
+    def _begin(self, change: _Change) -> None:
+        self._waiting.append(change)
         if not self._works:
             self._works = True
             threading.Thread(target=self._work, name="drains", daemon=True).start()
@@ -40,16 +46,19 @@ class DrainFiles:
             change = self._waiting.popleft()
             problem = _write(change)
             try:
-                self._loop.call_soon_threadsafe(change.done, problem)
+                self._loop.call_soon_threadsafe(self._written, change, problem)
             except RuntimeError:  # the loop is closed: the engine has ended
                 return
         self._loop.call_soon_threadsafe(self._rest)
 
+    def _written(self, change: _Change, problem: str) -> None:
+        self.unwritten -= Counter(change.groups)
+        change.done(problem)
+
     def _rest(self) -> None:
         self._works = False
         if self._waiting:
-            change = self._waiting.popleft()
-            self.store(change.groups, change.text, change.done)
+            self._begin(self._waiting.popleft())
 
 
 def _write(change: _Change) -> str:

@@ -103,7 +103,8 @@ class Engine:
         """Addresses of Services that a former run left, and whose backups have not heard of it."""
         self._probes = AddressProbes(loop)
         self._comparison = Comparison(loop, self._executor, self._groups)
-        self._commands = Commands(self._bound_to, DrainFiles(loop))
+        self._drain_files = DrainFiles(loop)
+        self._commands = Commands(self._bound_to, self._drain_files)
         self._stopping = False
         self._heartbeats_sent = 0
         self._news = Reader(loop, self._monitor.fileno(), self._kernel_event)
@@ -228,7 +229,9 @@ class Engine:
     def _start(self, groups: list[Group]) -> None:
         """Have them take part, as what was asked for before wants them to."""
         for group in groups:
-            drain = drained_before(group.config.name, of_services=bool(group.services))
+            drain = drained_before(
+                group.config.name, of_services=bool(group.services), unwritten=self._drain_files.unwritten
+            )
             if drain is not None:
                 self._commands.demote_as_before(drain)
         for group in groups:

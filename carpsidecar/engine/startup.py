@@ -1,6 +1,6 @@
 """What is looked at before a group starts: its interface, a second engine, a former run's addresses, its own."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from logging import WARNING
 
 from msgspec.structs import replace
@@ -96,12 +96,15 @@ def take_off_left_over(netlink: Netlink, config: GroupConfig) -> bool:
     return bool(held)
 
 
-def drained_before(group: str, *, of_services: bool = False) -> SetDemotion | None:
-    """The demotion by an operator that has outlived the engine before this one; None where there is none."""
+def drained_before(group: str, *, of_services: bool = False, unwritten: Collection[str] = ()) -> SetDemotion | None:
+    """The demotion by an operator that has outlived the engine before this one; None where there is none.
+
+    Args:
+        unwritten: files that this engine is about to write, or to remove: it knows better.
+    """
+    names = [name for name in (group, *([drained.NODE] if of_services else [])) if name not in unwritten]
     try:
-        why = drained.reason(group)
-        if why is None and of_services:
-            why = drained.reason(drained.NODE)
+        why = next((text for name in names if (text := drained.reason(name)) is not None), None)
     except OSError as error:
         log(WARNING, "drain_unclear", f"taken for drained: {in_words(error)}", group=group)
         why = ""

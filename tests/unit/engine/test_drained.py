@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from carpsidecar.drained import NODE
+from carpsidecar.engine.drain_files import DrainFiles
 from carpsidecar.engine.startup import drained_before
 from carpsidecar.ipc.messages import SetDemotion
 from tests.support.logs import Logged
+from tests.unit.engine.loops import Loop
 
 
 @pytest.fixture
@@ -62,3 +65,24 @@ def test_something_odd_is_taken_for_a_drain_and_said(
     assert drained_before("web") == drain("")
     [line] = logged.lines
     assert line.startswith(f"taken for drained: {folder / 'web'} ")
+
+
+def test_a_file_that_is_about_to_be_written_says_nothing(folder: Path) -> None:
+    (folder / "lb-1000").write_text("by hand\n")
+    assert drained_before("lb-1000", of_services=True, unwritten=["lb-1000"]) is None
+    (folder / NODE).write_text("the machine\n")
+    found = drained_before("lb-1000", of_services=True, unwritten=["lb-1000"])
+    assert found is not None
+    assert found.text == "the machine"
+    assert drained_before("lb-1000", of_services=True, unwritten=["lb-1000", NODE]) is None
+
+
+def test_a_file_is_to_be_written_until_it_is(folder: Path, loop: Loop) -> None:
+    files, problems = DrainFiles(loop.asyncio), list[str]()
+    (folder / "web").write_text("by hand\n")
+    files.store(["web"], None, problems.append)
+    files.store(["web"], "again", problems.append)
+    assert "web" in files.unwritten
+    loop.until(lambda: len(problems) == 2)
+    assert (problems, dict(files.unwritten)) == (["", ""], {})
+    assert drained_before("web") == drain("again")
