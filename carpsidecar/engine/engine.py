@@ -90,6 +90,7 @@ class Engine:
             changed=self._changed,
             degraded=self._degraded,
             notice=report,
+            is_own=lambda mac: any(link.mac == mac for link in self._links.values()),
         )
         self._links: dict[int, Link] = {}
         self._interfaces: dict[str, Interface] = {}

@@ -212,7 +212,9 @@ class Group(Shell):
         self.member.disagreed(self._loop.time(), source)
 
     def claimed(self, address: IPAddress, mac: bytes, solicited: bool) -> None:
-        """Another machine says that it has this address, unasked or as the answer to a question of ours."""
+        """Somebody else says that it has this address, unasked or as the answer to a question of ours."""
+        if self._host.is_own(mac):
+            return
         if solicited or not self.is_master:
             self.member.address_answered(self._loop.time(), address, mac)
             self._advance()

@@ -65,6 +65,8 @@ class Host(Struct, frozen=True):
         changed: called with a group's name after anything that a person would want to know.
         degraded: the same when the groups that move with it are to hand over, or need not any more.
         notice: called with what somebody should look at.
+        is_own: whether this is the hardware address of an interface of this node, any of which answers ARP for an
+            address that one of them has (arp_ignore 0 in ip-sysctl.rst).
     """
 
     loop: asyncio.AbstractEventLoop
@@ -75,6 +77,7 @@ class Host(Struct, frozen=True):
     changed: Callable[[str], None]
     degraded: Callable[[str], None]
     notice: Callable[[Notice], None]
+    is_own: Callable[[bytes], bool]
 
 
 class Shell:

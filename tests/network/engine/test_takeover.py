@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from carpsidecar.lab.node import Node
+from carpsidecar.member.claim_guard import CONFIRM_MIN_S, CONFIRM_SPREAD_S, CONFIRMATIONS
 from carpsidecar.member.probe import QUESTIONS
 from tests.support.cluster import VHID, VIP, VIP6, Cluster, cluster_of, holds, inside, mac_of
 from tests.support.tap import Tap, advertises, bows_out
@@ -189,6 +190,17 @@ def test_a_member_with_another_passphrase_takes_nothing_from_a_living_master(vip
         assert "became master" not in b.log
         assert cluster.watch.two_holders_s() == 0
         assert cluster.watch.holders_now() == {"a"}
+
+
+def test_another_interface_of_its_own_that_answers_for_the_address_is_no_stranger() -> None:
+    with cluster_of("a") as cluster:
+        node = cluster["a"]
+        node.shell("ip link add va type veth peer name vb; ip link set va up; ip link set vb up")
+        node.shell("ip address add 192.0.2.1/24 dev va")
+        a = cluster.start("a", vip="192.0.2.100", interface="va")
+        a.wait_for(SILENT, SOON_S)
+        with pytest.raises(TimeoutError):
+            a.wait_for("became fault", CONFIRMATIONS * (CONFIRM_MIN_S + CONFIRM_SPREAD_S) + SLACK_S)
 
 
 @BOTH_FAMILIES

@@ -130,6 +130,6 @@ class GroupAlone:
         )
         loop, nothing = cast(asyncio.AbstractEventLoop, self.clock), cast(Any, None)
         ignored: Any = lambda *_: None  # noqa: E731
-        host = Host(loop, nothing, nothing, nothing, lambda: (), ignored, ignored, ignored)
+        host = Host(loop, nothing, nothing, nothing, lambda: (), ignored, ignored, ignored, lambda mac: False)
         self.group = Group(host, cast(Any, interface), group_config())
         self.group.start()
